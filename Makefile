@@ -1,0 +1,64 @@
+# Every target makes what it needs first: nothing has to be installed by hand but Python 3.11 to 3.13.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOGS ?= ../shared/data
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+SERVER_PACKAGES := -e proto -e server -e client
+ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test train bench lint proto accuracy install install-server clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/uv: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "jobcast needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12 serve")'
+	@echo "making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+PROJECTS := $(wildcard */pyproject.toml) pyproject.toml
+
+$(VENV)/.server: $(BIN)/uv $(PROJECTS)
+	@echo "installing the server and the client"
+	@$(PIP) $(SERVER_PACKAGES)
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.server
+	@echo "installing training, export, benchmarks and the development tools"
+	@$(PIP) $(ALL_PACKAGES) --group dev
+	@touch $@
+
+install-server: $(VENV)/.server
+install: $(VENV)/.all
+
+serve: $(VENV)/.server ## install, then serve the shipped models
+	@$(BIN)/jobcast serve --models models
+
+test: $(VENV)/.all ## install, then run every test
+	@$(BIN)/python -m pytest tests
+
+train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
+	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --out models
+
+accuracy: $(VENV)/.all ## evaluate every log in LOGS, write docs/accuracy.md
+	$(BIN)/jobcast accuracy --logs $(LOGS) --out docs/accuracy.md
+
+bench: $(VENV)/.all ## measure the server against benchmarks/slo.toml
+	$(BIN)/jobcast bench --slo benchmarks/slo.toml --out reports/bench
+
+lint: $(VENV)/.all ## every linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks
+	$(BIN)/lint-imports --no-cache
+
+proto: $(VENV)/.all ## regenerate the stubs and the manifest's schema
+	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto rt_predictor.proto
+	@$(BIN)/python -m jobcast_proto.schema > proto/jobcast_proto/manifest.schema.json
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

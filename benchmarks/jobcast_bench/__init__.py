@@ -1,0 +1,1 @@
+"""Measures a real server: latency, throughput, SLOs."""

@@ -1,0 +1,1 @@
+"""Compiles a feature graph and trees to one verified ONNX bundle."""

@@ -1,0 +1,110 @@
+"""The bundle manifest: what a bundle promises about itself, as plain data.
+
+`manifest.schema.json` beside this file is generated from these models (`make proto`) and proved current by a test.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Strict):
+    """One raw input column of the graph."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    type: Literal["float64", "int64", "string"]
+    shape: list[int] = Field(description="Tensor shape; -1 is the batch dimension, first.")
+    unit: str = Field(description="Unit of the value, or '' for text.")
+    required: bool = Field(description="False: NaN (numbers) or '' (text) means not known.")
+    minimum: float | None = Field(default=None, description="Smallest allowed value.")
+    exclusive_minimum: float | None = Field(default=None, description="The value must lie above this one.")
+    maximum: float | None = Field(default=None, description="Largest allowed value.")
+    max_length: int | None = Field(default=None, description="Longest allowed text, in UTF-8 bytes.")
+    default: float | str | None = Field(default=None, description="Stands for an input that the caller left out.")
+    baseline: float | str | None = Field(
+        default=None, description="Typical value in training (median, or '' for text), for contributions."
+    )
+    description: str = ""
+
+
+class OutputSpec(_Strict):
+    """One output tensor of the graph."""
+
+    name: str
+    type: Literal["float32"] = "float32"
+    shape: list[int]
+    unit: str
+    description: str = ""
+
+
+class TrainingData(_Strict):
+    """Fingerprint of the rows the bundle was trained on."""
+
+    source: str = Field(description="Name of the data set, without any path.")
+    rows: int = Field(ge=1, description="Rows that the trees were fitted on.")
+    statistics_rows: int = Field(ge=0, description="Earlier rows that the category statistics were fitted on.")
+    calibration_rows: int = Field(ge=0)
+    test_rows: int = Field(ge=0)
+    start: str = Field(description="Submit time of the first row, ISO 8601 UTC.")
+    end: str = Field(description="Submit time of the last row, ISO 8601 UTC.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hash of the typed record table.")
+    rejected: dict[str, int] = Field(default_factory=dict, description="Records left out, by reason.")
+
+
+class Calibration(_Strict):
+    """How the quantiles were calibrated, and how often they held on the test period."""
+
+    method: str
+    interval_coverage_target: float = Field(gt=0, lt=1)
+    interval_coverage_test: float = Field(ge=0, le=1)
+    limit_coverage_test: float = Field(ge=0, le=1)
+    offsets: list[float] = Field(description="Added to each level's log1p prediction, in log1p seconds.")
+
+
+class Parity(_Strict):
+    """How closely the graph equals the native libraries, in the target's log1p unit."""
+
+    rows: int
+    threshold_rows: int
+    tolerance: float
+    max_difference: dict[str, float] = Field(description="Largest difference by family.")
+
+
+class Manifest(_Strict):
+    """`manifest.json` of a bundle."""
+
+    format: Literal[1] = 1
+    predictor: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    version: int = Field(ge=1)
+    model_type: str
+    created: str = Field(description="ISO 8601, UTC.")
+    inputs: list[InputSpec]
+    outputs: list[OutputSpec]
+    quantile_levels: list[float] = Field(description="Levels of output `quantiles`, ascending, in (0, 1).")
+    interval_levels: tuple[float, float] = Field(description="Levels that bound the interval.")
+    limit_level: float = Field(description="Level of the suggested limit (one-sided).")
+    training_data: TrainingData
+    validation: dict[str, float] = Field(description="Metrics on the calibration period.")
+    test: dict[str, float] = Field(description="Metrics on the later test period.")
+    calibration: Calibration
+    parity: Parity
+    ensemble_weights: dict[str, float]
+    feature_names: list[str]
+    importances: dict[str, float] = Field(description="Share of the split gain by feature, sums to 1.")
+    libraries: dict[str, str]
+    seed: int
+    files: dict[str, str] = Field(description="SHA-256 by file name, for every other file of the version.")
+
+
+class GoldenRows(_Strict):
+    """`golden.json`: inputs by name, and the outputs that the graph gave when it was exported.
+
+    Text stays text; a missing number is null. Outputs are exact float32 values.
+    """
+
+    inputs: dict[str, list[float | int | str | None | list[float | None]]]
+    outputs: dict[str, list[float | list[float]]]

@@ -1,0 +1,1 @@
+"""Serves bundles over gRPC: one asyncio process, low latency, honest errors."""

@@ -1,0 +1,1 @@
+"""Trains predictors on job records: sources, features, families, ensemble, calibration."""

@@ -1,0 +1,1 @@
+"""Model families: fit, search space, trees. One file each."""

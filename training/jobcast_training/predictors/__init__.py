@@ -1,0 +1,1 @@
+"""Predictors: inputs with units, target, features, history. One file each."""

@@ -1,0 +1,1 @@
+"""Readers of job records: each turns one format into the typed record table."""
