@@ -1,0 +1,147 @@
+"""The unary calls, bytes in and bytes out. Small work runs on the event loop; a large batch goes to a worker thread in
+pieces, one at a time, so that a single prediction never waits for more than one small step of it."""
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from typing import Any
+
+import structlog
+
+from jobcast_server import batch
+from jobcast_server.admission import Admission
+from jobcast_server.engine import Engine
+from jobcast_server.errors import ExpiredError, RequestError
+from jobcast_server.health import Health
+from jobcast_server.info import Tally, describe
+from jobcast_server.metrics import Metrics
+from jobcast_server.status import STATUS, refuse
+
+INLINE_ROWS = 32
+INLINE_BYTES = 16 * 1024
+
+log = structlog.get_logger()
+
+
+class Calls:
+    """Handlers of the service's unary methods."""
+
+    def __init__(
+        self, engine: Engine, admission: Admission, metrics: Metrics, tally: Tally, health: Health, workers: Executor,
+        *, provider: str, threads: int, verbose: bool,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._admission = admission
+        self._metrics = metrics
+        self._tally = tally
+        self._health = health
+        self._workers = workers
+        self._provider = provider
+        self._threads = threads
+        self._verbose = verbose
+
+    async def predict(self, request: bytes, context: Any) -> bytes:
+        """Predict: one job."""
+        start = time.perf_counter()
+        try:
+            with self._admission.call():
+                check_deadline(context)
+                answer = self._engine.predict(request)
+        except RequestError as error:
+            self._count("Predict", STATUS[type(error)][1], start)
+            await refuse(context, error)
+        except Exception:
+            self._count("Predict", "error", start)
+            raise
+        self._metrics.batch_size.observe(1)
+        self._count("Predict", "success", start, served=1)
+        return answer
+
+    async def predict_batch(self, request: bytes, context: Any) -> bytes:
+        """PredictBatch: many jobs in one vectorised pass per piece."""
+        start = time.perf_counter()
+        try:
+            with self._admission.call():
+                check_deadline(context)
+                parts = await self._parts(request, context)
+        except RequestError as error:
+            self._count("PredictBatch", STATUS[type(error)][1], start)
+            await refuse(context, error)
+        except Exception:
+            self._count("PredictBatch", "error", start)
+            raise
+        total, failed = sum(part.total for part in parts), sum(part.failed for part in parts)
+        self._metrics.batch_size.observe(total)
+        status = "success" if not failed else "partial" if failed < total else "invalid"
+        self._count("PredictBatch", status, start, served=total - failed)
+        return batch.join(parts, time.perf_counter() - start)
+
+    async def model_info(self, request: bytes, context: Any) -> bytes:
+        """GetModelInfo: what is served."""
+        start = time.perf_counter()
+        answer = describe(self._engine.bundle, self._tally, self._provider, self._threads)
+        self._report("GetModelInfo", "success", time.perf_counter() - start)
+        return answer
+
+    async def health_check(self, request: bytes, context: Any) -> bytes:
+        """HealthCheck: how the server is."""
+        start = time.perf_counter()
+        answer = self._health.answer()
+        self._report("HealthCheck", "success", time.perf_counter() - start)
+        return answer
+
+    async def _parts(self, request: bytes, context: Any) -> list[batch.Part]:
+        if len(request) <= INLINE_BYTES:
+            pieces = list(batch.split(request))
+            if sum(rows for _, rows in pieces) <= INLINE_ROWS:
+                return [self._engine.part(request, 0)]
+        else:
+            pieces = await self._split(request)
+        rows = sum(rows for _, rows in pieces)
+        batch.check_rows(rows, self._engine.max_batch_rows)
+        parts: list[batch.Part] = []
+        first = 0
+        with self._admission.queue(rows):
+            for piece, _ in pieces:
+                run = asyncio.get_running_loop().run_in_executor(self._workers, self._step, piece, first, context)
+                parts.append(await run)
+                first += parts[-1].total
+        return parts
+
+    def _step(self, piece: bytes, first: int, context: Any) -> batch.Part:
+        check_deadline(context)
+        return self._engine.part(piece, first)
+
+    async def _split(self, request: bytes) -> list[tuple[bytes, int]]:
+        pieces, rows = [], 0
+        for piece, count in batch.split(request):
+            pieces.append((piece, count))
+            rows += count
+            batch.check_rows(rows if count else 0, 100 * self._engine.max_batch_rows)
+            await asyncio.sleep(0)
+        return pieces
+
+    def _count(self, method: str, status: str, start: float, served: int = 0) -> None:
+        seconds = time.perf_counter() - start
+        self._tally.requests += 1
+        self._tally.seconds += seconds
+        self._tally.served += served
+        self._report(method, status, seconds)
+
+    def _report(self, method: str, status: str, seconds: float) -> None:
+        counted = self._metrics.methods[method]
+        counted.count[status]()
+        counted.observe(seconds)
+        if self._verbose:
+            log.debug("request", method=method, status=status, seconds=round(seconds, 6))
+
+
+def check_deadline(context: Any) -> None:
+    """Drop work that nobody waits for any more.
+
+    Raises:
+        ExpiredError: the caller's deadline has passed.
+    """
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        raise ExpiredError("deadline exceeded before the work began; nothing was computed")

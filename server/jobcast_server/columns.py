@@ -1,0 +1,104 @@
+"""From messages to the graph's input columns, in one pass; missing values become NaN or '' here and nowhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import rt_predictor_pb2 as pb
+from numpy.typing import NDArray
+
+RECENT = 10
+"""Latest run times that the graph takes; older ones are left out."""
+
+Feeds = dict[str, NDArray[np.generic]]
+
+INPUTS = {
+    "processors_req": "float64",
+    "nodes_req": "float64",
+    "mem_req": "float64",
+    "wallclock_req": "float64",
+    "gpus_req": "float64",
+    "submit_time": "int64",
+    "partition": "string",
+    "qos": "string",
+    "user": "string",
+    "account": "string",
+    "job_name": "string",
+    "recent_runtimes": "float64",
+}
+"""Raw inputs of the graph, in order, with their types; each is [N, 1], `recent_runtimes` is [N, 10]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Raw values of N jobs, N >= 1, as the caller sent them.
+
+    Attributes:
+        numbers: float64 [5, N]: processors, nodes, memory (MB), wall clock (s), GPUs (0 where absent).
+        times: submit times in Unix seconds; 0 = now.
+        texts: partition, qos, user, account, job name; each a list of N.
+        no_gpus: rows without a GPU count.
+        recent: (row, run times in seconds, newest first) of the rows that have any.
+    """
+
+    numbers: NDArray[np.float64]
+    times: list[int]
+    texts: tuple[list[str], ...]
+    no_gpus: list[int]
+    recent: list[tuple[int, list[float]]]
+
+
+def read(jobs: Sequence[pb.JobFeatures]) -> Columns:
+    """Take the columns out of N >= 1 messages."""
+    return Columns(
+        np.array(
+            [
+                [job.processors_req for job in jobs],
+                [job.nodes_req for job in jobs],
+                [job.mem_req for job in jobs],
+                [job.wallclock_req for job in jobs],
+                [job.gpus_req for job in jobs],
+            ],
+            np.float64,
+        ),
+        [job.submit_time for job in jobs],
+        (
+            [job.partition for job in jobs],
+            [job.qos for job in jobs],
+            [job.user for job in jobs],
+            [job.account for job in jobs],
+            [job.job_name for job in jobs],
+        ),
+        [row for row, job in enumerate(jobs) if not job.HasField("gpus_req")],
+        [(row, list(job.recent_runtimes)) for row, job in enumerate(jobs) if job.recent_runtimes],
+    )
+
+
+def feeds(columns: Columns, now: int) -> Feeds:
+    """The graph's inputs by name; `now` in Unix seconds stands for a submit time of 0."""
+    processors, nodes, memory, wallclock, gpus = columns.numbers[:, :, None]
+    memory = np.where(memory == 0, np.nan, memory)
+    gpus = gpus.copy()
+    gpus[columns.no_gpus] = np.nan
+    recent = np.full((len(gpus), RECENT), np.nan)
+    for row, values in columns.recent:
+        recent[row, : len(values)] = values[:RECENT]
+    partition, qos, user, account, job_name = (_text(texts) for texts in columns.texts)
+    return {
+        "processors_req": processors,
+        "nodes_req": nodes,
+        "mem_req": memory,
+        "wallclock_req": wallclock,
+        "gpus_req": gpus,
+        "submit_time": np.array([time or now for time in columns.times], np.int64)[:, None],
+        "partition": partition,
+        "qos": qos,
+        "user": user,
+        "account": account,
+        "job_name": job_name,
+        "recent_runtimes": recent,
+    }
+
+
+def _text(texts: list[str]) -> NDArray[np.object_]:
+    return np.array(texts, object)[:, None]

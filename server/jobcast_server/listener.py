@@ -1,0 +1,79 @@
+"""The gRPC port. Methods of the service take and return raw bytes: only the engine reads and writes messages."""
+
+from typing import Any
+
+import grpc
+import rt_predictor_pb2 as pb
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from jobcast_server.calls import Calls
+from jobcast_server.errors import StartupError
+from jobcast_server.health import SERVICE, Health
+from jobcast_server.settings import Settings
+from jobcast_server.stream import Streams
+
+ECHO = "jobcast.Echo"
+
+
+def listen(settings: Settings) -> tuple[grpc.aio.Server, int]:
+    """A server bound to its port, not yet serving, and the port.
+
+    Raises:
+        StartupError: the port is taken.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # two servers on one port would be a mistake that nobody sees
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.server.max_pending_requests", settings.max_pending),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_pending),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ]
+    )
+    address = f"{settings.host}:{settings.port}"
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartupError(
+            f"port: {address} cannot be listened on ({str(error).split(':')[0]}: is another server running there?); "
+            "choose another --port"
+        ) from None
+    return server, port
+
+
+def register(server: grpc.aio.Server, calls: Calls, streams: Streams, health: Health, *, echo: bool) -> None:
+    """Put every method on the server."""
+    methods = {
+        "Predict": grpc.unary_unary_rpc_method_handler(calls.predict),
+        "PredictBatch": grpc.unary_unary_rpc_method_handler(calls.predict_batch),
+        "PredictStream": grpc.stream_stream_rpc_method_handler(streams.predict_stream),
+        "GetModelInfo": grpc.unary_unary_rpc_method_handler(calls.model_info),
+        "HealthCheck": grpc.unary_unary_rpc_method_handler(calls.health_check),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    contract = pb.DESCRIPTOR.services_by_name["JobRuntimePredictor"].full_name
+    names = (contract, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    if echo:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO, _ECHOES),))
+
+
+async def _echo(request: bytes, context: Any) -> bytes:
+    return request
+
+
+async def _echo_stream(requests: Any, context: Any) -> None:
+    while (request := await context.read()) is not grpc.aio.EOF:
+        await context.write(request)
+
+
+_ECHOES = {
+    "Echo": grpc.unary_unary_rpc_method_handler(_echo),
+    "EchoStream": grpc.stream_stream_rpc_method_handler(_echo_stream),
+}

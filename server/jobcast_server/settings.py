@@ -1,0 +1,128 @@
+"""Everything an operator can set, in one typed object that is read once, at start.
+
+Defaults < TOML file < environment `JOBCAST_*` < flags. A key that nothing reads is an error, never ignored.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobcast_server.errors import StartupError
+
+PREFIX = "JOBCAST_"
+
+
+class Settings(BaseModel):
+    """Options of `jobcast serve`; the flag of `metrics_port` is `--metrics-port`, its variable JOBCAST_METRICS_PORT."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
+    metrics_port: int = Field(8181, ge=0, le=65535, description="Port of /metrics; 0 takes a free one.")
+    models: Path = Field(Path("models"), description="Repository of bundles.")
+    provider: Literal["auto", "cpu", "coreml"] = Field("auto", description="Where onnxruntime computes.")
+    threads: int = Field(
+        0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."
+    )
+    golden_ulps: int = Field(
+        4, ge=0, le=1024, description="Largest difference to the golden rows, in float32 units in the last place."
+    )
+    max_message_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest request message.")
+    max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most jobs in one batch.")
+    max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
+    max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
+    max_pending: int = Field(
+        256, ge=1, le=100_000, description="Calls that wait in gRPC before it refuses, randomly up to twice as many."
+    )
+    max_streams: int = Field(1000, ge=1, le=100_000, description="Most open prediction streams.")
+    stream_window: int = Field(256, ge=1, le=65536, description="Unanswered messages read ahead of one stream.")
+    drain_delay: float = Field(0.0, ge=0, le=3600, description="Seconds between not ready and refusing, on SIGTERM.")
+    drain_timeout: float = Field(30.0, ge=0, le=3600, description="Seconds that work in flight may take to finish.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
+
+    @model_validator(mode="after")
+    def _queue_holds_a_batch(self) -> "Settings":
+        if self.max_queued_rows < self.max_batch_rows:
+            raise ValueError(
+                f"max_queued_rows must be >= max_batch_rows ({self.max_batch_rows}), got {self.max_queued_rows}"
+            )
+        return self
+
+
+def variable(name: str) -> str:
+    """Environment variable of an option."""
+    return PREFIX + name.upper()
+
+
+def read(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """Merge defaults, TOML file, environment and flags (None = not given).
+
+    The file is `file`, else the one that JOBCAST_CONFIG names, else none.
+
+    Raises:
+        StartupError: a key or variable is unknown, or a value is out of its range; names source, key, rule and value.
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get(variable("config"))
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    path = file or (Path(named) if named else None)
+    layers = (
+        ({} if path is None else _from_file(path), f"file {path}"),
+        (_from_environment(environment), "environment"),
+        ({key: value for key, value in (flags or {}).items() if value is not None}, "flag"),
+    )
+    for values, source in layers:
+        merged.update(values)
+        origin.update(dict.fromkeys(values, source))
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise StartupError("\n".join(_explain(item, origin) for item in error.errors())) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"configuration file {path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StartupError(f"configuration file {path}: is not TOML: {error}") from None
+    for key in values:
+        if key not in Settings.model_fields:
+            raise StartupError(f"configuration file {path}: unknown key {key!r}{_suggest(key, Settings.model_fields)}")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(name): name for name in Settings.model_fields}
+    values = {}
+    for key, value in environment.items():
+        if key in known:
+            values[known[key]] = value
+        elif key.startswith(PREFIX) and key != variable("config"):
+            raise StartupError(f"environment: unknown variable {key}{_suggest(key, known)}; unset it")
+    return values
+
+
+def _suggest(key: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _explain(item: Any, origin: Mapping[str, str]) -> str:
+    if not item["loc"]:
+        return str(item["msg"]).removeprefix("Value error, ")
+    name = str(item["loc"][0])
+    message = str(item["msg"])[0].lower() + str(item["msg"])[1:]
+    return f"{origin[name]}: {name}: {message}, got {item['input']!r}"

@@ -1,0 +1,115 @@
+"""The contract's rules for a job, stated once: a table of bounds read by the quick check and by the explanation.
+
+The quick check looks at whole columns; only rows that it flags are looked at again, one by one, to say what is wrong.
+"""
+
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import rt_predictor_pb2 as pb
+from jobcast_proto.manifest import Manifest
+from numpy.typing import NDArray
+
+from jobcast_server.columns import Columns
+from jobcast_server.errors import Violation, shorten
+
+LARGEST = sys.float_info.max
+SMALLEST = math.ulp(0.0)
+DEFAULT_MAX_LENGTH = 256
+
+NUMBERS = {  # lowest and highest allowed value; the highest is finite, so that infinities and NaN fail too
+    "processors_req": (1.0, LARGEST),
+    "nodes_req": (1.0, LARGEST),
+    "mem_req": (0.0, LARGEST),
+    "wallclock_req": (SMALLEST, LARGEST),
+    "gpus_req": (0.0, LARGEST),
+}
+WHOLE = {"processors_req", "nodes_req", "gpus_req"}
+NON_EMPTY = {"partition", "qos"}
+TEXTS = ("partition", "qos", "user", "account", "job_name")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Bounds of the contract, narrowed by what the bundle's manifest says of its inputs.
+
+    Attributes:
+        bounds: lowest and highest value by numeric field, in the order of `Columns.numbers`.
+        lengths: longest text in UTF-8 bytes by text field.
+    """
+
+    bounds: dict[str, tuple[float, float]]
+    lengths: dict[str, int]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Rules":
+        """Rules for a bundle."""
+        inputs = {spec.name: spec for spec in manifest.inputs}
+        bounds = {}
+        for name, (low, high) in NUMBERS.items():
+            spec = inputs[name]
+            if spec.minimum is not None:
+                low = max(low, spec.minimum)
+            if spec.maximum is not None:
+                high = min(high, spec.maximum)
+            bounds[name] = (low, high)
+        lengths = {name: inputs[name].max_length or DEFAULT_MAX_LENGTH for name in TEXTS}
+        return cls(bounds, lengths)
+
+    def flagged(self, columns: Columns) -> NDArray[np.bool_] | None:
+        """Rows [N] that break a rule, or None when none does."""
+        lows = np.array([[low] for low, _ in self.bounds.values()])
+        highs = np.array([[high] for _, high in self.bounds.values()])
+        good = (columns.numbers >= lows) & (columns.numbers <= highs)
+        bad = np.asarray(~good.all(axis=0))
+        if min(columns.times) < 0:
+            bad |= np.array(columns.times) < 0
+        for name, texts in zip(TEXTS, columns.texts, strict=True):
+            limit = self.lengths[name]
+            if name in NON_EMPTY and "" in texts:
+                bad |= np.array([not text for text in texts])
+            if max(map(len, texts)) * 4 > limit:  # a character takes at most four bytes
+                bad |= np.array([_size(text) > limit for text in texts])
+        for row, values in columns.recent:
+            if not all(0 <= value <= LARGEST for value in values):
+                bad[row] = True
+        return bad if bad.any() else None
+
+    def violations(self, job: pb.JobFeatures) -> list[Violation]:
+        """Every rule that one job breaks, in field order; empty when it breaks none."""
+        found = []
+        for name, (low, high) in self.bounds.items():
+            value = getattr(job, name)
+            if not low <= value <= high:
+                found.append(Violation(name, f"{_rule(name, low, high, value)}, got {value}"))
+        for name in TEXTS:
+            text = getattr(job, name)
+            if name in NON_EMPTY and not text:
+                found.append(Violation(name, "must not be empty, got ''"))
+            if _size(text) > self.lengths[name]:
+                found.append(
+                    Violation(name, f"must be at most {self.lengths[name]} bytes, got {_size(text)}: {shorten(text)}")
+                )
+        if job.submit_time < 0:
+            found.append(Violation("submit_time", f"must be >= 0, got {job.submit_time}"))
+        return found + list(_recent(job.recent_runtimes))
+
+
+def _recent(values: Iterable[float]) -> Iterable[Violation]:
+    for index, value in enumerate(values):
+        if not 0 <= value <= LARGEST:
+            yield Violation(f"recent_runtimes[{index}]", f"must be finite and >= 0, got {value}")
+
+
+def _rule(name: str, low: float, high: float, value: float) -> str:
+    if math.isfinite(value) and value > high:
+        return f"must be <= {high:g}"
+    least = "> 0" if low == SMALLEST else f">= {low:g}"
+    return f"must be {least}" if name in WHOLE else f"must be finite and {least}"
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
