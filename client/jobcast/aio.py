@@ -1,0 +1,160 @@
+"""The asyncio client: one channel, made and used within one event loop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+import grpc.aio
+from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest, PredictRequest
+from rt_predictor_pb2_grpc import JobRuntimePredictorStub
+
+from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
+from jobcast.client import the_job
+from jobcast.errors import InvalidInput
+from jobcast.job import JobFields
+from jobcast.prediction import Health, ModelInfo, Prediction
+from jobcast.request import JobLike, batches, predict_request, request_id_of
+from jobcast.status import as_jobcast_error
+from jobcast.stream import WINDOW, Note, ended_early
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, arguments and errors; use it as an async context manager."""
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0) -> None:
+        """Open a channel within the running event loop; nothing is sent before the first call.
+
+        Args:
+            address: `HOST:PORT` of the server.
+            timeout: seconds that one request may take, unless a call says otherwise.
+
+        Raises:
+            InvalidInput: the address is none.
+        """
+        self.address = target(address)
+        self.timeout = timeout
+        self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._stub = JobRuntimePredictorStub(self._channel)
+
+    async def predict(
+        self,
+        job: JobLike | None = None,
+        /,
+        *,
+        feature_importance: bool | int = False,
+        timeout: float | None = None,
+        **fields: Unpack[JobFields],
+    ) -> Prediction:
+        """Predict one job, given as keywords or as a `Job`; see `Client.predict`."""
+        request = predict_request(the_job(job, fields), feature_importance)
+        return Prediction.from_message(await self._call(self._stub.Predict, request, timeout), request.request_id)
+
+    async def predict_batch(
+        self, jobs: Iterable[JobLike], *, rows_per_request: int = 1000, timeout: float | None = None
+    ) -> list[Prediction]:
+        """Predict many jobs, answers in the same order; see `Client.predict_batch`."""
+        predictions: list[Prediction] = []
+        for batch in batches(jobs, rows_per_request):
+            predictions += batch.predictions(await self._call(self._stub.PredictBatch, batch.request, timeout))
+        return predictions
+
+    async def predict_stream(
+        self,
+        jobs: Iterable[JobLike] | AsyncIterable[JobLike],
+        *,
+        feature_importance: bool | int = False,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Prediction, None]:
+        """Predict jobs as they come, many of them in flight, answers in order; see `Client.predict_stream`."""
+        source = _Source(jobs, feature_importance)
+        call = self._stub.PredictStream(source.requests(), timeout=timeout)
+        call.add_done_callback(lambda _: source.notes.put_nowait(None))
+        try:
+            while (note := await source.take()) is not None:
+                if isinstance(note, Exception):
+                    raise note
+                if isinstance(note, Prediction):
+                    yield note
+                elif (answer := await call.read()) is not grpc.aio.EOF:
+                    yield Prediction.from_message(answer, note)
+                else:
+                    raise ended_early()
+            await call.read()  # raises when the call failed
+            if not source.exhausted:
+                raise ended_early()
+        except grpc.RpcError as error:
+            raise as_jobcast_error(error, self.address, timeout) from error
+        finally:
+            call.cancel()
+
+    async def model_info(self, *, timeout: float | None = None) -> ModelInfo:
+        """What is served: version, training data, errors on held-out jobs, counters."""
+        return ModelInfo.from_message(await self._call(self._stub.GetModelInfo, GetModelInfoRequest(), timeout))
+
+    async def health(self, *, timeout: float | None = None) -> Health:
+        """State of the server."""
+        return Health.from_message(await self._call(self._stub.HealthCheck, HealthCheckRequest(), timeout))
+
+    async def close(self) -> None:
+        """Close the channel; calls under way fail."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return await method(request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise as_jobcast_error(error, self.address, seconds) from error
+
+
+class _Source:
+    """The jobs as requests; what becomes of each is noted, in order: see `jobcast.stream`."""
+
+    def __init__(self, jobs: Iterable[JobLike] | AsyncIterable[JobLike], feature_importance: bool | int) -> None:
+        self.notes: asyncio.Queue[Note] = asyncio.Queue()
+        self.exhausted = False
+        self._jobs = jobs
+        self._feature_importance = feature_importance
+        self._window = asyncio.Semaphore(WINDOW)
+
+    async def requests(self) -> AsyncIterator[PredictRequest]:
+        try:
+            async for job in _in_turn(self._jobs):
+                await self._window.acquire()
+                try:
+                    request = predict_request(job, self._feature_importance)
+                except InvalidInput as error:
+                    self.notes.put_nowait(Prediction.failed(str(error), request_id_of(job)))
+                else:
+                    self.notes.put_nowait(request.request_id)
+                    yield request
+        except Exception as error:  # the source is the caller's: whatever it raises belongs to the caller
+            self.notes.put_nowait(error)
+        else:
+            self.exhausted = True
+            self.notes.put_nowait(None)
+
+    async def take(self) -> Note:
+        """The next note; frees its place in the window."""
+        note = await self.notes.get()
+        self._window.release()
+        return note
+
+
+async def _in_turn(jobs: Iterable[JobLike] | AsyncIterable[JobLike]) -> AsyncIterator[JobLike]:
+    if isinstance(jobs, AsyncIterable):
+        async for job in jobs:
+            yield job
+    else:
+        for job in jobs:
+            yield job

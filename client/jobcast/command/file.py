@@ -1,0 +1,123 @@
+"""A CSV file of jobs in, a file of predictions out: same rows, same order, bounded memory."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import IO, BinaryIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from jobcast.client import Client
+from jobcast.command.output import COLUMNS, as_data
+from jobcast.command.table import Row, Table
+from jobcast.prediction import Prediction
+
+_ROWS_PER_REQUEST = 1000
+
+_Write = Callable[[Row, Prediction], object]
+
+
+def predict_file(client: Client, source: str, out: str | None, as_json: bool) -> int:
+    """Predict every row of a CSV file.
+
+    Args:
+        client: the server.
+        source: path of the CSV file; `-` = standard input.
+        out: path of the predictions; None = standard output.
+        as_json: JSON lines instead of CSV.
+
+    Returns:
+        How many rows failed; each carries its error.
+
+    Raises:
+        TableError: the file is no table of jobs.
+        JobcastError: no answer from the server; the rows before are written.
+        click.UsageError: source and out are the same file, or out cannot be written.
+    """
+    if out and source != "-" and os.path.exists(out) and os.path.samefile(source, out):
+        raise click.UsageError(f"--out: must be another file than --file, got {out!r} for both")
+    done = failed = 0
+    first = ""
+    with ExitStack() as stack:
+        raw = stack.enter_context(_opened(source))
+        text = stack.enter_context(
+            open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
+        )
+        table = Table(text, "standard input" if source == "-" else source)
+        target = stack.enter_context(_created(out))
+        write = _json_lines(target) if as_json else _csv(target, table)
+        advance = stack.enter_context(_progress(raw))
+        rows = table.rows()
+        while chunk := list(islice(rows, _ROWS_PER_REQUEST)):
+            for row, prediction in zip(chunk, _predictions(client, chunk), strict=True):
+                write(row, prediction)
+                if prediction.error:
+                    failed += 1
+                    first = first or prediction.error
+            done += len(chunk)
+            advance(done)
+    click.echo(f"{done:,} rows: {done - failed:,} predicted, {failed:,} failed", err=True)
+    if failed:
+        click.echo(f"first failure: {first}", err=True)
+    return failed
+
+
+def _predictions(client: Client, chunk: list[Row]) -> Iterator[Prediction]:
+    answers = iter(client.predict_batch([row.job for row in chunk if not row.error], rows_per_request=len(chunk)))
+    for row in chunk:
+        if row.error:
+            yield Prediction.failed(row.error, row.job.get("request_id", ""))
+            continue
+        answer = next(answers)
+        yield Prediction.failed(f"line {row.line}, {answer.error}", answer.request_id) if answer.error else answer
+
+
+def _csv(target: IO[str], table: Table) -> _Write:
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([*table.header, *COLUMNS])
+
+    def write(row: Row, prediction: Prediction) -> None:
+        data = as_data(prediction)
+        writer.writerow([*row.cells, *("" if data[name] is None else data[name] for name in COLUMNS)])
+
+    return write
+
+
+def _json_lines(target: IO[str]) -> _Write:
+    return lambda row, prediction: target.write(json.dumps({"line": row.line, **as_data(prediction)}) + "\n")
+
+
+def _opened(source: str) -> BinaryIO:
+    return open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else open(source, "rb")
+
+
+def _created(out: str | None) -> IO[str]:
+    # Cells that are no UTF-8 come out as they went in.
+    if out is None:
+        return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="surrogateescape", newline="", closefd=False)
+    try:
+        return open(out, "w", encoding="utf-8", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise click.UsageError(f"--out: cannot write {out!r}: {error.strerror}") from error
+
+
+@contextmanager
+def _progress(raw: BinaryIO) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error that follows the position in the file; none when nobody watches."""
+    console = Console(stderr=True)
+    size = os.fstat(raw.fileno()).st_size if raw.seekable() else None
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=size, rows=0)
+
+        def advance(rows: int) -> None:
+            position = os.lseek(raw.fileno(), 0, os.SEEK_CUR) if size is not None else 0
+            progress.update(task, completed=position, rows=rows)
+
+        yield advance

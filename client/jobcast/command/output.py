@@ -1,0 +1,86 @@
+"""Predictions for people and for machines; the keys for machines are stable and carry their units.
+
+Seconds are rounded to a millisecond, finer than any forecast.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from jobcast.prediction import Prediction
+from jobcast.quantity import human_duration
+
+COLUMNS = (
+    "predicted_runtime_seconds",
+    "interval_lower_seconds",
+    "interval_upper_seconds",
+    "suggested_wallclock_seconds",
+    "runtime_category",
+    "prediction_confidence",
+    "model_version",
+    "error",
+)
+"""What a row of a file of predictions holds beside its input."""
+
+_CATEGORIES = {
+    "short": "short (under 1 h)",
+    "medium": "medium (1 h to 6 h)",
+    "long": "long (6 h to 24 h)",
+    "very_long": "very long (24 h and more)",
+}
+
+
+def as_data(prediction: Prediction) -> dict[str, Any]:
+    """The prediction as JSON data; a number that is not there is null."""
+    return {
+        "request_id": prediction.request_id,
+        "predicted_runtime_seconds": _seconds(prediction.runtime_seconds),
+        "interval_lower_seconds": _seconds(prediction.interval.lower_seconds),
+        "interval_upper_seconds": _seconds(prediction.interval.upper_seconds),
+        "suggested_wallclock_seconds": _seconds(prediction.suggested_wallclock_seconds),
+        "runtime_category": prediction.category,
+        "prediction_confidence": None if math.isnan(prediction.confidence) else round(prediction.confidence, 4),
+        "quantile_seconds": {f"{level:g}": _seconds(value) for level, value in prediction.quantiles.items()},
+        "feature_importance_seconds": {name: _seconds(value) for name, value in prediction.contributions.items()},
+        "model_version": prediction.model_version,
+        "predicted_at": prediction.predicted_at.isoformat() if prediction.predicted_at else None,
+        "error": prediction.error,
+    }
+
+
+def print_prediction(prediction: Prediction) -> None:
+    """Print one prediction to be read, contributions included when it has any."""
+    lower, upper = prediction.interval.lower_seconds, prediction.interval.upper_seconds
+    limit = prediction.suggested_wallclock_seconds
+    print_table(
+        [
+            ("Run time", f"{prediction.runtime_seconds:,.0f} s", human_duration(prediction.runtime_seconds)),
+            ("95 % interval", f"{lower:,.0f} to {upper:,.0f} s", f"{human_duration(lower)} to {human_duration(upper)}"),
+            ("Suggested limit", f"{limit:,.0f} s", human_duration(limit)),
+            ("Category", _CATEGORIES.get(prediction.category, prediction.category), ""),
+            ("Confidence", f"{prediction.confidence:.2f}", "0 to 1, from the width of the interval"),
+            ("Model", f"version {prediction.model_version}", ""),
+        ]
+    )
+    if prediction.contributions:
+        largest_first = sorted(prediction.contributions.items(), key=lambda item: -abs(item[1]))
+        print_table([(name, f"{value:+,.0f} s", "") for name, value in largest_first], "Against a typical value of")
+
+
+def print_table(rows: Sequence[tuple[str, str, str]], title: str | None = None) -> None:
+    """Print rows of a name, a value and a remark, as plain text: nothing in them is markup."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_column(style="dim")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def _seconds(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
