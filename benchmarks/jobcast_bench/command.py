@@ -1,0 +1,152 @@
+"""`jobcast bench`: measure, judge, report.
+
+Exit codes: 0 all objectives met, 4 an objective failed or a call failed, 1 the run itself could not be made.
+"""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from jobcast_bench.fleet import split_cores
+from jobcast_bench.machine import cpu_model
+from jobcast_bench.measures import Result
+from jobcast_bench.micro import MicroError, run_micro
+from jobcast_bench.picture import draw
+from jobcast_bench.report import Report, figure
+from jobcast_bench.run import Settings, measure, windows_of
+from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, Rate
+from jobcast_bench.serving import ServerError
+from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
+
+SHIPPED_SLO = Path(__file__).resolve().parents[1] / "slo.toml"
+FAILED = 4
+HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio")
+
+FULL_DURATION_S, FULL_REPEATS = 2.0, 3
+QUICK_DURATION_S, QUICK_REPEATS = 0.4, 2
+
+
+class RateType(click.ParamType[Rate]):
+    """An arrival rate on the command line."""
+
+    name = "rate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Rate:
+        """Read `80%` or `1000/s`."""
+        if isinstance(value, Rate):
+            return value
+        try:
+            return Rate.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--address", help="Measure the server at host:port instead of starting one.")
+@click.option("--models", type=click.Path(file_okay=False, path_type=Path), default="models", show_default=True)
+@click.option("--scenario", "groups", multiple=True, type=click.Choice(GROUPS), help="Only this one; repeatable.")
+@click.option("--rate", "rates", multiple=True, type=RateType(), help="Open loop: 80% or 1000/s; repeatable.")
+@click.option("--duration", type=click.FloatRange(0.05, 3600), help="Seconds per window (default 2, quick 0.4).")
+@click.option("--repeats", type=click.IntRange(1, 100), help="Repeats of every window (default 3, quick 2).")
+@click.option("--count", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most calls per window.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Load processes.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the requests.")
+@click.option("--quick", is_flag=True, help="A run of about 20 s with fewer scenarios, for CI.")
+@click.option("--micro", is_flag=True, help="Also the engine's stages, in process.")
+@click.option("--serve-arg", "server_arguments", multiple=True, help="Passed on to `jobcast serve`; repeatable.")
+@click.option("--slo", "slo_file", type=click.Path(dir_okay=False, path_type=Path), help="Objectives to judge by.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="reports/bench", show_default=True)
+def bench(
+    address: str | None,
+    models: Path,
+    groups: tuple[str, ...],
+    rates: tuple[Rate, ...],
+    duration: float | None,
+    repeats: int | None,
+    count: int,
+    processes: int,
+    seed: int,
+    quick: bool,
+    micro: bool,
+    server_arguments: tuple[str, ...],
+    slo_file: Path | None,
+    out: Path,
+) -> None:
+    """Measure latency and throughput of a real server, and judge them by objectives."""
+    duration = duration or (QUICK_DURATION_S if quick else FULL_DURATION_S)
+    settings = Settings(
+        models=models,
+        groups=groups or (QUICK_GROUPS if quick else GROUPS),
+        rates=rates or (QUICK_RATES if quick else DEFAULT_RATES),
+        duration_s=duration,
+        warmup_s=min(max(duration / 4, 0.1), 1.0),
+        repeats=repeats or (QUICK_REPEATS if quick else FULL_REPEATS),
+        processes=processes,
+        seed=seed,
+        count=count,
+        quick=quick,
+        address=address,
+        server_arguments=server_arguments,
+    )
+    if address is not None:
+        # Start and memory belong to a process that is not ours to look at.
+        settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
+    console = Console(stderr=True)
+    slos = _objectives(slo_file)
+    try:
+        results = _measure(settings, micro, console)
+    except (ServerError, MicroError) as error:
+        raise click.ClickException(str(error)) from error
+    report = Report(shlex.join(["jobcast", *sys.argv[1:]]), settings, split_cores(), results, judge(slos, results))
+    report.write(out)
+    draw(results, out, cpu_model())
+    _tell(results, report.verdicts, out)
+    wrong = any(result.errors or result.invalid for result in results)
+    if wrong or any(verdict.state == "failed" for verdict in report.verdicts):
+        sys.exit(FAILED)
+
+
+def _objectives(slo_file: Path | None) -> list[Slo]:
+    if slo_file is None and not SHIPPED_SLO.exists():
+        return []
+    try:
+        return read(slo_file or SHIPPED_SLO)
+    except SloError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"--slo {slo_file}: {error.strerror}") from error
+
+
+def _measure(settings: Settings, micro: bool, console: Console) -> list[Result]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Drawing takes CPU on the client's core: twice a second is enough.
+    with Progress(*columns, console=console, refresh_per_second=2, transient=True) as bar:
+        task = bar.add_task("starting", total=windows_of(settings) + micro)
+
+        def step(done: str) -> None:
+            bar.update(task, description=done, advance=1)
+
+        results = [run_micro(settings.models)] if micro else []
+        return [*measure(settings, split_cores(), step), *results]
+
+
+def _tell(results: list[Result], verdicts: list[Verdict], out: Path) -> None:
+    for result in results:
+        wanted = HEADLINES if result.latency is not None else tuple(result.measures)
+        shown = [name for name in wanted if name in result.measures]
+        told = ", ".join(f"{name} {figure(result.measures[name])}" for name in shown)
+        click.echo(f"{result.name}: {told or 'no call succeeded'}")
+        for note in result.notes:
+            click.echo(f"  {note}")
+        for code, count in result.errors.items():
+            click.echo(f"  failed: {code} {count:,} times")
+        for reason in result.invalid[:3]:
+            click.echo(f"  wrong answer: {reason}")
+    for verdict in verdicts:
+        click.echo(f"{verdict.state:8}{verdict.slo}: {verdict.detail}")
+    click.echo(f"report: {out / 'report.md'}")

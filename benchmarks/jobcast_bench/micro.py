@@ -1,0 +1,57 @@
+"""The stages of the engine, measured in process by pytest-benchmark (`benchmarks/micro`), read back as one result."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jobcast_bench.measures import Result, Summary
+
+FOLDER = Path(__file__).resolve().parents[1] / "micro"
+
+STAGES = ("decode", "columns", "graph", "encode", "engine", "onnxruntime")
+SIZES = (1, 1000)
+MICRO_MEASURES = {
+    **{f"{stage}_{rows}_us": f"median time of {stage} for {rows:,} rows, us" for stage in STAGES for rows in SIZES},
+    **{f"engine_{rows}_ratio": f"onnxruntime's share of the engine's time, {rows:,} rows" for rows in SIZES},
+}
+"""Measures of the scenario `micro`: `onnxruntime` runs the graph alone, `engine` goes from request to answer bytes."""
+
+
+class MicroError(RuntimeError):
+    """The micro-benchmarks did not run; the message holds what pytest said."""
+
+
+def run_micro(models: Path) -> Result:
+    """Run `benchmarks/micro` in a pytest of its own; raises MicroError when it fails."""
+    if not FOLDER.is_dir():
+        raise MicroError("benchmarks/micro is not here: the micro-benchmarks run from a checkout of the repository")
+    with tempfile.TemporaryDirectory() as scratch:
+        told = Path(scratch) / "micro.json"
+        command = [
+            sys.executable, "-m", "pytest", str(FOLDER), "-q", "-p", "no:cacheprovider", "--benchmark-enable",
+            "--benchmark-only", f"--benchmark-json={told}", f"--models={models.resolve()}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER.parents[1])  # noqa: S603 - our own
+        if done.returncode or not told.exists():
+            raise MicroError(f"pytest ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+        return read_micro(json.loads(told.read_text(encoding="utf-8")))
+
+
+def read_micro(document: dict[str, object]) -> Result:
+    """Medians in us by `<stage>_<rows>_us`, from pytest-benchmark's JSON (times in s)."""
+    measures: dict[str, Summary] = {}
+    benchmarks = document["benchmarks"]
+    if not isinstance(benchmarks, list):
+        raise MicroError("pytest-benchmark's report holds no list of benchmarks")
+    for benchmark in benchmarks:
+        stage, rows = benchmark["extra_info"]["stage"], benchmark["extra_info"]["rows"]
+        stats = benchmark["stats"]
+        low, median, high = (stats[key] * 1e6 for key in ("min", "median", "max"))
+        measures[f"{stage}_{rows}_us"] = Summary(median, low, high, (median,))
+    for rows in SIZES:
+        engine, graph = measures.get(f"engine_{rows}_us"), measures.get(f"onnxruntime_{rows}_us")
+        if engine and graph:
+            measures[f"engine_{rows}_ratio"] = Summary.of([graph.median / engine.median])
+    return Result("micro", "Engine stages in process", measures)

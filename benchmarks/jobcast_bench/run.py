@@ -1,0 +1,159 @@
+"""One run: every scenario's windows, subject and yardsticks in turn, A B A B, over one server."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobcast_bench.fleet import Cores, Fleet
+from jobcast_bench.inprocess import newest_bundle, rows_per_s
+from jobcast_bench.measures import Repeat, Result, Summary, result_of
+from jobcast_bench.probe import Probe
+from jobcast_bench.rows import batch_requests, single_requests
+from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
+from jobcast_bench.serving import Served, require_ready
+from jobcast_bench.worker import Load
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run measures; durations in seconds per window."""
+
+    models: Path
+    groups: tuple[str, ...]
+    rates: tuple[Rate, ...]
+    duration_s: float
+    warmup_s: float
+    repeats: int
+    processes: int
+    seed: int = 0
+    count: int = 1_000_000
+    quick: bool = False
+    address: str | None = None
+    server_arguments: tuple[str, ...] = ()
+
+    @property
+    def scenarios(self) -> list[Scenario]:
+        """The load scenarios of this run."""
+        return select(self.groups, self.rates, self.quick)
+
+
+def windows_of(settings: Settings) -> int:
+    """How many steps `measure` reports to its progress."""
+    starts = settings.repeats if "server" in settings.groups and settings.address is None else 1
+    return starts + settings.repeats * len(settings.scenarios)
+
+
+class Bench:
+    """A fleet of load generators against one address."""
+
+    def __init__(self, settings: Settings, cores: Cores, fleet: Fleet, address: str, probe: Probe | None) -> None:
+        self._settings = settings
+        self._cores = cores
+        self._fleet = fleet
+        self._address = address
+        self._probe = probe
+        self._bundle = newest_bundle(settings.models)
+        self._saturation: float | None = None
+
+    def scenario(self, scenario: Scenario, progress: Progress) -> Result:
+        """All repeats of one scenario."""
+        offered = self._offered(scenario)
+        load = self._load(scenario, offered)
+        processes = scenario.processes or self._settings.processes
+        repeats: list[Repeat] = []
+        for index in range(self._settings.repeats):
+            seeded = replace(load, arrival_seed=index * processes)
+            repeat = Repeat(self._fleet.measure(seeded, processes, self._probe), offered_per_s=offered)
+            payload = self._payload(scenario, repeat.subject.answer_bytes)
+            echo = replace(seeded, target=scenario.echo, echo_bytes=payload)
+            repeat.echo = self._fleet.measure(echo, processes, self._probe)
+            if scenario.target == "batch" and self._bundle is not None:
+                repeat.onnxruntime_rows_per_s = self._in_process(scenario.rows)
+            repeats.append(repeat)
+            progress(scenario.title)
+        result = result_of(scenario.name, scenario.title, scenario.rows, repeats)
+        if scenario is SATURATED:
+            self._saturation = result.measures["calls_per_s"].median
+        if scenario.target == "batch" and self._bundle is None:
+            result.notes.append(f"no onnxruntime yardstick: no bundle of hpc-runtime in {self._settings.models.name}/")
+        return result
+
+    def _load(self, scenario: Scenario, offered: float | None) -> Load:
+        return Load(
+            address=self._address,
+            target=scenario.target,
+            duration_s=self._settings.duration_s,
+            warmup_s=self._settings.warmup_s,
+            in_flight=scenario.in_flight,
+            rows=scenario.rows,
+            rate=offered,
+            process=scenario.process,
+            count=self._settings.count,
+            seed=self._settings.seed,
+        )
+
+    def _offered(self, scenario: Scenario) -> float | None:
+        if scenario.rate is None:
+            return None
+        if scenario.rate.unit == "%" and self._saturation is None:
+            window = self._fleet.measure(self._load(SATURATED, None), self._settings.processes, self._probe)
+            self._saturation = window.rate_per_s
+        return scenario.rate.per_second(self._saturation or 0.0)
+
+    def _payload(self, scenario: Scenario, answer_bytes: int) -> int:
+        """An echo moves its payload twice: the mean of request and answer carries the same bytes in all."""
+        seed = self._settings.seed
+        requests = batch_requests(scenario.rows, seed) if scenario.target == "batch" else single_requests(seed)
+        mean = sum(map(len, requests)) // len(requests)
+        return (mean + (answer_bytes or mean)) // 2
+
+    def _in_process(self, rows: int) -> float:
+        settings = self._settings
+        return self._fleet.run(rows_per_s, self._bundle, rows, settings.seed, settings.duration_s, settings.warmup_s)
+
+
+def _start(settings: Settings, cores: Cores, progress: Progress) -> tuple[Served, Result | None]:
+    """Start the server, several times where the start itself is measured; the last one stays."""
+    measured = "server" in settings.groups
+    ready, loaded = [], []
+    for remaining in reversed(range(settings.repeats if measured else 1)):
+        served = Served(settings.models, cores, settings.server_arguments)
+        ready.append(served.ready_s)
+        probe = Probe(served.pid)
+        loaded.append(probe.rss_mib())
+        probe.close()
+        progress("starting the server")
+        if remaining:
+            served.close()
+    if not measured:
+        return served, None
+    measures = {"ready_s": Summary.of(ready), "loaded_rss_mib": Summary.of(loaded)}
+    return served, Result("server", "The server process", measures)
+
+
+def measure(settings: Settings, cores: Cores, progress: Progress) -> list[Result]:
+    """Measure everything that the settings ask for; raises ServerError when the server does not come up."""
+    results: list[Result] = []
+    with ExitStack() as stack:
+        own: Result | None = None
+        probe: Probe | None = None
+        if settings.address is None:
+            served, own = _start(settings, cores, progress)
+            stack.enter_context(served)
+            probe = Probe(served.pid)
+            stack.callback(probe.close)
+            address = served.address
+        else:
+            address = settings.address
+            require_ready(address)
+        fleet = stack.enter_context(Fleet(settings.processes, cores, settings.seed))
+        bench = Bench(settings, cores, fleet, address, probe)
+        if own is not None:
+            results.append(own)
+        results.extend(bench.scenario(scenario, progress) for scenario in settings.scenarios)
+        if own is not None and probe is not None:
+            own.measures["rss_mib"] = Summary.of([probe.rss_mib()])
+    return results

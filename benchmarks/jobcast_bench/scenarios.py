@@ -1,0 +1,116 @@
+"""What can be measured: each scenario with its load, and the echo that carries the same bytes beside it."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from jobcast_bench.arrivals import Process
+from jobcast_bench.worker import Target
+
+SATURATING = 16
+"""Calls in flight, over all processes, that keep one server core busy."""
+
+STREAM_WINDOW = 64
+"""Messages of a stream that wait for an answer at a time."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """An arrival rate: a share of the saturation measured in the same run, or requests per second."""
+
+    value: float
+    unit: Literal["%", "/s"]
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{self.unit}"
+
+    def per_second(self, saturation: float) -> float:
+        """Requests per second, given the measured saturation in requests per second."""
+        return self.value / 100 * saturation if self.unit == "%" else self.value
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        """Read `80%` or `1000/s`; raises ValueError that says how to write it."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%|/s)", text.strip())
+        if not match or float(match[1]) <= 0:
+            raise ValueError(f"rate: must be a positive share such as 80% or a rate such as 1000/s, got {text!r}")
+        return cls(float(match[1]), "%" if match[2] == "%" else "/s")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One load. `processes` None means all of the fleet; `rate` makes it an open loop."""
+
+    name: str
+    title: str
+    target: Target
+    echo: Target
+    in_flight: int = 1
+    processes: int | None = 1
+    rows: int = 1
+    rate: Rate | None = None
+    process: Process = "constant"
+
+
+def open_scenario(process: Process, rate: Rate) -> Scenario:
+    """Predict with arrivals at a fixed rate."""
+    return Scenario(
+        name=f"predict-open-{process}-{rate}",
+        title=f"Predict, open loop, {process} arrivals at {rate}{' of saturation' if rate.unit == '%' else ''}",
+        target="predict",
+        echo="echo",
+        processes=None,
+        rate=rate,
+        process=process,
+    )
+
+
+def _batch(rows: int) -> Scenario:
+    return Scenario(f"batch-{rows}", f"PredictBatch of {rows:,}, closed loop, 1 in flight", "batch", "echo", rows=rows)
+
+
+SINGLE = Scenario("predict", "Predict, closed loop, 1 connection", "predict", "echo")
+SATURATED = Scenario(
+    "predict-saturated",
+    f"Predict, closed loop, {SATURATING} in flight",
+    "predict",
+    "echo",
+    in_flight=SATURATING,
+    processes=None,
+)
+STREAM = Scenario(
+    "stream",
+    f"PredictStream, 1 stream, {STREAM_WINDOW} messages in flight",
+    "stream",
+    "echo-stream",
+    in_flight=STREAM_WINDOW,
+)
+BATCHES = tuple(_batch(rows) for rows in (10, 100, 1_000, 10_000))
+
+GROUPS = ("server", "predict", "predict-saturated", "predict-open", *(batch.name for batch in BATCHES), "stream")
+"""Names for `--scenario`, in the order they run. `server` is the start and the memory of the process itself."""
+
+QUICK_GROUPS = ("server", "predict", "predict-saturated", "predict-open", "batch-100", "batch-1000", "stream")
+QUICK_RATES = (Rate(50, "%"),)
+DEFAULT_RATES = (Rate(50, "%"), Rate(80, "%"), Rate(1000, "/s"))
+
+_OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
+
+
+def known_result(name: str) -> bool:
+    """Whether a result (and so an SLO) can bear this scenario name."""
+    return (name in GROUPS and name != "predict-open") or name == "micro" or bool(_OPEN.fullmatch(name))
+
+
+def select(groups: tuple[str, ...], rates: tuple[Rate, ...], quick: bool) -> list[Scenario]:
+    """The load scenarios of the chosen groups, in the order of `GROUPS`; `server` has no load of its own."""
+    chosen: list[Scenario] = []
+    for group in GROUPS:
+        if group not in groups:
+            continue
+        if group == "predict-open":
+            processes: tuple[Process, ...] = ("poisson",) if quick else ("constant", "poisson")
+            chosen.extend(open_scenario(process, rate) for rate in rates for process in processes)
+        else:
+            chosen.extend(scenario for scenario in (SINGLE, SATURATED, *BATCHES, STREAM) if scenario.name == group)
+    return chosen

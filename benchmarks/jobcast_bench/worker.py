@@ -1,0 +1,192 @@
+"""A load-generating process: drives one share of a window over raw-bytes calls and reports what it saw.
+
+Requests are serialised and connections warmed before the window begins; answers are checked after it has ended.
+"""
+
+import asyncio
+import os
+import selectors
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import grpc
+
+from jobcast_bench.answers import Check, check_batch, check_echo, check_single
+from jobcast_bench.arrivals import Process, offsets
+from jobcast_bench.latency import Latency
+from jobcast_bench.loops import LATE_NS, Bounds, Tally, closed_loop, open_loop, stream_loop
+from jobcast_bench.rows import batch_requests, single_requests
+
+CHANNEL_OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),  # every channel its own connection
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]
+
+METHODS = {
+    "predict": "/rtpredictor.v1.JobRuntimePredictor/Predict",
+    "batch": "/rtpredictor.v1.JobRuntimePredictor/PredictBatch",
+    "stream": "/rtpredictor.v1.JobRuntimePredictor/PredictStream",
+    "echo": "/jobcast.Echo/Echo",
+    "echo-stream": "/jobcast.Echo/EchoStream",
+}
+
+CHECKS: dict[str, Check] = {
+    "predict": check_single,
+    "stream": check_single,
+    "batch": check_batch,
+    "echo": check_echo,
+    "echo-stream": check_echo,
+}
+
+Target = Literal["predict", "batch", "stream", "echo", "echo-stream"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """One process's share of a window.
+
+    `rows` per request for a batch; `echo_bytes` of payload for an echo; `in_flight` calls (or messages of the
+    stream) at a time over `connections` connections; `rate` requests/s turns it into an open loop.
+    """
+
+    address: str
+    target: Target
+    duration_s: float
+    warmup_s: float
+    in_flight: int = 1
+    connections: int = 1
+    rows: int = 1
+    echo_bytes: int = 0
+    rate: float | None = None
+    process: Process = "constant"
+    count: int = 1_000_000
+    timeout_s: float = 10.0
+    seed: int = 0
+    arrival_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process saw: histograms in transport form, counts, and its own CPU seconds from begin to end.
+
+    Times are ns of the system's monotonic clock; `elapsed_s` ends with the last answer.
+    """
+
+    latency: str
+    longest_us: int | None
+    lag: str
+    longest_lag_us: int | None
+    sent: int
+    succeeded: int
+    late: int
+    errors: dict[str, int]
+    invalid: tuple[str, ...]
+    elapsed_s: float
+    begin_ns: int
+    end_ns: int
+    cpu_s: float
+    answer_bytes: int
+
+
+def pin(cores: tuple[int, ...] | None) -> None:
+    """Keep this process on `cores`; None (or a system without affinity) leaves it to the scheduler."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def requests_of(load: Load) -> tuple[bytes, ...]:
+    """The serialised requests that a load cycles through."""
+    if load.target.startswith("echo"):
+        return tuple(bytes([index]) * load.echo_bytes for index in range(1, 17))
+    if load.target == "batch":
+        return batch_requests(load.rows, load.seed)
+    return single_requests(load.seed)
+
+
+def drive(load: Load) -> Share:
+    """Run one share of a window to its end. Errors of calls are counted, not raised."""
+    # select() takes microseconds where epoll rounds a timer up to the next millisecond: an open loop needs the former.
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        tally, cpu_s, end_ns = runner.run(_window(load))
+    return _share(load, tally, cpu_s, end_ns)
+
+
+async def _window(load: Load) -> tuple[Tally, float, int]:
+    requests = requests_of(load)
+    channels = [grpc.aio.insecure_channel(load.address, CHANNEL_OPTIONS) for _ in range(load.connections)]
+    try:
+        run = _stream_runner if load.target in ("stream", "echo-stream") else _unary_runner
+        drive_once = run(load, channels, requests)
+        warm = replace(load, duration_s=load.warmup_s, rate=None)
+        await drive_once(warm)
+        before = time.process_time()
+        tally = await drive_once(load)
+        return tally, time.process_time() - before, time.monotonic_ns()
+    finally:
+        for channel in channels:
+            await channel.close()
+
+
+Runner = Callable[[Load], Any]
+
+
+def _bounds(load: Load) -> Bounds:
+    return Bounds(round(load.duration_s * 1e9), load.count, most_samples=3 if load.rows >= 1000 else 100)
+
+
+def _unary_runner(load: Load, channels: list[Any], requests: tuple[bytes, ...]) -> Runner:
+    methods = [channel.unary_unary(METHODS[load.target]) for channel in channels]
+
+    def call_over(method: Any) -> Any:
+        async def call(request: bytes) -> bytes:
+            answer: bytes = await method(request, timeout=load.timeout_s)
+            return answer
+
+        return call
+
+    calls = [call_over(method) for method in methods]
+
+    async def once(load: Load) -> Tally:
+        if load.rate is not None:
+            return await open_loop(
+                calls[0], requests, offsets(load.process, load.rate, load.arrival_seed), _bounds(load)
+            )
+        return await closed_loop((calls[i % len(calls)] for i in range(load.in_flight)), requests, _bounds(load))
+
+    return once
+
+
+def _stream_runner(load: Load, channels: list[Any], requests: tuple[bytes, ...]) -> Runner:
+    method = channels[0].stream_stream(METHODS[load.target])
+
+    async def once(load: Load) -> Tally:
+        # The deadline ends a stream that stopped answering.
+        opened = method(timeout=load.duration_s + load.timeout_s)
+        return await stream_loop(opened, requests, load.in_flight, _bounds(load))
+
+    return once
+
+
+def _share(load: Load, tally: Tally, cpu_s: float, end_ns: int) -> Share:
+    wrong = (CHECKS[load.target](request, answer) for request, answer in tally.samples)
+    invalid = tuple(reason for reason in wrong if reason)
+    latency, lag = Latency(tally.latencies), Latency(tally.lags)
+    return Share(
+        latency=latency.encode(),
+        longest_us=latency.longest_us,
+        lag=lag.encode(),
+        longest_lag_us=lag.longest_us,
+        sent=tally.sent,
+        succeeded=len(tally.latencies),
+        late=sum(value > LATE_NS for value in tally.lags),
+        errors=dict(tally.errors),
+        invalid=invalid,
+        elapsed_s=((tally.last or end_ns) - tally.begin) / 1e9,
+        begin_ns=tally.begin,
+        end_ns=end_ns,
+        cpu_s=cpu_s,
+        answer_bytes=len(tally.samples[0][1]) if tally.samples else 0,
+    )

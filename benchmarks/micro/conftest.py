@@ -1,0 +1,28 @@
+"""What the micro-benchmarks share: the shipped bundle, loaded and verified once."""
+
+from pathlib import Path
+
+import pytest
+from jobcast_bench.inprocess import newest_bundle
+from jobcast_server.bundle import Bundle, load
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the bundles are."""
+    parser.addoption("--models", default="models", help="repository of bundles")
+
+
+@pytest.fixture(scope="session")
+def folder(pytestconfig: pytest.Config) -> Path:
+    """Folder of the newest hpc-runtime bundle."""
+    models = Path(pytestconfig.getoption("--models"))
+    found = newest_bundle(models)
+    if found is None:
+        pytest.fail(f"{models}: holds no bundle of hpc-runtime; name the repository with --models")
+    return found
+
+
+@pytest.fixture(scope="session")
+def bundle(folder: Path) -> Bundle:
+    """The bundle as the server loads it."""
+    return load(folder)
