@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobcast_bench.fleet import Cores
+from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import machine, versions
 from jobcast_bench.measures import MEASURES, Result, Summary
 from jobcast_bench.micro import MICRO_MEASURES
@@ -49,6 +50,7 @@ class Report:
     def _settings(self) -> dict[str, Any]:
         settings = self.settings
         return {
+            "bundle": _bundle(settings.models),
             "scenarios": list(settings.groups),
             "rates": [str(rate) for rate in settings.rates],
             "duration_s": settings.duration_s,
@@ -76,6 +78,7 @@ class Report:
             "",
             f"- machine: {told['cpu']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['system']}; {pinned}",
             f"- versions: {', '.join(f'{name} {version}' for name, version in versions().items())}",
+            f"- bundle: {plan['bundle'] or 'not known'}",
             f"- windows: {plan['duration_s']} s after {plan['warmup_s']} s of warm-up, {plan['repeats']} repeats, "
             f"{plan['processes']} load processes",
             f"- command: `{self.command}`",
@@ -87,6 +90,11 @@ class Report:
             *(line for result in self.results for line in _section(result)),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _bundle(models: Path) -> str | None:
+    found = newest_bundle(models)
+    return None if found is None else f"{found.parent.name}/{found.name}"
 
 
 def _result(result: Result) -> dict[str, Any]:
