@@ -1,0 +1,37 @@
+"""Text files as numbered lines, plain or gzip-compressed, whatever their encoding."""
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import polars as pl
+
+from jobcast_training.records import SourceError
+from jobcast_training.sources.sheet import LINE
+
+TEXT = "#text"
+
+
+def numbered(path: Path, *, compressed: bool) -> pl.LazyFrame:
+    """Lines of a file as columns `LINE` (from 1) and `TEXT`, blanks at both ends removed.
+
+    Raises:
+        SourceError: the compressed file is damaged.
+    """
+    raw = _inflated(path) if compressed else path.read_bytes()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        # Old logs name their people in Latin-1; every byte is a character there.
+        raw = raw.decode("latin-1").encode("utf-8")
+    lines = pl.scan_lines(io.BytesIO(raw), name=TEXT, row_index_name=LINE, row_index_offset=1)
+    return lines.with_columns(pl.col(TEXT).str.strip_chars("\ufeff \t\r\n"))
+
+
+def _inflated(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except (OSError, EOFError, zlib.error) as cause:
+        raise SourceError(f"{path.name}: damaged gzip file: {cause}") from cause
