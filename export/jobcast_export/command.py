@@ -1,0 +1,30 @@
+"""`jobcast export`: compile a trained candidate to the next version of its bundle."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("candidate", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    default="models",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Repository of bundles; the version is the next free number.",
+)
+def export(candidate: Path, out: Path) -> None:
+    """Compile CANDIDATE, a folder written by `jobcast train`, to one verified ONNX bundle."""
+    from jobcast_export.bundle import export_candidate
+    from jobcast_export.candidate import Candidate
+    from jobcast_export.parity import ParityError
+
+    try:
+        folder = export_candidate(Candidate.load(candidate), out)
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{candidate} is not a candidate: {error.filename} is missing") from error
+    except ParityError as error:
+        raise click.ClickException(f"not exported: {error}") from error
+    size = (folder / "model.onnx").stat().st_size / 1e6
+    click.echo(f"{folder}: model.onnx {size:.2f} MB, parity proved")

@@ -1,0 +1,126 @@
+"""The served graph: feature nodes, one merged tree ensemble, calibration, caps.
+
+    raw columns -> features -> TreeEnsembleRegressor -> MatMul (trained levels -> served levels) -> + offsets
+        -> exp - 1 -> max 0 -> min limit -> sort -> quantiles [N, levels], point [N, 1]
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from scipy.stats import norm
+
+from jobcast_export.forest import Forest, tree_node_attributes
+from jobcast_export.graph import FEATURES, ML_OPSET, OPSET
+
+IR_VERSION = 10
+
+
+@dataclass(frozen=True)
+class Head:
+    """How the trees' sums become the answer.
+
+    Attributes:
+        mixing: from trained to served levels, shape [trained, served].
+        offsets: calibration, added in the trees' unit (log1p of the target), shape [served].
+        point: column of the served levels that is the point prediction.
+        limit: input that caps every prediction; NaN there caps nothing.
+    """
+
+    mixing: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    point: int
+    limit: str
+
+
+def mixing_matrix(trained: Sequence[float], served: Sequence[float]) -> NDArray[np.float64]:
+    """Return the [trained, served] matrix that interpolates quantiles linearly in the normal deviate of the level."""
+    z = norm.ppf(trained)
+    columns = [
+        np.array([np.interp(norm.ppf(level), z, np.eye(len(z))[row]) for row in range(len(z))]) for level in served
+    ]
+    return np.stack(columns, axis=1)
+
+
+def trees_model(forest: Forest, features: int) -> ModelProto:
+    """Return the ensemble alone: `features` float32 [N, features] -> `trees` float32 [N, outputs]."""
+    graph = helper.make_graph(
+        [_tree_node(forest)],
+        "trees",
+        [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, features])],
+        [helper.make_tensor_value_info("trees", TensorProto.FLOAT, [None, forest.outputs])],
+    )
+    return _model(graph, [])
+
+
+def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> ModelProto:
+    """Return the whole graph; outputs `quantiles` float32 [N, levels] and `point` float32 [N, 1], both capped."""
+    levels = len(head.offsets)
+    constants = {
+        "mixing": head.mixing.astype(np.float32),
+        "offsets": head.offsets.astype(np.float32),
+        "zero": np.zeros(1, dtype=np.float32),
+        "one": np.ones(1, dtype=np.float32),
+        "no_limit": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
+        "float_below": np.array([1 - 2.0**-23]),
+        "level_count": np.array([levels], dtype=np.int64),
+        "point_column": np.array([head.point], dtype=np.int64),
+    }
+    initializers = [numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items()]
+    source = feature_graph.graph
+    graph = helper.make_graph(
+        [*source.node, _tree_node(forest), *_head_nodes(head.limit)],
+        "jobcast",
+        list(source.input),
+        [
+            helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, [None, levels]),
+            helper.make_tensor_value_info("point", TensorProto.FLOAT, [None, 1]),
+        ],
+        [*source.initializer, *initializers],
+    )
+    model = _model(graph, feature_graph.opset_import)
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def _tree_node(forest: Forest) -> NodeProto:
+    attributes = tree_node_attributes(forest)
+    return helper.make_node(
+        "TreeEnsembleRegressor", [FEATURES], ["trees"], name="trees", domain="ai.onnx.ml", **attributes
+    )
+
+
+def _head_nodes(limit: str) -> list[NodeProto]:
+    """Cap at the largest float32 not above the limit, so that no rounding lifts a prediction over it."""
+    steps = [
+        ("MatMul", ["trees", "head_mixing"], "mixed", {}),
+        ("Add", ["mixed", "head_offsets"], "shifted", {}),
+        ("Exp", ["shifted"], "grown", {}),
+        ("Sub", ["grown", "head_one"], "seconds", {}),
+        ("Cast", [limit], "limit_near", {"to": TensorProto.FLOAT}),
+        ("Cast", ["limit_near"], "limit_back", {"to": TensorProto.DOUBLE}),
+        ("Greater", ["limit_back", limit], "limit_rounded_up", {}),
+        ("Mul", [limit, "head_float_below"], "limit_lower", {}),
+        ("Cast", ["limit_lower"], "limit_below", {"to": TensorProto.FLOAT}),
+        ("Where", ["limit_rounded_up", "limit_below", "limit_near"], "limit_float", {}),
+        ("IsNaN", [limit], "limit_missing", {}),
+        ("Where", ["limit_missing", "head_no_limit", "limit_float"], "cap", {}),
+        ("Max", ["seconds", "head_zero"], "positive", {}),
+        ("Min", ["positive", "cap"], "capped", {}),
+    ]
+    nodes = [helper.make_node(kind, inputs, [output], **more) for kind, inputs, output, more in steps]
+    sort = helper.make_node("TopK", ["capped", "head_level_count"], ["quantiles", "ranks"], largest=0, axis=1)
+    point = helper.make_node("Gather", ["quantiles", "head_point_column"], ["point"], axis=1)
+    return [*nodes, sort, point]
+
+
+def _model(graph: object, opsets: Sequence[object]) -> ModelProto:
+    imports = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="jobcast")
+
+
+def weighted(predictions: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return the weighted sum of the families' native predictions, the reference that the trees must equal."""
+    return np.sum([weights[name] * predictions[name] for name in weights], axis=0)

@@ -1,0 +1,108 @@
+"""LightGBM: one model for each quantile, since its leaves hold one value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import lightgbm
+import numpy as np
+from jobcast_export.forest import Forest, ForestBuilder, largest_float32_not_above, stack_outputs
+
+from jobcast_training.families import Family, Fitted, Rows, normalised
+
+PARAMETERS = {
+    "rounds": 20,
+    "early_stopping_rounds": 8,
+    "learning_rate": 0.2,
+    "num_leaves": 63,
+    "min_data_in_leaf": 100,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.8,
+    "lambda_l2": 1.0,
+}
+
+
+def fit(
+    train: Rows,
+    tune: Rows,
+    levels: Sequence[float],
+    parameters: Mapping[str, Any],
+    seed: int,
+    on_round: Callable[[], None],
+) -> Fitted:
+    """Fit one booster for each level."""
+    settings = dict(parameters)
+    rounds, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
+    settings |= {"objective": "quantile", "seed": seed, "deterministic": True, "force_row_wise": True, "verbosity": -1}
+    data = lightgbm.Dataset(train.x, train.y, free_raw_data=False)
+    held = lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)
+    boosters = []
+    gain = np.zeros(train.x.shape[1])
+    for level in levels:
+        booster = lightgbm.train(
+            settings | {"alpha": level},
+            data,
+            rounds,
+            valid_sets=[held],
+            callbacks=[lightgbm.early_stopping(patience, verbose=False), lambda _: on_round()],
+        )
+        boosters.append(booster)
+        gain += booster.feature_importance("gain", iteration=booster.best_iteration)
+
+    def predict(x: Any) -> Any:
+        return np.stack([booster.predict(x, num_iteration=booster.best_iteration) for booster in boosters], axis=1)
+
+    forest = stack_outputs([trees(b.dump_model(num_iteration=b.best_iteration)) for b in boosters])
+    return Fitted(predict=predict, forest=forest, gain=normalised(gain))
+
+
+def trees(dump: Mapping[str, Any]) -> Forest:
+    """Return the forest of a model dump; a split holds when `x <= t`, t a double.
+
+    A split with missing type None treats NaN as 0 (the library's rule when training saw no NaN in the feature).
+    """
+    builder = ForestBuilder([0.0])
+    for tree in dump["tree_info"]:
+        nodes = _numbered(tree["tree_structure"])
+        first = builder.start_tree()
+        for node, left, right in nodes:
+            if left is None:
+                builder.leaf([node["leaf_value"]])
+                continue
+            missing = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
+            builder.split(
+                node["split_feature"],
+                largest_float32_not_above(node["threshold"]),
+                first + left,
+                first + right,
+                bool(missing),
+            )
+    return builder.build()
+
+
+def _numbered(root: Mapping[str, Any]) -> list[list[Any]]:
+    """Number a nested tree from 0 in breadth: [node, left number or None, right number]."""
+    nodes: list[list[Any]] = [[root, None, None]]
+    for entry in nodes:
+        node = entry[0]
+        if "left_child" in node:
+            if node["decision_type"] != "<=":
+                raise ValueError(f"decision type must be '<=', got {node['decision_type']!r}")
+            entry[1:] = [len(nodes), len(nodes) + 1]
+            nodes += [[node["left_child"], None, None], [node["right_child"], None, None]]
+    return nodes
+
+
+FAMILY = Family(
+    name="lightgbm",
+    parameters=PARAMETERS,
+    search_space={
+        "learning_rate": (0.05, 0.4, "log"),
+        "num_leaves": (15, 127, "int"),
+        "min_data_in_leaf": (20, 500, "int"),
+        "bagging_fraction": (0.5, 1.0, "float"),
+        "feature_fraction": (0.4, 1.0, "float"),
+        "lambda_l2": (0.01, 10.0, "log"),
+    },
+    fit=fit,
+)

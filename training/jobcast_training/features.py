@@ -1,0 +1,56 @@
+"""Feature matrices: the feature graph run in onnxruntime over the records, never anything else."""
+
+import os
+from collections.abc import Callable, Iterator
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library loads
+
+import numpy as np
+import onnxruntime
+import polars as pl
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from jobcast_training.columns import input_columns
+from jobcast_training.history import RecentRuntimes
+from jobcast_training.predictors import Predictor
+
+CHUNK_ROWS = 65_536
+
+
+def feature_session(graph: ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session for a graph; its rows are run on all cores, one chunk a core."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def feature_chunks(
+    predictor: Predictor,
+    graph: ModelProto,
+    frame: pl.DataFrame,
+    history: RecentRuntimes,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the feature matrix of `frame` in order, in chunks of float32 [<= chunk_rows, features]."""
+    session = feature_session(graph)
+    for start in range(0, frame.height, chunk_rows):
+        stop = min(start + chunk_rows, frame.height)
+        feeds = input_columns(frame, history, predictor.inputs, start, stop)
+        yield session.run(None, dict(feeds))[0]
+
+
+def feature_matrix(
+    predictor: Predictor,
+    graph: ModelProto,
+    frame: pl.DataFrame,
+    history: RecentRuntimes,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> NDArray[np.float32]:
+    """Return the features of `frame`, float32 [N, features]; `on_rows` hears of each finished chunk."""
+    chunks = []
+    for chunk in feature_chunks(predictor, graph, frame, history):
+        chunks.append(chunk)
+        on_rows(len(chunk))
+    return np.concatenate(chunks)
