@@ -54,7 +54,9 @@ class Latency:
         """Latency in us that `percentile` % of the calls did not exceed; None when too few calls stand behind it."""
         if self.count < fewest_calls(percentile):
             return None
-        return min(int(self._histogram.get_value_at_percentile(percentile)), self._longest_us)
+        # hdrhistogram rounds the rank to the nearest call, which would state a latency that too few calls kept.
+        rank = math.ceil(round(percentile * self.count / 100.0, 6))
+        return min(int(self._histogram.get_value_at_percentile(100.0 * rank / self.count)), self._longest_us)
 
     def curve(self, points_per_halving: int = 10) -> list[tuple[float, int]]:
         """(percentile, latency in us) pairs that halve the remaining calls step by step, without the 100th."""
