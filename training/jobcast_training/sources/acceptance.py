@@ -88,7 +88,7 @@ def _evidence(sheet: Sheet, rules: Sequence[Rule], rejected: Counter[str], total
             continue
         rows = sheet.rows
         if LINE not in rows.collect_schema():
-            rows = rows.with_row_index(LINE, offset=sheet.first_line)
+            rows = rows.with_row_index(LINE, offset=1)
         found = rows.filter(rule.broken).select(LINE, pl.col(rule.column).cast(pl.String).alias("value")).head(1)
         line, value = found.collect().row(0)
         shown = value if len(value) <= 80 else value[:77] + "..."

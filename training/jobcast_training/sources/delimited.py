@@ -6,20 +6,24 @@ from pathlib import Path
 import polars as pl
 
 from jobcast_training.records import SourceError
+from jobcast_training.sources.sheet import LINE, Rule
+
+EMPTY = Rule("empty line", pl.all_horizontal(pl.all().exclude(LINE).is_null()))
+"""Because this rule reads every column, polars also reports a line with too many cells: it checks only what is read."""
 
 
 def scan_csv(path: Path) -> pl.LazyFrame:
-    """Columns as the header names them, all text.
+    """Columns as the header names them, all text, and `LINE`.
 
     Raises:
-        SourceError: two columns have one name, or a line has more cells than the header.
+        SourceError: two columns have one name.
     """
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         header = next(csv.reader(file), [])
     twice = {name for name in header if header.count(name) > 1}
     if twice:
         raise SourceError(f"{path.name} line 1: column {min(twice)!r} stands there twice; names must differ")
-    return pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy")
+    return pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", row_index_name=LINE, row_index_offset=2)
 
 
 def explained(path: Path, cause: Exception) -> SourceError:
@@ -29,7 +33,6 @@ def explained(path: Path, cause: Exception) -> SourceError:
         width = len(next(rows, []))
         for row in rows:
             if len(row) > width:
-                return SourceError(
-                    f"{path.name} line {rows.line_num}: expected {width} cells as in the header, got {len(row)}"
-                )
+                place = f"{path.name} line {rows.line_num}"
+                return SourceError(f"{place}: expected {width} cells as in the header, got {len(row)}")
     return SourceError(f"{path.name}: cannot be read: {cause}")

@@ -6,7 +6,7 @@ import polars as pl
 
 from jobcast_training.records import SourceError
 from jobcast_training.sources import cells, clock
-from jobcast_training.sources.delimited import scan_csv
+from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import Format, Options, Reading, Rule, Sheet
 from jobcast_training.sources.states import UNFINISHED, slurm_state, word
@@ -53,7 +53,7 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     )
     unfinished = Rule("not finished", word("state").is_in(UNFINISHED))
     text = probe.schema is None
-    return Sheet(rows, readings, (unfinished,), first_line=2 if text else 1, place="line" if text else "row")
+    return Sheet(rows, readings, (EMPTY, unfinished) if text else (unfinished,), place="line" if text else "row")
 
 
 FORMAT = Format("eagle", recognises, open_sheet)

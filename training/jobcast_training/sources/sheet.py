@@ -74,10 +74,9 @@ class Sheet:
     """Rows of one file, and how to read them.
 
     Attributes:
-        rows: one row per job, columns as the file names them, perhaps with `LINE`.
+        rows: one row per job, columns as the file names them; text has `LINE` as well.
         readings: at most one per field.
         rules: reasons of this source alone, checked before the common ones.
-        first_line: number of the first row where `LINE` is absent.
         place: "line" for text, "row" for Parquet.
         rejected: rows left out before `rows`, by reason.
         notes: what the reader had to assume.
@@ -86,7 +85,6 @@ class Sheet:
     rows: pl.LazyFrame
     readings: tuple[Reading, ...]
     rules: tuple[Rule, ...] = ()
-    first_line: int = 1
     place: str = "row"
     rejected: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()

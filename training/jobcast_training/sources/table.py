@@ -6,7 +6,7 @@ import polars as pl
 
 from jobcast_training.records import SCHEMA, SourceError
 from jobcast_training.sources import cells, clock
-from jobcast_training.sources.delimited import scan_csv
+from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.mapping import DURATIONS, MEMORY, MOMENTS, Cell, Mapping, suggestion
 from jobcast_training.sources.memory import AMOUNT, megabytes
 from jobcast_training.sources.probe import Probe
@@ -45,11 +45,11 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
         end = mapping.cells["end_time"]
         readings.append(_moment("end_time_late", end, schema, zone or "UTC", late=True))
     state = mapping.cells.get("state")
-    rules = (Rule("not finished", word(state.column).is_in(UNFINISHED)),) if state and not mapping.states else ()
+    rules = [EMPTY] if text else []
+    if state and not mapping.states:
+        rules.append(Rule("not finished", word(state.column).is_in(UNFINISHED)))
     notes = () if zone else ("No timezone was given: times without a zone are taken as UTC.",)
-    return Sheet(
-        rows, tuple(readings), rules, first_line=2 if text else 1, place="line" if text else "row", notes=notes
-    )
+    return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes)
 
 
 def _reading(name: str, cell: Cell, schema: pl.Schema, zone: str, mapping: Mapping) -> Reading:

@@ -1,0 +1,1 @@
+"""Sub-commands of `jobcast` that belong to training. One file each."""

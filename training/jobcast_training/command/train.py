@@ -1,0 +1,132 @@
+"""`jobcast train`: from job records to a verified bundle."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from jobcast_training.records import Records
+
+if TYPE_CHECKING:
+    from jobcast_training.pipeline import Result
+
+
+@click.command()
+@click.argument("predictor", type=click.Choice(["hpc-runtime"]))
+@click.option(
+    "--data",
+    "paths",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of job records; repeat it for the parts of one log.",
+)
+@click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+@click.option("--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table.")
+@click.option("--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of hyper-parameters; keys left out keep their defaults.",
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--out",
+    default="models",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Repository of bundles.",
+)
+@click.option(
+    "--candidate",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the trained candidate, which `jobcast export` takes.  [default: runs/PREDICTOR-TIME]",
+)
+def train(
+    predictor: str,
+    paths: tuple[Path, ...],
+    source: str,
+    mapping: Path | None,
+    timezone: str,
+    config: Path | None,
+    seed: int,
+    out: Path,
+    candidate: Path | None,
+) -> None:
+    """Train PREDICTOR on job records and export the bundle."""
+    from jobcast_export.bundle import export_candidate
+    from jobcast_export.parity import ParityError
+
+    from jobcast_training import hyperparameters, pipeline, predictors
+    from jobcast_training.sources import Mapping, Options, read
+
+    console = Console(stderr=True)
+    try:
+        hyper = hyperparameters.load(config)
+        options = Options(timezone=timezone if timezone != "UTC" else None)
+        records = read(paths, format=source, mapping=Mapping.load(mapping) if mapping else None, options=options)
+        report_records(console, records)
+        with progress(console) as bars:
+            result = pipeline.train(
+                predictors.load(predictor), records, hyper, seed=seed, timezone=timezone, step=stepper(bars)
+            )
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = candidate or Path("runs") / f"{predictor}-{moment}"
+        result.candidate.save(folder)
+        console.print(f"candidate in {folder}")
+        print_metrics(console, result)
+        bundle = export_candidate(result.candidate, out)
+    except (ParityError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    size = (bundle / "model.onnx").stat().st_size / 1e6
+    click.echo(f"{bundle}: model.onnx {size:.2f} MB, parity proved")
+
+
+def report_records(console: Console, records: Records) -> None:
+    """Print how many jobs were read and what was left out, by reason."""
+    console.print(f"{records.source}: {records.frame.height:,} jobs")
+    for reason, count in records.rejected.most_common():
+        console.print(f"  left out {count:,}: {reason}")
+    for note in records.notes:
+        console.print(f"  note: {note}")
+
+
+def progress(console: Console) -> Progress:
+    """Return the bars of a training run."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+def stepper(bars: Progress) -> Callable[[str, int], Callable[[], None]]:
+    """Return a `fitting.Step` that shows each step as a bar; early stopping fills the bar."""
+    running: list[int] = []
+
+    def step(name: str, rounds: int) -> Callable[[], None]:
+        if running:
+            last = bars.tasks[running[-1]]
+            bars.update(last.id, completed=last.total)
+        task = bars.add_task(name, total=rounds)
+        running.append(task)
+        return lambda: bars.advance(task)
+
+    return step
+
+
+def print_metrics(console: Console, result: "Result") -> None:
+    """Print the test metrics beside the baselines."""
+    from jobcast_training.card import ROWS, SPREAD, number
+
+    table = Table(title="test period: the last jobs in order of submission")
+    for heading in ("metric", "this model", *result.baselines):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for key, title in ROWS:
+        own = number(result.test[key])
+        table.add_row(title, own, *(number(baseline[key]) for baseline in result.baselines.values()))
+    for key, title in SPREAD:
+        table.add_row(title, number(result.test[key]))
+    console.print(table)

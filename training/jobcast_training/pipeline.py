@@ -1,0 +1,265 @@
+"""From records to a candidate: split by time, statistics, features, trees, calibration, metrics.
+
+Time flows one way: every period lies after the one before it, and nothing of a later period is used for an earlier.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import onnxruntime
+import polars as pl
+from jobcast_export.candidate import Candidate
+from jobcast_export.forest import merge
+from jobcast_export.graph import feature_graph
+from jobcast_export.model import Head, served_model
+from numpy.typing import NDArray
+
+from jobcast_training.baselines import baseline_points
+from jobcast_training.card import model_card
+from jobcast_training.columns import input_columns
+from jobcast_training.features import feature_matrix
+from jobcast_training.fitting import Ensemble, Period, Step, fit_ensemble
+from jobcast_training.golden import golden_inputs
+from jobcast_training.history import RecentRuntimes
+from jobcast_training.hyperparameters import Hyperparameters
+from jobcast_training.metrics import pinball_loss, point_metrics, quantile_metrics
+from jobcast_training.predictors import Predictor
+from jobcast_training.records import Records
+from jobcast_training.statistics import fit_statistics
+
+MINIMUM_JOBS = 500
+LIBRARIES = ("xgboost-cpu", "xgboost", "lightgbm", "catboost", "polars")
+
+
+class TrainingError(ValueError):
+    """The records do not suffice to train on; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Periods:
+    """First row of each period; a period ends where the next starts."""
+
+    fit: int
+    tune: int
+    calibrate: int
+    test: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run gives: the candidate and the metrics of model and baselines on the test period."""
+
+    candidate: Candidate
+    test: Mapping[str, float]
+    validation: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+
+
+def train(
+    predictor: Predictor, records: Records, hyper: Hyperparameters, *, seed: int, timezone: str, step: Step
+) -> Result:
+    """Train a predictor on records.
+
+    Args:
+        predictor: what to predict.
+        records: one log.
+        hyper: hyper-parameters.
+        seed: of everything random; the same seed gives the same candidate on the same machine.
+        timezone: IANA name of the machine's local time; its standard time (no daylight saving) is used.
+        step: hears of progress.
+
+    Raises:
+        TrainingError: there are too few jobs.
+    """
+    frame = records.frame
+    if frame.height < MINIMUM_JOBS:
+        raise TrainingError(f"{records.source}: needs at least {MINIMUM_JOBS} usable jobs, got {frame.height}")
+    periods = _periods(frame.height, hyper)
+    on_rows = step("computing features", 1)
+    history = RecentRuntimes.of(records)
+    tables = fit_statistics(
+        _ended(frame.slice(0, periods.fit), frame["submit_time"][periods.fit]),
+        predictor.categories,
+        prior_jobs=hyper.prior_jobs,
+        max_keys=hyper.max_keys,
+    )
+    blocks = predictor.feature_blocks(tables, _standard_offset(timezone, frame["submit_time"][-1]))
+    graph = feature_graph(blocks, predictor.inputs)
+    x = feature_matrix(predictor, graph, frame, history)
+    on_rows()
+    limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
+    run = frame[predictor.target].to_numpy()
+    censored = (run >= limit) | (frame["state"] == "timeout").fill_null(False).to_numpy() & np.isfinite(limit)
+    y = np.log1p(np.minimum(run, limit))
+    ended = frame["end_time"].to_numpy()
+    submit = frame["submit_time"].to_numpy()
+
+    def period(start: int, stop: int) -> Period:
+        # An outcome counts in a period only when it was known before the next one began.
+        known = np.arange(start, stop)[ended[start:stop] <= submit[stop]]
+        return Period(x[known], y[known], censored[known])
+
+    ensemble = fit_ensemble(
+        period(periods.fit, periods.tune),
+        period(periods.tune, periods.calibrate),
+        period(periods.calibrate, periods.test),
+        hyper,
+        seed,
+        step,
+    )
+    head = Head(ensemble.mixing, ensemble.offsets, hyper.quantiles.levels.index(0.5), predictor.limit)
+    model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
+    on_round = step("evaluating", 3)
+    validation = _evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper)
+    on_round()
+    test = _evaluate(model, predictor, frame, history, periods.test, periods.end, hyper)
+    on_round()
+    actual = run[periods.test :]
+    baselines = {
+        name: point_metrics(actual, points) | {f"pinball_{t}": pinball_loss(actual, points, t / 100) for t in (10, 50, 90)}
+        for name, points in baseline_points(frame, history, periods.test, seed).items()
+    }
+    on_round()
+    names = [feature.name for block in blocks for feature in block.features]
+    about = _about(predictor, records, hyper, periods, ensemble, names, seed, validation, test)
+    candidate = Candidate(
+        feature_graph=graph,
+        forests=ensemble.forests,
+        weights=ensemble.weights,
+        head=head,
+        reference=ensemble.reference,
+        golden_inputs=golden_inputs(predictor, tables, seed),
+        about=about,
+        card=model_card(about, ensemble.weights, baselines, timezone, records.notes),
+    )
+    return Result(candidate, test, validation, baselines)
+
+
+def _periods(rows: int, hyper: Hyperparameters) -> Periods:
+    split = hyper.split
+    shares = np.cumsum([split.statistics, split.fit, split.tune, split.calibrate])
+    fit, tune, calibrate, test = (int(np.floor(rows * share + 1e-9)) for share in shares)
+    return Periods(fit, tune, calibrate, test, rows)
+
+
+def _ended(frame: pl.DataFrame, before: float) -> pl.DataFrame:
+    return frame.filter(pl.col("end_time") <= before)
+
+
+def _standard_offset(timezone: str, at: float) -> int:
+    moment = datetime.fromtimestamp(at, ZoneInfo(timezone))
+    offset = (moment.utcoffset() or timedelta()) - (moment.dst() or timedelta())
+    return int(offset.total_seconds())
+
+
+def _evaluate(
+    model: Any,
+    predictor: Predictor,
+    frame: pl.DataFrame,
+    history: RecentRuntimes,
+    start: int,
+    stop: int,
+    hyper: Hyperparameters,
+) -> dict[str, float]:
+    """Metrics of the served graph itself on records [start, stop), against the observed run times."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    quantiles, points = [], []
+    for first in range(start, stop, 65_536):
+        feeds = input_columns(frame, history, predictor.inputs, first, min(first + 65_536, stop))
+        q, p = session.run(["quantiles", "point"], dict(feeds))
+        quantiles.append(q.astype(np.float64))
+        points.append(p[:, 0].astype(np.float64))
+    y = frame[predictor.target].to_numpy()[start:stop]
+    levels = hyper.quantiles
+    spread = quantile_metrics(y, np.concatenate(quantiles), levels.levels, levels.interval, levels.limit)
+    limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()[start:stop]
+    return point_metrics(y, np.concatenate(points)) | spread | {"over_limit": float(np.mean(y > limit))}
+
+
+def _about(
+    predictor: Predictor,
+    records: Records,
+    hyper: Hyperparameters,
+    periods: Periods,
+    ensemble: Ensemble,
+    names: list[str],
+    seed: int,
+    validation: Mapping[str, float],
+    test: Mapping[str, float],
+) -> dict[str, Any]:
+    frame, levels = records.frame, hyper.quantiles
+    installed = {name: v for name in LIBRARIES if (v := _version(name))}
+    return {
+        "predictor": predictor.name,
+        "model_type": "quantile ensemble of " + ", ".join(name for name, w in ensemble.weights.items() if w > 0),
+        "inputs": [described_input(spec, frame.slice(periods.fit, periods.tune - periods.fit)) for spec in predictor.inputs],
+        "target_unit": predictor.target_unit,
+        "quantile_levels": list(levels.levels),
+        "interval_levels": list(levels.interval),
+        "limit_level": levels.limit,
+        "training_data": {
+            "source": records.source,
+            "rows": periods.tune - periods.fit,
+            "statistics_rows": periods.fit,
+            "calibration_rows": periods.test - periods.calibrate,
+            "test_rows": periods.end - periods.test,
+            "start": _iso(frame["submit_time"][0]),
+            "end": _iso(frame["submit_time"][-1]),
+            "sha256": fingerprint(frame),
+            "rejected": dict(records.rejected),
+        },
+        "validation": dict(validation),
+        "test": dict(test),
+        "calibration": {
+            "method": "asymmetric conformalised quantile regression, one offset a level",
+            "interval_coverage_target": levels.interval[1] - levels.interval[0],
+            "interval_coverage_test": test["coverage_interval"],
+            "limit_coverage_test": test["limit_held"],
+            "offsets": ensemble.offsets.tolist(),
+        },
+        "feature_names": names,
+        "importances": dict(zip(names, ensemble.gain.tolist(), strict=True)),
+        "libraries": installed,
+        "seed": seed,
+    }
+
+
+def described_input(spec: Any, rows: pl.DataFrame) -> dict[str, Any]:
+    """Return an input's schema with its typical value in `rows`: the median of a number that was ever given."""
+    plain: dict[str, Any] = spec.model_dump()
+    if spec.type != "string" and spec.name in rows.columns:
+        median = rows[spec.name].cast(pl.Float64).median()
+        plain["baseline"] = median
+    return plain
+
+
+def fingerprint(frame: pl.DataFrame) -> str:
+    """Return the SHA-256 of the record table: column names, then each column's values in order."""
+    digest = hashlib.sha256()
+    for name in frame.columns:
+        column = frame[name]
+        digest.update(name.encode())
+        if column.dtype == pl.String:
+            digest.update("\x1f".join(column.fill_null("\x00").to_list()).encode())
+        else:
+            values: NDArray[np.float64] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return None
