@@ -16,6 +16,7 @@ from jobcast_training.sources.sheet import LINE, Reading, Rule, Sheet
 
 REASON = "#reason"
 _REFUSED_SHARE = 0.5
+_YEAR_2100 = 4_102_444_800
 _TIMES = ("start_time", "wait_time", "end_time_late")
 
 
@@ -65,6 +66,7 @@ def _end_time() -> pl.Expr:
 
 _COMMON_RULES = (
     Rule("no submit_time", pl.col("submit_time").is_null()),
+    Rule("submit_time not from 1970 to 2099", ~pl.col("submit_time").is_between(0, _YEAR_2100, closed="left")),
     Rule("no run_time", pl.col("run_time").is_null()),
     Rule("run_time not positive", pl.col("run_time") <= 0),
     Rule("processors_req not positive", pl.col("processors_req") <= 0),

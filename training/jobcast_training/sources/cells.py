@@ -26,15 +26,15 @@ def text(field: str, column: str) -> Reading:
 
 
 def number(field: str, column: str, schema: pl.Schema, factor: float = 1.0) -> Reading:
-    """A finite number, multiplied by `factor`; NaN is missing, infinity unreadable."""
-    expected = "a finite number"
+    """A finite number, multiplied by `factor`; NaN is missing, infinity unreadable and so without a value."""
     if schema[column].is_numeric():
-        plain = pl.col(column).cast(pl.Float64).fill_nan(None)
-        return Reading(field, column, plain * factor, plain.is_infinite(), expected)
-    bare = stripped(column)
-    parsed = bare.cast(pl.Float64, strict=False)
-    unreadable = bare.is_not_null() & (parsed.is_null() | ~parsed.is_finite())
-    return Reading(field, column, parsed * factor, unreadable, expected)
+        given = pl.col(column).cast(pl.Float64).fill_nan(None)
+        product = given * factor
+    else:
+        given = stripped(column)
+        product = given.cast(pl.Float64, strict=False) * factor
+    value = pl.when(product.is_finite()).then(product)
+    return Reading(field, column, value, given.is_not_null() & value.is_null(), "a finite number")
 
 
 def count(field: str, column: str, schema: pl.Schema) -> Reading:

@@ -4,12 +4,13 @@ A local time that a clock shows twice (the hour after daylight saving ends) has 
 shows (the hour skipped when it begins) has none.
 """
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from jobcast_training.records import SourceError
-from jobcast_training.sources.cells import stripped
+from jobcast_training.sources.cells import number, stripped
 from jobcast_training.sources.sheet import Reading
 
 DURATION = "[D-]HH:MM:SS or MM:SS"
@@ -43,8 +44,8 @@ def _from_text(column: str, timezone: str, ambiguous: str) -> pl.Expr:
     zoned = written.str.replace("Z$", "+00:00").str.to_datetime(
         "%Y-%m-%d %H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False
     )
-    number = pl.when(written.str.contains(r"^\d+(\.\d+)?$")).then(written).cast(pl.Float64, strict=False)
-    return pl.coalesce(_epoch(placed), _epoch(zoned), number)
+    unix = pl.when(written.str.contains(r"^\d+(\.\d+)?$")).then(written).cast(pl.Float64, strict=False)
+    return pl.coalesce(_epoch(placed), _epoch(zoned), unix)
 
 
 def moment(field: str, column: str, schema: pl.Schema, timezone: str, *, late: bool = False) -> Reading:
@@ -56,8 +57,7 @@ def moment(field: str, column: str, schema: pl.Schema, timezone: str, *, late: b
     ambiguous = "latest" if late else "earliest"
     plain = pl.col(column)
     if dtype.is_numeric():
-        value = plain.cast(pl.Float64).fill_nan(None)
-        return Reading(field, column, value, value.is_infinite(), _EXPECTED)
+        return replace(number(field, column, schema), expected=_EXPECTED)
     if isinstance(dtype, pl.Datetime):
         zoned = plain
         if dtype.time_zone is None:

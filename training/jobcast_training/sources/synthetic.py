@@ -46,7 +46,7 @@ def generate(
 
     Args:
         rows: number of jobs, at least 1.
-        seed: whatever follows from chance follows from it; not negative.
+        seed: decides every draw; not negative.
         out: file to write.
         chunk: rows per row group; the rows do not depend on it.
         jobs_per_day: average rate of arrival.
