@@ -1,0 +1,66 @@
+"""Each reason to leave a row out, by the one cell that brings it about; and the cells that are merely missing."""
+
+from pathlib import Path
+
+import pytest
+from jobcast_training.sources import Mapping, read
+
+SOUND = {
+    "job_id": "1", "submit_time": "1700000000", "run_time": "60", "end_time": "1700000060", "processors_req": "4",
+    "nodes_req": "2", "gpus_req": "0", "mem_req": "1G", "wallclock_req": "600", "max_rss": "10M", "state": "COMPLETED",
+}  # fmt: skip
+MAPPING = Mapping.parse({"timezone": "UTC", "columns": {name: name for name in SOUND}})
+
+REASONS = [
+    ("submit_time", "", "no submit_time"),
+    ("submit_time", "soon", "unreadable submit_time"),
+    ("submit_time", "1700000000000", "submit_time not from 1970 to 2099"),
+    ("run_time", "inf", "unreadable run_time"),
+    ("run_time", "-inf", "unreadable run_time"),
+    ("run_time", "1e999", "unreadable run_time"),
+    ("run_time", "0", "run_time not positive"),
+    ("run_time", "-5", "run_time not positive"),
+    ("end_time", "1600000000", "end_time before submit_time"),
+    ("processors_req", "2.5", "unreadable processors_req"),
+    ("processors_req", "3000000000", "unreadable processors_req"),
+    ("processors_req", "0", "processors_req not positive"),
+    ("nodes_req", "-1", "nodes_req not positive"),
+    ("gpus_req", "-1", "gpus_req negative"),
+    ("mem_req", "much", "unreadable mem_req"),
+    ("mem_req", "inf", "unreadable mem_req"),
+    ("mem_req", "-4", "mem_req negative"),
+    ("max_rss", "-4", "max_rss negative"),
+    ("wallclock_req", "0", "wallclock_req not positive"),
+    ("wallclock_req", "1:2:3:4", "unreadable wallclock_req"),
+    ("state", "RUNNING", "not finished"),
+]
+
+
+def table(folder: Path, **changed: str) -> Path:
+    rows = [SOUND, SOUND, {**SOUND, **changed}]
+    path = folder / "jobs.csv"
+    path.write_text("\n".join(",".join(row) for row in [list(SOUND), *(row.values() for row in rows)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("field", "cell", "reason"), REASONS)
+def test_one_bad_cell_leaves_out_its_row_alone(tmp_path: Path, field: str, cell: str, reason: str) -> None:
+    records = read([table(tmp_path, **{field: cell})], mapping=MAPPING)
+    assert records.rejected == {reason: 1}
+    assert records.frame.height == 2
+
+
+NUMBERS = ("processors_req", "nodes_req", "gpus_req", "mem_req", "wallclock_req", "max_rss")
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"), [("job_id", ""), *((name, cell) for name in NUMBERS for cell in ("", "NaN"))]
+)
+def test_a_missing_optional_cell_is_null(tmp_path: Path, field: str, cell: str) -> None:
+    records = read([table(tmp_path, **{field: cell})], mapping=MAPPING)
+    assert not records.rejected
+    assert records.frame[field].null_count() == 1
+
+
+def test_a_missing_run_time_is_not_invented(tmp_path: Path) -> None:
+    assert read([table(tmp_path, run_time="")], mapping=MAPPING).rejected == {"no run_time": 1}
