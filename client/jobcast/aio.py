@@ -1,23 +1,21 @@
 """The asyncio client: one channel, made and used within one event loop."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import grpc
 import grpc.aio
-from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest, PredictRequest
+from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
 from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
+from jobcast.aio_stream import answered
 from jobcast.client import the_job
-from jobcast.errors import InvalidInput
 from jobcast.job import JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
-from jobcast.request import JobLike, batches, predict_request, request_id_of
+from jobcast.request import JobLike, batches, predict_request
 from jobcast.status import as_jobcast_error
-from jobcast.stream import WINDOW, Note, ended_early
 
 
 class AsyncClient:
@@ -68,26 +66,14 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncGenerator[Prediction, None]:
         """Predict jobs as they come, many of them in flight, answers in order; see `Client.predict_stream`."""
-        source = _Source(jobs, feature_importance)
-        call = self._stub.PredictStream(source.requests(), timeout=timeout)
-        call.add_done_callback(lambda _: source.notes.put_nowait(None))
+        stream = answered(self._stub.PredictStream, jobs, feature_importance, timeout)
         try:
-            while (note := await source.take()) is not None:
-                if isinstance(note, Exception):
-                    raise note
-                if isinstance(note, Prediction):
-                    yield note
-                elif (answer := await call.read()) is not grpc.aio.EOF:
-                    yield Prediction.from_message(answer, note)
-                else:
-                    raise ended_early()
-            await call.read()  # raises when the call failed
-            if not source.exhausted:
-                raise ended_early()
+            async for prediction in stream:
+                yield prediction
         except grpc.RpcError as error:
             raise as_jobcast_error(error, self.address, timeout) from error
         finally:
-            call.cancel()
+            await stream.aclose()
 
     async def model_info(self, *, timeout: float | None = None) -> ModelInfo:
         """What is served: version, training data, errors on held-out jobs, counters."""
@@ -115,46 +101,3 @@ class AsyncClient:
             return await method(request, timeout=seconds)
         except grpc.RpcError as error:
             raise as_jobcast_error(error, self.address, seconds) from error
-
-
-class _Source:
-    """The jobs as requests; what becomes of each is noted, in order: see `jobcast.stream`."""
-
-    def __init__(self, jobs: Iterable[JobLike] | AsyncIterable[JobLike], feature_importance: bool | int) -> None:
-        self.notes: asyncio.Queue[Note] = asyncio.Queue()
-        self.exhausted = False
-        self._jobs = jobs
-        self._feature_importance = feature_importance
-        self._window = asyncio.Semaphore(WINDOW)
-
-    async def requests(self) -> AsyncIterator[PredictRequest]:
-        try:
-            async for job in _in_turn(self._jobs):
-                await self._window.acquire()
-                try:
-                    request = predict_request(job, self._feature_importance)
-                except InvalidInput as error:
-                    self.notes.put_nowait(Prediction.failed(str(error), request_id_of(job)))
-                else:
-                    self.notes.put_nowait(request.request_id)
-                    yield request
-        except Exception as error:  # the source is the caller's: whatever it raises belongs to the caller
-            self.notes.put_nowait(error)
-        else:
-            self.exhausted = True
-            self.notes.put_nowait(None)
-
-    async def take(self) -> Note:
-        """The next note; frees its place in the window."""
-        note = await self.notes.get()
-        self._window.release()
-        return note
-
-
-async def _in_turn(jobs: Iterable[JobLike] | AsyncIterable[JobLike]) -> AsyncIterator[JobLike]:
-    if isinstance(jobs, AsyncIterable):
-        async for job in jobs:
-            yield job
-    else:
-        for job in jobs:
-            yield job

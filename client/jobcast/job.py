@@ -132,7 +132,7 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 
 
 def _integer(value: Any, bounds: tuple[int, int] = _INT32) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise ValueError(f"must be an integer, got {_shown(value)}")
     number = int(value)
     if not bounds[0] <= number <= bounds[1]:
@@ -145,6 +145,8 @@ def _optional_integer(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"must be a number, got {_shown(value)}")
     try:
@@ -156,6 +158,8 @@ def _number(value: Any) -> float:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, got {_shown(value)}")
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -164,7 +168,7 @@ def _text(value: Any) -> str:
 
 
 def _runtimes(value: Any) -> list[float]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if type(value) is not tuple and (isinstance(value, str) or not isinstance(value, Iterable)):
         raise ValueError(f"must be a list of seconds, got {_shown(value)}")
     return [_number(item) for item in value]
 

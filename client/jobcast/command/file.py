@@ -6,16 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import IO, BinaryIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from jobcast.client import Client
-from jobcast.command.output import COLUMNS, as_data
+from jobcast.command.output import COLUMNS, as_data, as_row
 from jobcast.command.table import Row, Table
+from jobcast.errors import JobcastError
 from jobcast.prediction import Prediction
 
 _ROWS_PER_REQUEST = 1000
@@ -55,7 +55,12 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
         advance = stack.enter_context(_progress(raw))
         rows = table.rows()
         while chunk := list(islice(rows, _ROWS_PER_REQUEST)):
-            for row, prediction in zip(chunk, _predictions(client, chunk), strict=True):
+            try:
+                predictions = _predictions(client, chunk)
+            except JobcastError:
+                click.echo(f"stopped after {done:,} rows, whose predictions are written", err=True)
+                raise
+            for row, prediction in zip(chunk, predictions, strict=True):
                 write(row, prediction)
                 if prediction.error:
                     failed += 1
@@ -68,25 +73,23 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
     return failed
 
 
-def _predictions(client: Client, chunk: list[Row]) -> Iterator[Prediction]:
+def _predictions(client: Client, chunk: list[Row]) -> list[Prediction]:
     answers = iter(client.predict_batch([row.job for row in chunk if not row.error], rows_per_request=len(chunk)))
-    for row in chunk:
-        if row.error:
-            yield Prediction.failed(row.error, row.job.get("request_id", ""))
-            continue
-        answer = next(answers)
-        yield Prediction.failed(f"line {row.line}, {answer.error}", answer.request_id) if answer.error else answer
+    return [
+        Prediction.failed(row.error, row.job.get("request_id", "")) if row.error else _placed(next(answers), row.line)
+        for row in chunk
+    ]
+
+
+def _placed(answer: Prediction, line: int) -> Prediction:
+    return replace(answer, error=f"line {line}, {answer.error}") if answer.error else answer
 
 
 def _csv(target: IO[str], table: Table) -> _Write:
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow([*table.header, *COLUMNS])
 
-    def write(row: Row, prediction: Prediction) -> None:
-        data = as_data(prediction)
-        writer.writerow([*row.cells, *("" if data[name] is None else data[name] for name in COLUMNS)])
-
-    return write
+    return lambda row, prediction: writer.writerow(row.cells + list(as_row(prediction).values()))
 
 
 def _json_lines(target: IO[str]) -> _Write:
@@ -110,6 +113,9 @@ def _created(out: str | None) -> IO[str]:
 @contextmanager
 def _progress(raw: BinaryIO) -> Iterator[Callable[[int], None]]:
     """A bar on standard error that follows the position in the file; none when nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     size = os.fstat(raw.fileno()).st_size if raw.seekable() else None
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())

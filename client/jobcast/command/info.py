@@ -22,7 +22,7 @@ def info(address: str, timeout: float, as_json: bool) -> None:
         return
     print_table(
         [
-            ("Model", f"{model.model_type}, version {model.model_version}", ""),
+            ("Model", f"version {model.model_version}", model.model_type),
             ("Loaded", "yes" if model.is_loaded else "no", ""),
             ("Trained", model.training_date, f"{model.training_samples:,} jobs, {len(model.feature_names)} features"),
             ("Ensemble", _listed(model.ensemble_weights), ""),

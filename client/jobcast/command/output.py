@@ -1,15 +1,11 @@
 """Predictions for people and for machines; the keys for machines are stable and carry their units.
 
-Seconds are rounded to a millisecond, finer than any forecast.
+Seconds are rounded to a millisecond, finer than any forecast. Rich loads only for people: machines ask often.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from jobcast.prediction import Prediction
 from jobcast.quantity import human_duration
@@ -34,21 +30,28 @@ _CATEGORIES = {
 }
 
 
-def as_data(prediction: Prediction) -> dict[str, Any]:
-    """The prediction as JSON data; a number that is not there is null."""
+def as_row(prediction: Prediction) -> dict[str, Any]:
+    """The prediction under `COLUMNS`, in their order; a number that is not there is None."""
     return {
-        "request_id": prediction.request_id,
         "predicted_runtime_seconds": _seconds(prediction.runtime_seconds),
         "interval_lower_seconds": _seconds(prediction.interval.lower_seconds),
         "interval_upper_seconds": _seconds(prediction.interval.upper_seconds),
         "suggested_wallclock_seconds": _seconds(prediction.suggested_wallclock_seconds),
         "runtime_category": prediction.category,
         "prediction_confidence": None if math.isnan(prediction.confidence) else round(prediction.confidence, 4),
+        "model_version": prediction.model_version,
+        "error": prediction.error,
+    }
+
+
+def as_data(prediction: Prediction) -> dict[str, Any]:
+    """The whole prediction as JSON data; a number that is not there is null."""
+    return {
+        "request_id": prediction.request_id,
+        **as_row(prediction),
         "quantile_seconds": {f"{level:g}": _seconds(value) for level, value in prediction.quantiles.items()},
         "feature_importance_seconds": {name: _seconds(value) for name, value in prediction.contributions.items()},
-        "model_version": prediction.model_version,
         "predicted_at": prediction.predicted_at.isoformat() if prediction.predicted_at else None,
-        "error": prediction.error,
     }
 
 
@@ -73,13 +76,18 @@ def print_prediction(prediction: Prediction) -> None:
 
 def print_table(rows: Sequence[tuple[str, str, str]], title: str | None = None) -> None:
     """Print rows of a name, a value and a remark, as plain text: nothing in them is markup."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_column(style="dim")
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    table = Table.grid("", "", "", padding=(0, 3, 0, 0))
+    for column, style in zip(table.columns, ("bold", "", "dim"), strict=True):
+        column.style = style
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    if title:
+        console.print(f"\n{title}", style="bold")
+    console.print(table)
 
 
 def _seconds(value: float) -> float | None:

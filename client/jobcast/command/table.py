@@ -44,7 +44,7 @@ class Row:
     Attributes:
         line: line of the file it starts on, from 1.
         cells: its text, as many cells as the header has.
-        job: the fields given; meaningless when `error` is set.
+        job: the fields given, without those that are wrong.
         error: what is wrong with it, with line and column; empty = nothing.
     """
 
@@ -103,6 +103,7 @@ class Table:
             padded = (cells + [""] * width)[:width]
             return Row(line, padded, {}, f"line {line}: must have {width} cells as the header, got {len(cells)}")
         job: dict[str, Any] = {}
+        errors = []
         for column, field, cell in zip(self.header, self._fields, cells, strict=True):
             text = cell.strip()
             try:
@@ -111,8 +112,8 @@ class Table:
                 elif field in REQUIRED:
                     raise ValueError("must not be empty")
             except ValueError as error:
-                return Row(line, cells, {}, f"line {line}, column {column!r}: {error}")
-        return Row(line, cells, job)
+                errors.append(f"column {column!r}: {error}")
+        return Row(line, cells, job, f"line {line}, {'; '.join(errors)}" if errors else "")
 
 
 def _fields(header: Sequence[str], name: str) -> list[str]:
