@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import click
-from jobcast_training.sources.synthetic import JOBS_PER_DAY, generate
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jobcast_training.sources.synthetic import JOBS_PER_DAY, generate
 
 
 @click.command()
