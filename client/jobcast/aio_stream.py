@@ -67,8 +67,7 @@ class _Ending:
 
     def __call__(self, call: Any) -> None:
         """Keep the status, and wake the reader: its source may be waiting for a job."""
-        if not self._kept():
-            self._status = _status(call)
+        self._status = _status(call)
         self._source.notes.put_nowait(None)
 
     async def instead_of(self, error: grpc.RpcError, call: Any) -> Exception:

@@ -55,22 +55,24 @@ def test_stream_of_an_async_source(address):
     assert asyncio.run(collect()) == [str(i) for i in range(2 * WINDOW)]
 
 
-def test_an_endless_stream_stays_in_step(address):
+@pytest.mark.parametrize("sendable", [True, False])
+def test_a_stream_stays_in_step_with_its_reader(address, sendable):
+    """Jobs that are not sent meet no flow control: only the window holds their source back."""
     taken = itertools.count()
 
-    def endless():
-        for job in itertools.cycle(jobs(10)):
+    def source():
+        for job in jobs(3 * WINDOW):
             next(taken)
-            yield job
+            yield job if sendable else {}
 
     async def first_ten():
         async with AsyncClient(address) as aio:
-            stream = aio.predict_stream(endless())
+            stream = aio.predict_stream(source())
             seen = [await anext(stream) for _ in range(10)]
             await stream.aclose()
             return seen
 
-    assert all(p.ok for p in asyncio.run(first_ten()))
+    assert [p.ok for p in asyncio.run(first_ten())] == [sendable] * 10
     assert next(taken) <= WINDOW + 12
 
 

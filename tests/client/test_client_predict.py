@@ -118,6 +118,13 @@ def test_an_invalid_job_fails_alone_in_a_batch(client):
     assert [p.request_id for p in predictions] == ["0", "1", "2", "3", "", "5"]
 
 
+def test_a_large_answer_comes_through(client):
+    wrong = {"processors_req": -1, "nodes_req": -5, "wallclock_req": -1.0, "partition": "", "qos": ""}
+    predictions = client.predict_batch([wrong] * 10_000, rows_per_request=10_000)
+    assert sum(len(p.error) for p in predictions) > 1_000_000
+    assert not any(p.ok for p in predictions)
+
+
 def test_batch_refuses_zero_rows_per_request(client):
     with pytest.raises(ValueError, match="rows_per_request: must be >= 1, got 0"):
         client.predict_batch(jobs(1), rows_per_request=0)
@@ -170,6 +177,22 @@ def test_an_endless_stream_stays_in_step_and_ends_when_left(client, sendable):
     assert [p.ok for p in first] == [sendable] * 10
     assert stopped.wait(10), "the source is still read"
     assert next(taken) <= WINDOW + 12
+
+
+def test_a_source_is_never_read_further_ahead_than_the_window(client):
+    """Jobs that are not sent meet no flow control but this."""
+    too_far = threading.Event()
+
+    def source():
+        for count in itertools.count(1):
+            if count > WINDOW + 2:
+                too_far.set()
+            yield {}
+
+    stream = client.predict_stream(source())
+    assert not next(stream).ok
+    assert not too_far.wait(0.2)
+    stream.close()
 
 
 def test_what_the_source_raises_reaches_the_caller(client):
