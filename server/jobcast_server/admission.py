@@ -14,6 +14,7 @@ class Admission:
     Attributes:
         draining: set when new work is refused and streams are to end.
         calls: unary calls in hand. streams: open prediction streams. rows: batch rows that wait or are computed.
+        arrived: unary calls that ever arrived.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -21,7 +22,18 @@ class Admission:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = asyncio.Event()
-        self.calls = self.streams = self.rows = 0
+        self.calls = self.streams = self.rows = self.arrived = 0
+
+    def full(self) -> bool:
+        """Count a unary call that arrived, and say whether there is no place for it."""
+        self.arrived += 1
+        return self.calls >= self._settings.max_inflight
+
+    def overload(self) -> OverloadedError:
+        """Why a unary call finds no place."""
+        return OverloadedError(
+            f"overloaded: max_inflight ({self._settings.max_inflight}) calls are in hand; come back later"
+        )
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -33,9 +45,7 @@ class Admission:
         """
         self._open()
         if self.calls >= self._settings.max_inflight:
-            raise OverloadedError(
-                f"overloaded: {self.calls} calls in hand, max_inflight is {self._settings.max_inflight}"
-            )
+            raise self.overload()
         self.calls += 1
         self._idle.clear()
         try:

@@ -11,6 +11,7 @@ only some answers carry (request id, contributions) is appended as bytes of its 
 """
 
 import math
+import struct
 import time
 from typing import Any
 
@@ -42,18 +43,22 @@ class Encoder:
         self._limit = manifest.quantile_levels.index(manifest.limit_level)
         version = str(manifest.version).encode()
         size = _varint(8 * len(levels))
+        self._head = b"\x22" + _varint(len(version)) + version + b"\x28"
         parts: list[tuple[str, bytes, Any]] = [  # field of the row, bytes before it, its type
             ("length", b"\x0a", ("u1", 2)),
             ("point", b"\x09", "<f8"),
             ("lower", b"\x15", "<f4"),
             ("upper", b"\x1d", "<f4"),
-            ("time", b"\x22" + _varint(len(version)) + version + b"\x28", ("u1", 5)),
+            ("time", self._head, ("u1", 5)),
             ("confidence", b"\x41", "<f8"),
             ("levels", b"\x5a" + size, ("<f8", len(levels))),
             ("quantiles", b"\x62" + size, ("<f8", len(levels))),
             ("limit", b"\x69", "<f8"),
             ("category", b"\x3a", ("u1", 1 + max(len(name) for _, name in CATEGORIES))),
         ]
+        self._grid = b"\x5a" + size + levels.tobytes() + b"\x62" + size
+        self._one = struct.Struct(f"<sdsfsf{len(self._head)}s5ssd{len(self._grid)}s{len(levels)}dsd")
+        self._kinds = [b"\x3a" + _varint(len(name)) + name for _, name in CATEGORIES]
         self._layout, self._blank = _lay_out(parts)
         self._blank.view(self._layout)["levels"] = levels
         self._names = np.zeros((len(CATEGORIES), 1 + max(len(name) for _, name in CATEGORIES)), "u1")
@@ -84,6 +89,17 @@ class Encoder:
         raw = data.tobytes()
         starts = range(0, len(raw), len(self._blank))
         return [raw[start : start + self._widths[kind]] for start, kind in zip(starts, kinds, strict=True)]
+
+    def one(self, quantiles: NDArray[np.float32], point: NDArray[np.float32]) -> bytes:
+        """The answer, without a frame, of the only row: the same bytes as `rows`, made for speed at N = 1."""
+        seconds = quantiles[0].tolist()
+        lower, upper = seconds[self._lower], seconds[self._upper]
+        median = point.item()
+        fixed = self._one.pack(
+            b"\x09", median, b"\x15", lower, b"\x1d", upper, self._head, bytes(_timestamp(int(time.time()))),
+            b"\x41", confidence(lower, upper), self._grid, *seconds, b"\x69", seconds[self._limit],
+        )  # fmt: skip
+        return fixed + self._kinds[category(median)]
 
 
 def failure(problem: str, request_id: str = "") -> bytes:

@@ -10,8 +10,10 @@ import structlog
 
 from jobcast_server import batch
 from jobcast_server.admission import Admission
+from jobcast_server.deadline import check_deadline
 from jobcast_server.engine import Engine
-from jobcast_server.errors import ExpiredError, RequestError
+from jobcast_server.errors import RequestError
+from jobcast_server.gathering import Gathering
 from jobcast_server.health import Health
 from jobcast_server.info import Tally, describe
 from jobcast_server.metrics import Metrics
@@ -31,6 +33,7 @@ class Calls:
         *, provider: str, threads: int, verbose: bool,
     ) -> None:  # fmt: skip
         self._engine = engine
+        self._gathering = Gathering(engine, admission)
         self._admission = admission
         self._metrics = metrics
         self._tally = tally
@@ -46,7 +49,7 @@ class Calls:
         try:
             with self._admission.call():
                 check_deadline(context)
-                answer = self._engine.predict(request)
+                answer = await self._gathering.predict(request, context)
         except RequestError as error:
             self._count("Predict", STATUS[type(error)][1], start)
             await refuse(context, error)
@@ -134,14 +137,3 @@ class Calls:
         counted.observe(seconds)
         if self._verbose:
             log.debug("request", method=method, status=status, seconds=round(seconds, 6))
-
-
-def check_deadline(context: Any) -> None:
-    """Drop work that nobody waits for any more.
-
-    Raises:
-        ExpiredError: the caller's deadline has passed.
-    """
-    remaining = context.time_remaining()
-    if remaining is not None and remaining <= 0:
-        raise ExpiredError("deadline exceeded before the work began; nothing was computed")

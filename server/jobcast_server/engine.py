@@ -8,8 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import rt_predictor_pb2 as pb
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from jobcast_server import answer, batch, columns, importance
 from jobcast_server.bundle import Bundle
@@ -40,10 +42,12 @@ class Engine:
         """
         message = _parse(pb.PredictRequest, request)
         count = self._asked(message)
-        read = columns.read([message.features])
-        if self._rules.flagged(read) is not None:
-            raise InvalidRequestError(self._rules.violations(message.features))
-        return self._answers([message], read, [count])[0]
+        job = message.features
+        if violations := self._rules.violations(job):
+            raise InvalidRequestError(violations)
+        feeds = columns.feeds_of(job, int(time.time()))
+        quantiles, point = self.bundle.session.run(feeds)
+        return self._encoder.one(quantiles, point) + self._extra(message, feeds, 0, point, count)
 
     def predict_many(self, requests: Sequence[bytes]) -> list[bytes | RequestError]:
         """Answer several serialized `PredictRequest` in one pass, in order.
@@ -159,18 +163,26 @@ class Engine:
     ) -> list[bytes]:
         feeds = columns.feeds(read, int(time.time()))
         quantiles, point = self.bundle.session.run(feeds)
-        answers = []
-        for row, encoded in enumerate(self._encoder.rows(quantiles, point)):
-            body = encoded[answer.FRAME :]
-            extra = pb.PredictResponse(request_id=messages[row].request_id)
-            if counts[row]:
-                extra.feature_importance.update(
-                    importance.contributions(
-                        self.bundle.session, self.bundle.manifest.inputs, feeds, row, float(point[row, 0]), counts[row]
-                    )
-                )
-            answers.append(body + extra.SerializeToString())
-        return answers
+        rows = self._encoder.rows(quantiles, point)
+        return [
+            encoded[answer.FRAME :] + self._extra(messages[row], feeds, row, point, counts[row])
+            for row, encoded in enumerate(rows)
+        ]
+
+    def _extra(
+        self, message: pb.PredictRequest, feeds: columns.Feeds, row: int, point: NDArray[np.float32], count: int
+    ) -> bytes:
+        """Fields that only some answers carry: the request id, and contributions to a row of `feeds` when asked."""
+        request_id = message.request_id
+        if not count and not request_id:
+            return b""
+        extra = pb.PredictResponse(request_id=request_id)
+        if count:
+            session, inputs = self.bundle.session, self.bundle.manifest.inputs
+            extra.feature_importance.update(
+                importance.contributions(session, inputs, feeds, row, float(point[row, 0]), count)
+            )
+        return bytes(extra.SerializeToString())
 
 
 def _parse(kind: Any, content: bytes) -> Any:

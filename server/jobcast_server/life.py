@@ -34,7 +34,7 @@ from jobcast_server.stream import Streams
 PREDICTOR = "hpc-runtime"
 """The predictor behind the contract that this server speaks."""
 
-SWITCH_INTERVAL_S = 0.0002
+SWITCH_INTERVAL_S = 0.0005
 """How long a worker thread may keep the interpreter while the event loop wants it."""
 
 SETTLE_S = 0.2
@@ -85,7 +85,7 @@ async def _serve(
             provider=provider, threads=threads, verbose=settings.log_level == "debug",
         )  # fmt: skip
         streams = Streams(engine, admission, metrics, tally, settings.stream_window)
-        listener.register(server, calls, streams, health, echo=settings.enable_echo)
+        listener.register(server, calls, streams, health, admission, metrics, echo=settings.enable_echo)
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(SWITCH_INTERVAL_S)

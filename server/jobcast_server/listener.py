@@ -1,5 +1,6 @@
 """The gRPC port. Methods of the service take and return raw bytes: only the engine reads and writes messages."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -7,10 +8,13 @@ import rt_predictor_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from jobcast_server.admission import Admission
 from jobcast_server.calls import Calls
 from jobcast_server.errors import StartupError
 from jobcast_server.health import SERVICE, Health
+from jobcast_server.metrics import Metrics
 from jobcast_server.settings import Settings
+from jobcast_server.status import refuse
 from jobcast_server.stream import Streams
 
 ECHO = "jobcast.Echo"
@@ -46,7 +50,38 @@ def listen(settings: Settings) -> tuple[grpc.aio.Server, int]:
     return server, port
 
 
-def register(server: grpc.aio.Server, calls: Calls, streams: Streams, health: Health, *, echo: bool) -> None:
+class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Hands calls to their handlers, and those that are too many to one that ends them unread, which costs less."""
+
+    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler], admission: Admission, metrics: Metrics) -> None:
+        self._handlers = {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
+        self._admission = admission
+        self._refusals = {
+            f"/{SERVICE}/{name}": grpc.stream_stream_rpc_method_handler(self._refusal(name, metrics))
+            for name in ("Predict", "PredictBatch")
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call; None for methods that are not of this service."""
+        method = handler_call_details.method
+        if method in self._refusals and self._admission.full():
+            return self._refusals[method]
+        return self._handlers.get(method)
+
+    def _refusal(self, name: str, metrics: Metrics) -> Callable[[Any, Any], Awaitable[None]]:
+        count = metrics.methods[name].count["rejected"]
+
+        async def end(requests: Any, context: Any) -> None:
+            count()
+            await refuse(context, self._admission.overload())
+
+        return end
+
+
+def register(
+    server: grpc.aio.Server, calls: Calls, streams: Streams, health: Health, admission: Admission, metrics: Metrics,
+    *, echo: bool,
+) -> None:  # fmt: skip
     """Put every method on the server."""
     methods = {
         "Predict": grpc.unary_unary_rpc_method_handler(calls.predict),
@@ -55,7 +90,7 @@ def register(server: grpc.aio.Server, calls: Calls, streams: Streams, health: He
         "GetModelInfo": grpc.unary_unary_rpc_method_handler(calls.model_info),
         "HealthCheck": grpc.unary_unary_rpc_method_handler(calls.health_check),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    server.add_generic_rpc_handlers((Shedder(methods, admission, metrics),))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     contract = pb.DESCRIPTOR.services_by_name["JobRuntimePredictor"].full_name
     names = (contract, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

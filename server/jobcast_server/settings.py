@@ -38,7 +38,10 @@ class Settings(BaseModel):
     max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
     max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
     max_pending: int = Field(
-        256, ge=1, le=100_000, description="Calls that wait in gRPC before it refuses, randomly up to twice as many."
+        256,
+        ge=1,
+        le=100_000,
+        description="Calls waiting unseen in gRPC from where it cancels some; at twice as many it cancels all.",
     )
     max_streams: int = Field(1000, ge=1, le=100_000, description="Most open prediction streams.")
     stream_window: int = Field(256, ge=1, le=65536, description="Unanswered messages read ahead of one stream.")

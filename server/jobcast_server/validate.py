@@ -87,15 +87,18 @@ class Rules:
                 found.append(Violation(name, f"{_rule(name, low, high, value)}, got {value}"))
         for name in TEXTS:
             text = getattr(job, name)
-            if name in NON_EMPTY and not text:
-                found.append(Violation(name, "must not be empty, got ''"))
-            if _size(text) > self.lengths[name]:
+            if not text:
+                if name in NON_EMPTY:
+                    found.append(Violation(name, "must not be empty, got ''"))
+            elif _size(text) > self.lengths[name]:
                 found.append(
                     Violation(name, f"must be at most {self.lengths[name]} bytes, got {_size(text)}: {shorten(text)}")
                 )
         if job.submit_time < 0:
             found.append(Violation("submit_time", f"must be >= 0, got {job.submit_time}"))
-        return found + list(_recent(job.recent_runtimes))
+        if job.recent_runtimes:
+            found.extend(_recent(job.recent_runtimes))
+        return found
 
 
 def _recent(values: Iterable[float]) -> Iterable[Violation]:

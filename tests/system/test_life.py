@@ -1,0 +1,141 @@
+"""Start, ready, drain, exit: what callers see at each step."""
+
+import asyncio
+import collections
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+import rt_predictor_pb2 as pb
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+SERVICE = "rtpredictor.v1.JobRuntimePredictor"
+State = health_pb2.HealthCheckResponse
+
+
+def run(*flags, **variables):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | variables
+    command = [str(Path(sys.executable).with_name("jobcast")), "serve", *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_watch_says_serving_then_not_serving_then_ends(start, service):
+    served = start("--drain-delay", "0.2")
+    with served.channel() as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        assert health.Check(request).status == State.SERVING
+        watch = health.Watch(request)
+        seen = [next(watch).status]
+        served.process.send_signal(signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as caught:
+            seen.extend(item.status for item in watch)
+        assert seen == [State.SERVING, State.NOT_SERVING]
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert served.process.wait(timeout=30) == 0
+
+
+def test_check_of_an_unknown_service_is_not_found(channel):
+    with pytest.raises(grpc.RpcError) as caught:
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="weather"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_sigterm_under_load_loses_nothing(start, job):
+    served = start("--drain-delay", "0.3")
+    predict = pb.PredictRequest(features=job).SerializeToString()
+    batch = pb.PredictBatchRequest(jobs=[job] * 2000).SerializeToString()
+
+    async def caller(channel, method, request, outcomes, warm):
+        call = channel.unary_unary(f"/{SERVICE}/{method}")
+        while True:
+            try:
+                assert await call(request)
+                outcomes["OK"] += 1
+                warm.set()
+            except grpc.aio.AioRpcError as error:
+                outcomes[error.code().name] += 1
+                return error.details()
+
+    async def load():
+        outcomes: collections.Counter[str] = collections.Counter()
+        warm = asyncio.Event()
+        async with grpc.aio.insecure_channel(served.address, [("grpc.max_receive_message_length", -1)]) as channel:
+            work = [("Predict", predict)] * 8 + [("PredictBatch", batch)] * 3
+            callers = [asyncio.create_task(caller(channel, *item, outcomes, warm)) for item in work]
+            await warm.wait()
+            served.process.send_signal(signal.SIGTERM)
+            details = await asyncio.gather(*callers)
+        return outcomes, details
+
+    outcomes, details = asyncio.run(load())
+    assert outcomes.keys() == {"OK", "UNAVAILABLE"}, details
+    assert outcomes["UNAVAILABLE"] == 11
+    assert served.process.wait(timeout=30) == 0
+    assert '"unfinished": 0' in served.process.stderr.read()
+
+
+def test_sigterm_answers_what_a_stream_has_read(start, job):
+    served = start()
+    request = pb.PredictRequest(features=job, request_id="read").SerializeToString()
+
+    async def converse():
+        async with grpc.aio.insecure_channel(served.address) as channel:
+            stream = channel.stream_stream(f"/{SERVICE}/PredictStream")()
+            for _ in range(50):
+                await stream.write(request)
+            answers = [await stream.read() for _ in range(50)]
+            served.process.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stream.read()
+            return answers, caught.value.code()
+
+    answers, code = asyncio.run(converse())
+    assert {pb.PredictResponse.FromString(answer).request_id for answer in answers} == {"read"}
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert served.process.wait(timeout=30) == 0
+
+
+def test_interrupt_ends_it_too(start):
+    served = start()
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+def test_a_port_in_use(flag):
+    other = "--metrics-port" if flag == "--port" else "--port"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = run(flag, port, other, "0")
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in ended.stderr
+    assert f"choose another {flag}" in ended.stderr
+
+
+def test_no_bundle_is_exit_2(tmp_path):
+    ended = run("--port", "0", "--metrics-port", "0", "--models", str(tmp_path))
+    assert ended.returncode == 2
+    assert "no bundle of hpc-runtime found" in ended.stderr
+
+
+def test_the_console_prints_a_call_that_works(tmp_path):
+    models = os.environ.get("MODELS", str(Path(__file__).parents[2] / "models"))
+    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--port", "0", "--metrics-port", "0"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen([*command, "--models", models], stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        example = next(line for line in process.stdout if " predict " in line)
+        answered = subprocess.run(example.split(), capture_output=True, text=True, check=False)
+        process.send_signal(signal.SIGTERM)
+        assert answered.returncode == 0, answered.stderr
+        assert process.wait(timeout=30) == 0

@@ -1,0 +1,72 @@
+"""The metrics page under the contract's names, counting what really happened."""
+
+import itertools
+import math
+import urllib.request
+
+import grpc
+import pytest
+import rt_predictor_pb2 as pb
+import rt_predictor_pb2_grpc as rpc
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def scrape(served):
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.metrics_port}/metrics") as page:
+        text = page.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples, name, **labels):
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def test_every_call_is_counted_with_its_outcome(start, job):
+    served = start()
+    with served.channel() as channel:
+        stub = rpc.JobRuntimePredictorStub(channel)
+        for _ in range(3):
+            stub.Predict(pb.PredictRequest(features=job))
+        with pytest.raises(grpc.RpcError):
+            stub.Predict(pb.PredictRequest())
+        stub.PredictBatch(pb.PredictBatchRequest(jobs=[job, pb.JobFeatures()]))
+        stub.PredictBatch(pb.PredictBatchRequest(jobs=[pb.JobFeatures()]))
+        assert len(list(stub.PredictStream(iter([pb.PredictRequest(features=job), pb.PredictRequest()])))) == 2
+        stub.HealthCheck(pb.HealthCheckRequest())
+        samples = scrape(served)
+    counted = {key[1]: number for key, number in samples.items() if key[0] == "rt_predictor_requests_total" and number}
+    assert counted == {
+        (("method", "Predict"), ("status", "success")): 3,
+        (("method", "Predict"), ("status", "invalid")): 1,
+        (("method", "PredictBatch"), ("status", "partial")): 1,
+        (("method", "PredictBatch"), ("status", "invalid")): 1,
+        (("method", "PredictStream"), ("status", "success")): 1,
+        (("method", "PredictStream"), ("status", "invalid")): 1,
+        (("method", "HealthCheck"), ("status", "success")): 1,
+    }
+    assert value(samples, "rt_predictor_request_duration_seconds_count", method="Predict") == 4
+    assert value(samples, "rt_predictor_active_connections") == 1
+    assert value(samples, "rt_predictor_queue_size") == 0
+    assert value(samples, "rt_predictor_model_load_seconds_count") == 1
+    assert value(samples, "rt_predictor_prediction_duration_seconds_count") >= 5
+    assert value(samples, "rt_predictor_batch_size_count") >= 6
+    assert value(samples, "process_resident_memory_bytes") > 0
+    assert value(samples, "process_cpu_seconds_total") > 0
+    assert any(name == "rt_predictor_build_info" for name, _ in samples)
+    assert any(name == "rt_predictor_model_info" for name, _ in samples)
+
+
+def test_duration_buckets_are_fine_around_100_us(server):
+    bounds = sorted(
+        float(dict(labels)["le"])
+        for name, labels in scrape(server)
+        if name == "rt_predictor_request_duration_seconds_bucket" and dict(labels)["method"] == "Predict"
+    )
+    assert bounds[0] <= 50e-6
+    assert bounds[-2:] == [10, math.inf]
+    around = [bound for bound in bounds if 50e-6 <= bound <= 200e-6]
+    assert all(later / earlier <= 1.5 for earlier, later in itertools.pairwise(around))
