@@ -6,6 +6,7 @@ keep arriving: no timer, no fixed delay, never more than a small pass.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from jobcast_server.admission import Admission
@@ -57,20 +58,12 @@ class Gathering:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self._gather()
+                await settle(lambda: (self._admission.arrived, len(self._waiting)))
                 taken, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
                 self._crowd = LONE_PASSES if len(taken) > 1 else max(0, self._crowd - 1)
                 self._answer(taken)
         finally:
             self._running = None
-
-    async def _gather(self) -> None:
-        quiet = turns = 0
-        while quiet < QUIET_TURNS and turns < MOST_TURNS:
-            before = self._admission.arrived, len(self._waiting)
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if before == (self._admission.arrived, len(self._waiting)) else 0
-            turns += 1
 
     def _answer(self, taken: list[tuple[bytes, Any, asyncio.Future[bytes]]]) -> None:
         alive = []
@@ -92,3 +85,13 @@ class Gathering:
                 answer.set_exception(result)
             else:
                 answer.set_result(result)
+
+
+async def settle(progress: Callable[[], object]) -> None:
+    """Give way to the event loop until `progress` stays as it is for `QUIET_TURNS`, or `MOST_TURNS` have passed."""
+    quiet = turns = 0
+    while quiet < QUIET_TURNS and turns < MOST_TURNS:
+        before = progress()
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if progress() == before else 0
+        turns += 1

@@ -15,6 +15,7 @@ from jobcast_server.admission import Admission
 from jobcast_server.calls import INLINE_ROWS
 from jobcast_server.engine import Engine
 from jobcast_server.errors import DrainingError, RequestError
+from jobcast_server.gathering import settle
 from jobcast_server.info import Tally
 from jobcast_server.metrics import Metrics
 from jobcast_server.status import STATUS, refuse
@@ -109,6 +110,7 @@ class _Inbox:
         while not self._waiting and not self._ended:
             self._filled.clear()
             await self._filled.wait()
+        await settle(lambda: min(most, len(self._waiting)))
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._room.set()
         return taken

@@ -1,0 +1,14 @@
+"""The shipped bundle, loaded once."""
+
+from pathlib import Path
+
+import pytest
+from jobcast_server.bundle import load
+from jobcast_server.engine import Engine
+
+SHIPPED = Path(__file__).parents[2] / "models" / "hpc-runtime" / "1"
+
+
+@pytest.fixture(scope="session")
+def engine():
+    return Engine(load(SHIPPED, allowed_ulps=4), 10_000)
