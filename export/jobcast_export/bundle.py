@@ -1,7 +1,6 @@
 """Writes a bundle: `model.onnx`, `manifest.json` and `golden.json` of a version, `config.pbtxt` and the model card."""
 
 import hashlib
-import json
 import os
 import tempfile
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ def export_candidate(candidate: Candidate, repository: Path) -> Path:
     differences = check_parity(candidate.forests, candidate.reference)
     forest = merge(candidate.forests, candidate.weights)
     model = served_model(candidate.feature_graph, forest, candidate.head)
-    home = repository / candidate.about["predictor"]
+    home: Path = repository / candidate.about["predictor"]
     home.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name) for p in home.iterdir() if p.is_dir() and p.name.isdecimal()), default=0)
     reference = candidate.reference
@@ -119,5 +118,3 @@ def triton_config(manifest: Manifest) -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-

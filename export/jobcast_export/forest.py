@@ -99,7 +99,8 @@ class ForestBuilder:
 
 def largest_float32_not_above(threshold: float) -> float:
     """Return the float32 t' for which `x <= t'` equals `x <= threshold` for every float32 x."""
-    nearest = np.float32(threshold)
+    with np.errstate(over="ignore"):  # a test for NaN has the largest double as its threshold
+        nearest = np.float32(threshold)
     return float(nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf)))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jobcast_proto.manifest import InputSpec
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 from skl2onnx.algebra import onnx_ops
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 
@@ -61,6 +61,8 @@ def feature_graph(blocks: Sequence[Block], inputs: Sequence[InputSpec]) -> Model
         [(spec.name, _TYPES[spec.type]([None, *spec.shape[1:]])) for spec in inputs],
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
+    width = sum(len(block.features) for block in blocks)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, width]))
     return model
 
 

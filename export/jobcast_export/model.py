@@ -1,11 +1,13 @@
 """The served graph: feature nodes, one merged tree ensemble, calibration, caps.
 
-    raw columns -> features -> TreeEnsembleRegressor -> MatMul (trained levels -> served levels) -> + offsets
-        -> exp - 1 -> max 0 -> min limit -> sort -> quantiles [N, levels], point [N, 1]
+    raw columns -> features -> TreeEnsembleRegressor -> exp - 1 -> max 0 -> min limit -> sort
+        -> quantiles [N, levels], point [N, 1]
+
+The mixing of trained to served levels is folded into the leaves, the calibration offsets into the base values.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +61,6 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
     """Return the whole graph; outputs `quantiles` float32 [N, levels] and `point` float32 [N, 1], both capped."""
     levels = len(head.offsets)
     constants = {
-        "mixing": head.mixing.astype(np.float32),
-        "offsets": head.offsets.astype(np.float32),
         "zero": np.zeros(1, dtype=np.float32),
         "one": np.ones(1, dtype=np.float32),
         "no_limit": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
@@ -71,7 +71,7 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
     initializers = [numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items()]
     source = feature_graph.graph
     graph = helper.make_graph(
-        [*source.node, _tree_node(forest), *_head_nodes(head.limit)],
+        [*source.node, _tree_node(calibrated(forest, head)), *_head_nodes(head.limit)],
         "jobcast",
         list(source.input),
         [
@@ -85,6 +85,11 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
     return model
 
 
+def calibrated(forest: Forest, head: Head) -> Forest:
+    """Return the forest whose outputs are the served levels, calibrated."""
+    return replace(forest, values=forest.values @ head.mixing, base=forest.base @ head.mixing + head.offsets)
+
+
 def _tree_node(forest: Forest) -> NodeProto:
     attributes = tree_node_attributes(forest)
     return helper.make_node(
@@ -95,9 +100,7 @@ def _tree_node(forest: Forest) -> NodeProto:
 def _head_nodes(limit: str) -> list[NodeProto]:
     """Cap at the largest float32 not above the limit, so that no rounding lifts a prediction over it."""
     steps = [
-        ("MatMul", ["trees", "head_mixing"], "mixed", {}),
-        ("Add", ["mixed", "head_offsets"], "shifted", {}),
-        ("Exp", ["shifted"], "grown", {}),
+        ("Exp", ["trees"], "grown", {}),
         ("Sub", ["grown", "head_one"], "seconds", {}),
         ("Cast", [limit], "limit_near", {"to": TensorProto.FLOAT}),
         ("Cast", ["limit_near"], "limit_back", {"to": TensorProto.DOUBLE}),
@@ -119,8 +122,3 @@ def _head_nodes(limit: str) -> list[NodeProto]:
 def _model(graph: object, opsets: Sequence[object]) -> ModelProto:
     imports = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="jobcast")
-
-
-def weighted(predictions: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the weighted sum of the families' native predictions, the reference that the trees must equal."""
-    return np.sum([weights[name] * predictions[name] for name in weights], axis=0)

@@ -43,16 +43,18 @@ class Reference:
 
 
 def threshold_rows(forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return three rows for each distinct split: on the threshold and one ulp to either side, float32."""
+    """Return the finite rows on and one ulp to either side of each distinct split, float32 [M, features]."""
     feature, threshold = forest.splits()
     base = rows[np.arange(len(feature)) % len(rows)]
-    low = np.nextafter(threshold, np.float32(-np.inf))
-    high = np.nextafter(threshold, np.float32(np.inf))
+    with np.errstate(over="ignore"):
+        low = np.nextafter(threshold, np.float32(-np.inf))
+        high = np.nextafter(threshold, np.float32(np.inf))
     made = []
     for value in (low, threshold, high):
         copy = base.copy()
         copy[np.arange(len(feature)), feature] = value
-        made.append(copy)
+        # The libraries refuse infinities; only a test for NaN sits so far out that a neighbour is one.
+        made.append(copy[np.isfinite(value)])
     return np.concatenate(made)
 
 

@@ -65,9 +65,7 @@ def _running_median(frame: pl.DataFrame, middle: float) -> NDArray[np.float64]:
     return median
 
 
-def _lightgbm(
-    frame: pl.DataFrame, last_two: NDArray[np.float64], train_rows: int, seed: int
-) -> NDArray[np.float64]:
+def _lightgbm(frame: pl.DataFrame, last_two: NDArray[np.float64], train_rows: int, seed: int) -> NDArray[np.float64]:
     numbers = frame.select(
         pl.col("wallclock_req").log1p(),
         "processors_req",

@@ -19,7 +19,7 @@ CHUNK_ROWS = 65_536
 
 
 def feature_session(graph: ModelProto) -> onnxruntime.InferenceSession:
-    """Return a session for a graph; its rows are run on all cores, one chunk a core."""
+    """Return a session for a graph, on all cores."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -49,8 +49,11 @@ def feature_matrix(
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
     """Return the features of `frame`, float32 [N, features]; `on_rows` hears of each finished chunk."""
-    chunks = []
+    width = graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    matrix = np.empty((frame.height, width), dtype=np.float32)
+    filled = 0
     for chunk in feature_chunks(predictor, graph, frame, history):
-        chunks.append(chunk)
+        matrix[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
         on_rows(len(chunk))
-    return np.concatenate(chunks)
+    return matrix

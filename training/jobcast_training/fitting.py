@@ -1,11 +1,11 @@
 """Fits the families on features: censored targets first, then every family, its weight, the calibration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jobcast_export.forest import Forest, merge
-from jobcast_export.model import mixing_matrix
+from jobcast_export.model import Head, calibrated, mixing_matrix
 from jobcast_export.parity import Reference, threshold_rows, tree_outputs
 from numpy.typing import NDArray
 
@@ -16,8 +16,9 @@ from jobcast_training.ensemble import choose_weights
 from jobcast_training.families import Fitted, Rows
 from jobcast_training.hyperparameters import Hyperparameters
 
-Step = Callable[[str, int], Callable[[], None]]
-"""Announces a step with its number of rounds; the function it returns is called after each round."""
+Step = Callable[[str, int], Callable[..., None]]
+"""Announces a step with its number of rounds; the function it returns is called after
+each round, with the number of rounds done when that is not one."""
 
 _FIRST_MODEL_ROUNDS = 30
 _PARITY_ROWS = 5_000
@@ -51,11 +52,20 @@ class Ensemble:
 
 
 def fit_ensemble(
-    fit: Period, tune: Period, calibrate: Period, hyper: Hyperparameters, seed: int, step: Step
+    fit: Period,
+    tune: Period,
+    calibrate: Period,
+    limited: Sequence[int],
+    hyper: Hyperparameters,
+    seed: int,
+    step: Step,
 ) -> Ensemble:
-    """Fit every family on `fit`, stop early and weigh on `tune`, calibrate on `calibrate`; each later than the last."""
+    """Fit every family on `fit`, stop early and weigh on `tune`, calibrate on `calibrate`; each later than the last.
+
+    `limited` are the columns that depend on the requested limit.
+    """
     levels = hyper.quantiles.trained
-    train_rows, tune_rows = _latent(fit, tune, hyper, seed, step)
+    train_rows, tune_rows = _latent(fit, tune, limited, hyper, seed, step)
     fitted: dict[str, Fitted] = {}
     for name in families.names():
         family, parameters = families.load(name), hyper.families[name]
@@ -65,8 +75,9 @@ def fit_ensemble(
     forests = {name: own.forest for name, own in fitted.items()}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
-    uncalibrated = tree_outputs(merge(forests, weights), calibrate.x) @ mixing.astype(np.float32)
-    offsets = conformal_offsets(calibrate.y, uncalibrated.astype(np.float64), hyper.quantiles.levels)
+    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="")
+    served = tree_outputs(calibrated(merge(forests, weights), uncalibrated), calibrate.x)
+    offsets = conformal_offsets(calibrate.y, served.astype(np.float64), hyper.quantiles.levels)
     held_out = np.random.default_rng(seed).permutation(len(calibrate.x))[:_PARITY_ROWS]
     rows = [calibrate.x[held_out], *(threshold_rows(forest, calibrate.x) for forest in forests.values())]
     x = np.concatenate(rows)
@@ -80,22 +91,31 @@ def fit_ensemble(
     )
 
 
-def _latent(fit: Period, tune: Period, hyper: Hyperparameters, seed: int, step: Step) -> tuple[Rows, Rows]:
-    """Replace the targets of censored jobs by draws above their limit."""
+def _latent(
+    fit: Period, tune: Period, limited: Sequence[int], hyper: Hyperparameters, seed: int, step: Step
+) -> tuple[Rows, Rows]:
+    """Replace the targets of censored jobs by draws above their limit.
+
+    The first model does not see the limit: given it, no job above the limit was ever observed.
+    """
     train_rows, tune_rows = Rows(fit.x, fit.y), Rows(tune.x, tune.y)
     if not (fit.censored.any() or tune.censored.any()):
         return train_rows, tune_rows
     family, levels = families.load("xgboost"), hyper.quantiles.trained
     parameters = {**hyper.families["xgboost"], "rounds": _FIRST_MODEL_ROUNDS}
+    blind = [period.x.copy() for period in (fit, tune)]
+    for x in blind:
+        x[:, limited] = np.nan
     for round_number in range(hyper.censoring_rounds):
         on_round = step("drawing times of jobs stopped at their limit", _FIRST_MODEL_ROUNDS)
-        first = family.fit(train_rows, tune_rows, levels, parameters, seed, on_round)
+        rows = [Rows(x, known.y) for x, known in zip(blind, (train_rows, tune_rows), strict=True)]
+        first = family.fit(rows[0], rows[1], levels, parameters, seed, on_round)
         drawn = []
-        for period in (fit, tune):
+        for period, x in zip((fit, tune), blind, strict=True):
             y = period.y.copy()
             at = period.censored
             if at.any():
-                y[at] = draw_above(period.y[at], first.predict(period.x[at]), levels, seed + round_number)
+                y[at] = draw_above(period.y[at], first.predict(x[at]), levels, seed + round_number)
             drawn.append(Rows(period.x, y))
         train_rows, tune_rows = drawn
     return train_rows, tune_rows

@@ -4,7 +4,7 @@ Time flows one way: every period lies after the one before it, and nothing of a 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -16,9 +16,10 @@ import onnxruntime
 import polars as pl
 from jobcast_export.candidate import Candidate
 from jobcast_export.forest import merge
-from jobcast_export.graph import feature_graph
+from jobcast_export.graph import Feature, feature_graph
 from jobcast_export.model import Head, served_model
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from jobcast_training.baselines import baseline_points
 from jobcast_training.card import model_card
@@ -31,9 +32,10 @@ from jobcast_training.hyperparameters import Hyperparameters
 from jobcast_training.metrics import pinball_loss, point_metrics, quantile_metrics
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
-from jobcast_training.statistics import fit_statistics
+from jobcast_training.statistics import CategoryTable, fit_statistics
 
 MINIMUM_JOBS = 500
+PERIOD_JOBS = 40
 LIBRARIES = ("xgboost-cpu", "xgboost", "lightgbm", "catboost", "polars")
 
 
@@ -82,18 +84,10 @@ def train(
     if frame.height < MINIMUM_JOBS:
         raise TrainingError(f"{records.source}: needs at least {MINIMUM_JOBS} usable jobs, got {frame.height}")
     periods = _periods(frame.height, hyper)
-    on_rows = step("computing features", 1)
+    on_rows = step("computing features", frame.height)
     history = RecentRuntimes.of(records)
-    tables = fit_statistics(
-        _ended(frame.slice(0, periods.fit), frame["submit_time"][periods.fit]),
-        predictor.categories,
-        prior_jobs=hyper.prior_jobs,
-        max_keys=hyper.max_keys,
-    )
-    blocks = predictor.feature_blocks(tables, _standard_offset(timezone, frame["submit_time"][-1]))
-    graph = feature_graph(blocks, predictor.inputs)
-    x = feature_matrix(predictor, graph, frame, history)
-    on_rows()
+    graph, described, tables = features_of(predictor, records, hyper, timezone)
+    x = feature_matrix(predictor, graph, frame, history, on_rows)
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
     run = frame[predictor.target].to_numpy()
     censored = (run >= limit) | (frame["state"] == "timeout").fill_null(False).to_numpy() & np.isfinite(limit)
@@ -102,14 +96,20 @@ def train(
     submit = frame["submit_time"].to_numpy()
 
     def period(start: int, stop: int) -> Period:
-        # An outcome counts in a period only when it was known before the next one began.
-        known = np.arange(start, stop)[ended[start:stop] <= submit[stop]]
+        # An outcome is used only when it was known before the test period began.
+        known = np.arange(start, stop)[ended[start:stop] <= submit[periods.test]]
+        if len(known) < PERIOD_JOBS:
+            raise TrainingError(
+                f"{records.source}: {len(known)} of the jobs {start:,} to {stop:,} had ended when the test period "
+                f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
+            )
         return Period(x[known], y[known], censored[known])
 
     ensemble = fit_ensemble(
         period(periods.fit, periods.tune),
         period(periods.tune, periods.calibrate),
         period(periods.calibrate, periods.test),
+        [column for column, feature in enumerate(described) if predictor.limit in feature.formula],
         hyper,
         seed,
         step,
@@ -123,11 +123,12 @@ def train(
     on_round()
     actual = run[periods.test :]
     baselines = {
-        name: point_metrics(actual, points) | {f"pinball_{t}": pinball_loss(actual, points, t / 100) for t in (10, 50, 90)}
+        name: point_metrics(actual, points)
+        | {f"pinball_{t}": pinball_loss(actual, points, t / 100) for t in (10, 50, 90)}
         for name, points in baseline_points(frame, history, periods.test, seed).items()
     }
     on_round()
-    names = [feature.name for block in blocks for feature in block.features]
+    names = [feature.name for feature in described]
     about = _about(predictor, records, hyper, periods, ensemble, names, seed, validation, test)
     candidate = Candidate(
         feature_graph=graph,
@@ -142,15 +143,30 @@ def train(
     return Result(candidate, test, validation, baselines)
 
 
+def features_of(
+    predictor: Predictor, records: Records, hyper: Hyperparameters, timezone: str
+) -> tuple[ModelProto, Sequence[Feature], Mapping[str, CategoryTable]]:
+    """Return the feature graph, the features and the category tables, fitted on the oldest period.
+
+    Raises:
+        TrainingError: no job of the oldest period had ended when the next period began.
+    """
+    frame = records.frame
+    first = _periods(frame.height, hyper).fit
+    earliest = frame.slice(0, first).filter(pl.col("end_time") <= frame["submit_time"][first])
+    if earliest.is_empty():
+        raise TrainingError(f"{records.source}: none of the first {first:,} jobs had ended when the next began")
+    tables = fit_statistics(earliest, predictor.categories, prior_jobs=hyper.prior_jobs, max_keys=hyper.max_keys)
+    blocks = predictor.feature_blocks(tables, _standard_offset(timezone, frame["submit_time"][-1]))
+    described = [feature for block in blocks for feature in block.features]
+    return feature_graph(blocks, predictor.inputs), described, tables
+
+
 def _periods(rows: int, hyper: Hyperparameters) -> Periods:
     split = hyper.split
     shares = np.cumsum([split.statistics, split.fit, split.tune, split.calibrate])
     fit, tune, calibrate, test = (int(np.floor(rows * share + 1e-9)) for share in shares)
     return Periods(fit, tune, calibrate, test, rows)
-
-
-def _ended(frame: pl.DataFrame, before: float) -> pl.DataFrame:
-    return frame.filter(pl.col("end_time") <= before)
 
 
 def _standard_offset(timezone: str, at: float) -> int:
@@ -168,7 +184,11 @@ def _evaluate(
     stop: int,
     hyper: Hyperparameters,
 ) -> dict[str, float]:
-    """Metrics of the served graph itself on records [start, stop), against the observed run times."""
+    """Metrics of the served graph itself on records [start, stop), against the observed run times.
+
+    Coverage counts a run time up to its requested limit, since no prediction exceeds that; the interval's coverage of
+    the run time as observed stands beside it.
+    """
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     quantiles, points = [], []
     for first in range(start, stop, 65_536):
@@ -178,9 +198,18 @@ def _evaluate(
         points.append(p[:, 0].astype(np.float64))
     y = frame[predictor.target].to_numpy()[start:stop]
     levels = hyper.quantiles
-    spread = quantile_metrics(y, np.concatenate(quantiles), levels.levels, levels.interval, levels.limit)
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()[start:stop]
-    return point_metrics(y, np.concatenate(points)) | spread | {"over_limit": float(np.mean(y > limit))}
+    q = np.concatenate(quantiles)
+    observed = quantile_metrics(y, q, levels.levels, levels.interval, levels.limit)
+    within = quantile_metrics(np.minimum(y, limit), q, levels.levels, levels.interval, levels.limit)
+    coverage = {name: within[name] for name in ("coverage_interval", "coverage_80", "below_90", "limit_held")}
+    return {
+        **point_metrics(y, np.concatenate(points)),
+        **observed,
+        **coverage,
+        "coverage_interval_observed": observed["coverage_interval"],
+        "over_limit": float(np.mean(y > limit)),
+    }
 
 
 def _about(
@@ -189,7 +218,7 @@ def _about(
     hyper: Hyperparameters,
     periods: Periods,
     ensemble: Ensemble,
-    names: list[str],
+    names: Sequence[str],
     seed: int,
     validation: Mapping[str, float],
     test: Mapping[str, float],
@@ -199,7 +228,9 @@ def _about(
     return {
         "predictor": predictor.name,
         "model_type": "quantile ensemble of " + ", ".join(name for name, w in ensemble.weights.items() if w > 0),
-        "inputs": [described_input(spec, frame.slice(periods.fit, periods.tune - periods.fit)) for spec in predictor.inputs],
+        "inputs": [
+            described_input(spec, frame.slice(periods.fit, periods.tune - periods.fit)) for spec in predictor.inputs
+        ],
         "target_unit": predictor.target_unit,
         "quantile_levels": list(levels.levels),
         "interval_levels": list(levels.interval),

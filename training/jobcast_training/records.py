@@ -23,7 +23,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "submit_time": pl.Float64(),  # Unix seconds, UTC
     "end_time": pl.Float64(),  # Unix seconds, UTC; outcome
     "run_time": pl.Float64(),  # s; outcome
-    "state": pl.String(),  # completed, failed, cancelled, timeout, out_of_memory, node_fail, preempted, unknown; outcome
+    "state": pl.String(),  # completed, failed, cancelled, timeout, out_of_memory, node_fail, preempted or unknown
     "max_rss": pl.Float64(),  # MB, peak of the job; outcome
 }
 """Columns of the record table with their types; units beside them."""

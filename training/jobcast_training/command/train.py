@@ -1,6 +1,7 @@
 """`jobcast train`: from job records to a verified bundle."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of job records; repeat it for the parts of one log.",
 )
+@click.option("--name", help="Name of the data set in manifest and model card.  [default: the file names]")
 @click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
-@click.option("--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table.")
+@click.option(
+    "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table."
+)
 @click.option("--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin.")
 @click.option(
     "--config",
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 def train(
     predictor: str,
     paths: tuple[Path, ...],
+    name: str | None,
     source: str,
     mapping: Path | None,
     timezone: str,
@@ -70,6 +75,7 @@ def train(
         hyper = hyperparameters.load(config)
         options = Options(timezone=timezone if timezone != "UTC" else None)
         records = read(paths, format=source, mapping=Mapping.load(mapping) if mapping else None, options=options)
+        records = replace(records, source=name or records.source)
         report_records(console, records)
         with progress(console) as bars:
             result = pipeline.train(
@@ -102,17 +108,17 @@ def progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def stepper(bars: Progress) -> Callable[[str, int], Callable[[], None]]:
+def stepper(bars: Progress) -> Callable[[str, int], Callable[..., None]]:
     """Return a `fitting.Step` that shows each step as a bar; early stopping fills the bar."""
     running: list[int] = []
 
-    def step(name: str, rounds: int) -> Callable[[], None]:
+    def step(name: str, rounds: int) -> Callable[..., None]:
         if running:
             last = bars.tasks[running[-1]]
             bars.update(last.id, completed=last.total)
         task = bars.add_task(name, total=rounds)
         running.append(task)
-        return lambda: bars.advance(task)
+        return lambda rounds=1: bars.advance(task, rounds)
 
     return step
 

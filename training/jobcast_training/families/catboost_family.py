@@ -15,7 +15,7 @@ from jobcast_training.families import Family, Fitted, Rows, normalised
 PARAMETERS = {
     "rounds": 100,
     "early_stopping_rounds": 15,
-    "learning_rate": 0.15,
+    "learning_rate": 0.3,
     "depth": 6,
     "l2_leaf_reg": 3.0,
     "random_strength": 1.0,

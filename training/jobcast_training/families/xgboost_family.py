@@ -11,9 +11,9 @@ from jobcast_export.forest import Forest, ForestBuilder, largest_float32_below
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
 PARAMETERS = {
-    "rounds": 120,
+    "rounds": 100,
     "early_stopping_rounds": 15,
-    "learning_rate": 0.12,
+    "learning_rate": 0.15,
     "max_depth": 7,
     "min_child_weight": 20.0,
     "subsample": 0.8,
@@ -22,7 +22,7 @@ PARAMETERS = {
 }
 
 
-class _Progress(xgboost.callback.TrainingCallback):
+class _Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     def __init__(self, on_round: Callable[[], None]) -> None:
         super().__init__()
         self._on_round = on_round
@@ -66,7 +66,7 @@ def fit(
     gain = booster.get_score(importance_type="total_gain") if len(levels) == 1 else _total_gain(dump)
     by_feature = np.zeros(train.x.shape[1])
     for feature, value in gain.items():
-        by_feature[int(feature.removeprefix("f"))] = float(value)  # type: ignore[arg-type]
+        by_feature[int(feature.removeprefix("f"))] = float(value)
 
     def predict(x: Any) -> Any:
         return booster.predict(xgboost.DMatrix(x)).astype(np.float64).reshape(len(x), -1)

@@ -96,6 +96,9 @@ _NAME_FLAGS = {
     "name_is_learning": "(?i).*(train|learn|torch|tensorflow|model).*",
     "name_is_number": "[0-9]+",
 }
+EMPTY_TABLES = {column: CategoryTable((), np.full((2, 4), np.nan, dtype=np.float32)) for column in CATEGORIES}
+"""Tables of a log without any name, to describe the features without one."""
+
 op = Operators()
 
 
@@ -119,101 +122,83 @@ def _columns(node: Any, *indices: int) -> Any:
 
 
 def _requests(sizes: Any) -> Block:
+    names = ("processors_req", "nodes_req", "mem_req", "wallclock_req", "gpus_req")
     processors, nodes, memory, limit, gpus = range(5)
-    ratios = {
-        "processors_per_node": (processors, nodes, "processors_req / nodes_req", "processors/node"),
-        "mem_per_node": (memory, nodes, "mem_req / nodes_req", "MB/node"),
-        "mem_per_processor": (memory, processors, "mem_req / processors_req", "MB/processor"),
-        "gpus_per_node": (gpus, nodes, "gpus_req / nodes_req", "GPUs/node"),
-        "gpus_per_processor": (gpus, processors, "gpus_req / processors_req", "GPUs/processor"),
-        "limit_per_processor": (limit, processors, "wallclock_req / processors_req", "s/processor"),
-        "limit_per_node": (limit, nodes, "wallclock_req / nodes_req", "s/node"),
-    }
+    over = len(names)  # column i + over is 1 / column i
     products = {
+        "processors_per_node": (processors, over + nodes, "processors_req / nodes_req", "processors/node"),
+        "mem_per_node": (memory, over + nodes, "mem_req / nodes_req", "MB/node"),
+        "mem_per_processor": (memory, over + processors, "mem_req / processors_req", "MB/processor"),
+        "gpus_per_node": (gpus, over + nodes, "gpus_req / nodes_req", "GPUs/node"),
+        "gpus_per_processor": (gpus, over + processors, "gpus_req / processors_req", "GPUs/processor"),
+        "limit_per_processor": (limit, over + processors, "wallclock_req / processors_req", "s/processor"),
+        "limit_per_node": (limit, over + nodes, "wallclock_req / nodes_req", "s/node"),
         "processor_seconds": (processors, limit, "processors_req * wallclock_req", "processor s"),
         "node_seconds": (nodes, limit, "nodes_req * wallclock_req", "node s"),
         "gpu_seconds": (gpus, limit, "gpus_req * wallclock_req", "GPU s"),
         "mem_seconds": (memory, limit, "mem_req * wallclock_req", "MB s"),
     }
-    powers = 2.0 ** np.arange(20)
-    # x - x is 0 for a number and NaN for a missing one: it carries the gap into the flags.
-    flagged = _columns(sizes, processors, processors, nodes, gpus, limit, limit)
-    tests = op.Concat(
-        op.ReduceMax(
-            op.Cast(op.Equal("processors_req", powers.reshape(1, -1)), to=TensorProto.DOUBLE),
-            np.array([1], dtype=np.int64),
-        ),
-        op.Cast(op.Equal(_columns(sizes, processors, nodes), np.array([[1.0, 1.0]])), to=TensorProto.DOUBLE),
-        op.Cast(op.Greater("gpus_req", np.array([[0.0]])), to=TensorProto.DOUBLE),
-        op.Cast(
-            op.Equal(op.Mod("wallclock_req", np.array([[3600.0, 86400.0]]), fmod=1), np.array([[0.0]])),
-            to=TensorProto.DOUBLE,
-        ),
-        axis=1,
+    factors = op.Concat(sizes, op.Reciprocal(sizes), axis=1)
+    product = op.Mul(
+        _columns(factors, *(left for left, *_ in products.values())),
+        _columns(factors, *(right for _, right, *_ in products.values())),
     )
-    flags = op.Add(tests, op.Sub(flagged, flagged))
-    node = _float(
-        op.Concat(
-            sizes,
-            op.Div(
-                _columns(sizes, *(n for n, *_ in ratios.values())),
-                _columns(sizes, *(d for _, d, *_ in ratios.values())),
-            ),
-            op.Mul(
-                _columns(sizes, *(a for a, *_ in products.values())),
-                _columns(sizes, *(b for _, b, *_ in products.values())),
-            ),
-            flags,
-            axis=1,
-        )
-    )
+    remainders = op.Mod("wallclock_req", np.array([[3600.0, 86400.0]]), fmod=1)
+    tested = op.Concat("processors_req", "nodes_req", "gpus_req", remainders, axis=1)
+    holds = op.Cast(op.Equal(tested, np.array([[1.0, 1.0, 0.0, 0.0, 0.0]])), to=TensorProto.DOUBLE)
+    # x - x is 0 for a number and NaN for a missing one: it carries the gap into the flag.
+    flags = op.Add(holds, op.Sub(tested, tested))
     return Block(
         features=(
             *(Feature(spec.name, spec.name, spec.unit) for spec in INPUTS[:5]),
-            *(Feature(name, formula, unit) for name, (*_, formula, unit) in (ratios | products).items()),
-            Feature("processors_power_of_two", "processors_req in {1, 2, 4, ..., 2^19}", "0/1"),
+            *(Feature(name, formula, unit) for name, (*_, formula, unit) in products.items()),
             Feature("single_processor", "processors_req = 1", "0/1"),
             Feature("single_node", "nodes_req = 1", "0/1"),
-            Feature("has_gpus", "gpus_req > 0", "0/1"),
+            Feature("no_gpus", "gpus_req = 0", "0/1"),
             Feature("limit_whole_hours", "wallclock_req mod 3600 = 0", "0/1"),
             Feature("limit_whole_days", "wallclock_req mod 86400 = 0", "0/1"),
         ),
-        node=node,
+        node=_float(op.Concat(sizes, product, flags, axis=1)),
     )
 
 
 def _time(utc_offset_s: int) -> Block:
     shifts = np.array([[utc_offset_s, utc_offset_s + _MONDAY, utc_offset_s]], dtype=np.int64)
     periods = np.array([[_DAY, _WEEK, _YEAR]], dtype=np.int64)
-    phase = _float(op.Mod(op.Add("submit_time", shifts), periods))
-    angle = op.Mul(phase, (2 * np.pi / periods).astype(np.float32))
-    calendar = op.Mul(phase, np.array([[1 / 3600, 1 / _DAY, 1 / _DAY]], dtype=np.float32))
-    hour, weekday = _columns(calendar, 0), op.Floor(_columns(calendar, 1))
-    weekend = op.GreaterOrEqual(weekday, np.array([[5]], dtype=np.float32))
-    working = op.And(
-        op.And(
-            op.GreaterOrEqual(hour, np.array([[9]], dtype=np.float32)),
-            op.Less(hour, np.array([[18]], dtype=np.float32)),
-        ),
-        op.Not(weekend),
+    second = op.Mod(op.Add("submit_time", shifts), periods)
+    # Sines come from a table: computed in place they would differ in the last bit with the row's place in a batch.
+    steps = np.array([[60, 3_600, _DAY]], dtype=np.int64)
+    counts = (periods // steps + 1)[0]
+    angles = np.concatenate(
+        [2 * np.pi * np.arange(n) * s / p for n, s, p in zip(counts, steps[0], periods[0], strict=True)]
     )
-    night = op.Less(hour, np.array([[6]], dtype=np.float32))
-    flags = _float(op.Concat(weekend, working, night, axis=1))
-    node = op.Concat(op.Sin(angle), op.Cos(angle), calendar, weekday, flags, axis=1)
-    cycles = {"day": "second of the local day", "week": "second of the local week", "year": "second of the year"}
+    table = np.stack([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+    starts = np.array([[0, *np.cumsum(counts)[:-1]]], dtype=np.int64)
+    cyclic = op.Reshape(
+        op.Gather(table, op.Add(op.Div(second, steps), starts), axis=0), np.array([0, -1], dtype=np.int64)
+    )
+    phase = _float(second)
+    calendar = op.Mul(phase, np.array([[1 / 3600, 1 / _DAY, 1 / _DAY]], dtype=np.float32))
+    flags = _float(op.Less(calendar, np.array([[6.0, 5.0, _YEAR / _DAY / 2]], dtype=np.float32)))
+    cycles = {"day": "minute of the local day", "week": "hour of the local week", "year": "day of the mean year"}
     return Block(
         features=(
-            *(Feature(f"{cycle}_sin", f"sin(2 pi {what} / its length)", "1") for cycle, what in cycles.items()),
-            *(Feature(f"{cycle}_cos", f"cos(2 pi {what} / its length)", "1") for cycle, what in cycles.items()),
+            *(
+                Feature(f"{cycle}_{wave}", f"{wave}(2 pi {what} / its length)", "1")
+                for cycle, what in cycles.items()
+                for wave in ("sin", "cos")
+            ),
             Feature("hour_of_day", "second of the local day / 3600", "h"),
             Feature("day_of_week", "second of the local week / 86400, Monday 0:00 = 0", "d"),
             Feature("day_of_year", "second of the mean year (31,556,952 s) / 86400", "d"),
-            Feature("weekday", "whole days of the local week, Monday = 0", "d"),
-            Feature("is_weekend", "weekday >= 5", "0/1"),
-            Feature("is_working_hours", "9 <= hour_of_day < 18 and not is_weekend", "0/1"),
+            Feature("hour", "whole hours of hour_of_day", "h"),
+            Feature("weekday", "whole days of day_of_week, Monday = 0", "d"),
+            Feature("year_day", "whole days of day_of_year", "d"),
             Feature("is_night", "hour_of_day < 6", "0/1"),
+            Feature("is_workday", "day_of_week < 5", "0/1"),
+            Feature("is_first_half_year", "day_of_year < half a mean year", "0/1"),
         ),
-        node=node,
+        node=op.Concat(cyclic, calendar, op.Floor(calendar), flags, axis=1),
     )
 
 
@@ -246,67 +231,52 @@ def _statistics(tables: Mapping[str, CategoryTable]) -> Block:
 
 
 def _job_name() -> Block:
-    given = op.Not(op.Equal("job_name", np.array([[""]])))
-    flags = [_float(op.RegexFullMatch("job_name", pattern=pattern)) for pattern in _NAME_FLAGS.values()]
-    masked = op.Where(given, op.Concat(*flags, axis=1), np.array([[np.nan]], dtype=np.float32))
+    matches = [op.RegexFullMatch("job_name", pattern=pattern) for pattern in _NAME_FLAGS.values()]
+    missing = op.Equal("job_name", np.array([[""]]))
+    node = op.Where(missing, np.array([[np.nan]], dtype=np.float32), _float(op.Concat(*matches, axis=1)))
     return Block(
         features=tuple(Feature(name, f"job_name matches `{pattern}`", "0/1") for name, pattern in _NAME_FLAGS.items()),
-        node=masked,
+        node=node,
     )
 
 
 def _history() -> Block:
-    last_axis = np.array([1], dtype=np.int64)
-    nan, inf, zero = np.array([[np.nan]]), np.array([[np.inf]]), np.array([[0.0]])
+    """Sums run over the known run times only; ranks count from the shortest."""
+    ranks = (1, 3, 5, 8)
     missing = op.IsNaN("recent_runtimes")
-    known = op.Not(missing)
-    filled = op.Where(missing, zero, "recent_runtimes")
-    weight = op.Cast(known, to=TensorProto.DOUBLE)
-    number = op.ReduceSum(weight, last_axis)
-    none = op.Equal(number, zero)
-    log = op.Log(op.Add(filled, np.array([[1.0]])))
-    mean = op.Div(op.ReduceSum(log, last_axis), number)
-    square = op.Div(op.ReduceSum(op.Mul(log, log), last_axis), number)
-    spread = op.Sqrt(op.Max(op.Sub(square, op.Mul(mean, mean)), zero))
-    ascending = op.TopK(
-        op.Where(missing, inf, "recent_runtimes"), np.array([HISTORY_DEPTH], dtype=np.int64), largest=0, axis=1
-    )[0]
-    middle = op.Cast(
-        op.Floor(op.Mul(op.Max(op.Sub(number, np.array([[1.0]])), zero), np.array([[0.5]]))), to=TensorProto.INT64
-    )
-    order = op.Where(none, nan, op.Concat(_columns(ascending, 0), op.GatherElements(ascending, middle, axis=1), axis=1))
-    largest = op.Where(none, nan, op.ReduceMax(filled, last_axis))
-    first_two = _columns("recent_runtimes", 0, 1)
-    two = _columns(weight, 0, 1)
-    last_two = op.Div(
-        op.ReduceSum(_columns(filled, 0, 1), last_axis), op.ReduceSum(two, last_axis)
-    )
+    filled = op.Where(missing, np.array([[0.0]]), "recent_runtimes")
+    known = op.Cast(op.Not(missing), to=TensorProto.DOUBLE)
     over = op.Cast(op.GreaterOrEqual(filled, "wallclock_req"), to=TensorProto.DOUBLE)
-    share_over = op.Div(op.ReduceSum(over, last_axis), number)
-    shares = op.Div(op.Concat(_columns(first_two, 0), _columns(order, 1), axis=1), "wallclock_req")
-    trend = op.Sub(_columns(log, 0), mean)
-    node = _float(
-        op.Concat(
-            first_two, last_two, order, largest, mean, spread, number, shares, share_over, trend, axis=1
-        )
-    )
+    stacked = op.Reshape(op.Concat(known, filled, over, axis=1), np.array([0, 3, HISTORY_DEPTH], dtype=np.int64))
+    sums = op.ReduceSum(stacked, np.array([2], dtype=np.int64), keepdims=0)
+    number = _columns(sums, 0)
+    means = op.Div(_columns(sums, 1, 2), number)
+    ascending = op.TopK(
+        op.Where(missing, np.array([[np.inf]]), "recent_runtimes"),
+        np.array([HISTORY_DEPTH], dtype=np.int64),
+        largest=0,
+        axis=1,
+    )[0]
+    ranked = _columns(ascending, *(rank - 1 for rank in ranks))
+    ordered = op.Where(op.IsInf(ranked), np.array([[np.nan]]), ranked)
+    latest = _columns("recent_runtimes", 0, 1)
+    last_two = op.ReduceMean(latest, np.array([1], dtype=np.int64))
+    times = op.Concat(latest, last_two, ordered, axis=1)
+    names = {
+        "last_runtime": "run time of the user's latest ended job",
+        "previous_runtime": "run time of the one before it",
+        "last_two_mean": "mean of the latest two run times",
+        **{f"recent_rank_{rank}": f"run time of rank {rank} among the recent ones, shortest first" for rank in ranks},
+    }
     return Block(
         features=(
-            Feature("last_runtime", "run time of the user's latest ended job", "s"),
-            Feature("previous_runtime", "run time of the one before it", "s"),
-            Feature("last_two_mean", "mean of the latest two known run times", "s"),
-            Feature("recent_min", "smallest recent run time", "s"),
-            Feature("recent_median", "lower median of the recent run times", "s"),
-            Feature("recent_max", "largest recent run time", "s"),
-            Feature("recent_log_mean", "mean of ln(1 + recent run time)", "ln s"),
-            Feature("recent_log_std", "standard deviation of ln(1 + recent run time)", "ln s"),
+            *(Feature(name, formula, "s") for name, formula in names.items()),
+            *(Feature(f"{name}_share", f"{name} / wallclock_req", "1") for name in names),
+            Feature("recent_mean", "mean of the recent run times", "s"),
+            Feature("recent_over_limit", "share of recent run times >= wallclock_req", "1"),
             Feature("recent_count", f"known recent run times, 0 to {HISTORY_DEPTH}", "jobs"),
-            Feature("last_over_limit", "last_runtime / wallclock_req", "1"),
-            Feature("median_over_limit", "recent_median / wallclock_req", "1"),
-            Feature("share_over_limit", "share of recent run times >= wallclock_req", "1"),
-            Feature("recent_trend", "ln(1 + last_runtime) - recent_log_mean", "ln s"),
         ),
-        node=node,
+        node=_float(op.Concat(times, op.Div(times, "wallclock_req"), means, number, axis=1)),
     )
 
 

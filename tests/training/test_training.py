@@ -1,0 +1,144 @@
+"""A whole training run on a small log: what it promises, what it refuses."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from jobcast_export.bundle import export_candidate
+from jobcast_export.candidate import Candidate
+from jobcast_export.command import export
+from jobcast_export.forest import merge
+from jobcast_export.model import served_model
+from jobcast_export.parity import ParityError
+from jobcast_proto.manifest import Manifest
+from jobcast_training import hyperparameters, predictors
+from jobcast_training.columns import input_columns
+from jobcast_training.command.train import train
+from jobcast_training.history import RecentRuntimes
+from jobcast_training.pipeline import Result, TrainingError
+from jobcast_training.records import Records
+
+Trainer = Callable[[Records, Path], Result]
+
+
+def served(candidate: Candidate) -> onnxruntime.InferenceSession:
+    model = served_model(candidate.feature_graph, merge(candidate.forests, candidate.weights), candidate.head)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # as the server runs it; several threads would sum trees in another order
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+def test_the_same_seed_gives_the_same_candidate(log: Records, small: Path, result: Result, trainer: Trainer) -> None:
+    again = trainer(log, small)
+    assert again.candidate.weights == result.candidate.weights
+    for name, forest in result.candidate.forests.items():
+        np.testing.assert_array_equal(forest.values, again.candidate.forests[name].values)
+    assert again.test == result.test
+
+
+def test_predictions_keep_within_zero_and_the_limit_and_ascend(log: Records, result: Result) -> None:
+    frame = log.frame.with_columns(
+        wallclock_req=pl.Series(np.random.default_rng(0).uniform(0.1, 9_999, log.frame.height))
+    )
+    feeds = input_columns(frame, RecentRuntimes.of(log), predictors.load("hpc-runtime").inputs, 0, frame.height)
+    quantiles, point = served(result.candidate).run(["quantiles", "point"], dict(feeds))
+    limit = frame["wallclock_req"].to_numpy()[:, None]
+    for answer in (quantiles.astype(np.float64), point.astype(np.float64)):
+        assert np.all((answer >= 0) & (answer <= limit))
+    assert np.all(np.diff(quantiles, axis=1) >= 0)
+    assert np.any(quantiles == limit.astype(np.float32)), "the limit is reached, so the cap was at work"
+
+
+def test_one_row_gives_the_same_bits_as_a_batch(log: Records, result: Result) -> None:
+    session, history = served(result.candidate), RecentRuntimes.of(log)
+    inputs = predictors.load("hpc-runtime").inputs
+    many = session.run(["quantiles"], dict(input_columns(log.frame, history, inputs, 0, log.frame.height)))[0]
+    for row in range(0, log.frame.height, 61):
+        one = session.run(["quantiles"], dict(input_columns(log.frame, history, inputs, row, row + 1)))[0]
+        np.testing.assert_array_equal(one[0], many[row])
+
+
+def test_a_candidate_survives_the_disk_and_becomes_the_next_version(result: Result, tmp_path: Path) -> None:
+    result.candidate.save(tmp_path / "candidate")
+    models = tmp_path / "models"
+    for number in (1, 2):
+        outcome = CliRunner().invoke(export, [str(tmp_path / "candidate"), "--out", str(models)])
+        assert outcome.exit_code == 0, outcome.output
+        folder = models / "hpc-runtime" / str(number)
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
+        assert manifest.version == number
+        assert sum(manifest.ensemble_weights.values()) == pytest.approx(1)
+    first, second = (models / "hpc-runtime" / n / "model.onnx" for n in ("1", "2"))
+    assert first.read_bytes() == second.read_bytes()
+    assert f"version {number}" in (models / "hpc-runtime" / "README.md").read_text()
+
+
+def test_a_graph_that_differs_from_its_library_is_refused_with_the_rows(result: Result, tmp_path: Path) -> None:
+    result.candidate.save(tmp_path / "candidate")
+    broken = Candidate.load(tmp_path / "candidate")
+    broken.forests["xgboost"].values[0] += 0.01
+    with pytest.raises(ParityError, match=r"xgboost: \d+ of \d+ rows differ by more than .*(held-out|threshold) row"):
+        export_candidate(broken, tmp_path / "models")
+    assert not list((tmp_path / "models").glob("*/*"))
+
+
+def test_jobs_stopped_at_their_limit_raise_what_is_predicted_above_it(
+    log: Records, small: Path, trainer: Trainer
+) -> None:
+    """Two jobs of three are killed early: taken as exact they pull the upper quantiles down."""
+    rng = np.random.default_rng(0)
+    killed = rng.random(log.frame.height) < 0.67
+    share = np.where(killed, rng.uniform(0.01, 1.0, log.frame.height), 1.0)
+    cut = log.frame.with_columns(
+        wallclock_req=pl.lit(1e7),
+        run_time=pl.col("run_time") * pl.Series(share),
+        state=pl.Series(np.where(killed, "timeout", "completed")),
+    )
+    exact = small.with_name("exact.toml")
+    exact.write_text(small.read_text() + "\n[censoring]\nrounds = 0\n")
+    inputs = predictors.load("hpc-runtime").inputs
+    upper = []
+    for config in (small, exact):
+        candidate = trainer(Records(cut, "cut"), config).candidate
+        unshifted = replace(candidate, head=replace(candidate.head, offsets=np.zeros(9)))
+        feeds = input_columns(cut, RecentRuntimes.of(log), inputs, 3_000, 4_000)
+        upper.append(np.median(served(unshifted).run(["quantiles"], dict(feeds))[0][:, 6]))
+    assert upper[0] > 1.1 * upper[1]
+
+
+def test_too_few_jobs_are_refused(log: Records, small: Path, trainer: Trainer) -> None:
+    with pytest.raises(TrainingError, match="needs at least 500 usable jobs, got 100"):
+        trainer(Records(log.frame.head(100), "short"), small)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[xgboost]\nround = 3", "unknown key xgboost.round; did you mean 'rounds'?"),
+        ("[xgbost]\nrounds = 3", r"unknown table [xgbost]; did you mean 'xgboost'?"),
+        ("[split]\nfit = 'half'", "split.fit must be of type float, got 'half'"),
+        ("[split]\nfit = 0.9", "split must leave a share for the test period"),
+        ("[quantiles]\nlevels = [0.5, 0.1]", "quantiles.levels must be ascending"),
+        ("[catboost]\nrounds = 0", "catboost.rounds must be >= 1, got 0"),
+    ],
+)
+def test_a_wrong_hyperparameter_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(hyperparameters.HyperparameterError) as caught:
+        hyperparameters.load(path)
+    assert message in str(caught.value)
+
+
+def test_the_command_trains_and_exports_the_eagle_format_or_says_why_not(small: Path, tmp_path: Path) -> None:
+    sample = Path(__file__).parent / "data" / "eagle-sample.csv"
+    arguments = ["hpc-runtime", "--data", str(sample), "--config", str(small), "--out", str(tmp_path / "models")]
+    outcome = CliRunner().invoke(train, arguments)
+    assert outcome.exit_code == 1
+    assert "had ended when the test period began" in outcome.output
+    assert not (tmp_path / "models").exists()
