@@ -5,7 +5,13 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from jobcast_export.forest import Forest, ForestBuilder, largest_float32_not_above, stack_outputs
+from jobcast_export.forest import (
+    Forest,
+    ForestBuilder,
+    largest_float32_below,
+    largest_float32_not_above,
+    stack_outputs,
+)
 
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
@@ -20,6 +26,8 @@ PARAMETERS = {
     "feature_fraction": 0.8,
     "lambda_l2": 1.0,
 }
+
+_ZERO = float(np.float32(1e-35))
 
 
 def fit(
@@ -72,12 +80,24 @@ def trees(dump: Mapping[str, Any]) -> Forest:
             missing = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
             builder.split(
                 node["split_feature"],
-                largest_float32_not_above(node["threshold"]),
+                float32_threshold(node["threshold"]),
                 first + left,
                 first + right,
                 bool(missing),
             )
     return builder.build()
+
+
+def float32_threshold(threshold: float) -> float:
+    """Return the float32 t' for which `x <= t'` is the library's branch for every float32 x.
+
+    The library reads every |x| <= 1e-35 as 0, so that a threshold in that range splits at its edge.
+    """
+    if 0 <= threshold < _ZERO:
+        return _ZERO
+    if -_ZERO <= threshold < 0:
+        return largest_float32_below(-_ZERO)
+    return largest_float32_not_above(threshold)
 
 
 def _numbered(root: Mapping[str, Any]) -> list[list[Any]]:
