@@ -42,13 +42,13 @@ test: $(VENV)/.all ## install, then run every test
 	@$(BIN)/python -m pytest tests
 
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
-	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --out models
+	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models
 
 accuracy: $(VENV)/.all ## evaluate every log in LOGS, write docs/accuracy.md
 	$(BIN)/jobcast accuracy --logs $(LOGS) --out docs/accuracy.md
 
 bench: $(VENV)/.all ## measure the server against benchmarks/slo.toml
-	$(BIN)/jobcast bench --slo benchmarks/slo.toml --out reports/bench
+	$(BIN)/jobcast bench --micro --slo benchmarks/slo.toml --out reports/bench
 
 lint: $(VENV)/.all ## every linter
 	$(BIN)/ruff check .
