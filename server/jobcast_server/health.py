@@ -3,11 +3,8 @@
 None of them waits for the model or takes part in admission: a server under load still says that it lives.
 """
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any
 
-import grpc
 import psutil
 import rt_predictor_pb2 as pb
 from grpc_health.v1 import health_pb2
@@ -20,7 +17,7 @@ SERVICE = "rtpredictor.v1.JobRuntimePredictor"
 
 
 class Health(aio.HealthServicer):  # type: ignore[misc]
-    """States per service and overall; a Watch ends when the server closes."""
+    """States per service and overall."""
 
     def __init__(self, tally: Tally, models: Mapping[str, str]) -> None:
         super().__init__()
@@ -28,7 +25,6 @@ class Health(aio.HealthServicer):  # type: ignore[misc]
         self._models = models
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self._closed = asyncio.Event()
         self.ready = False
 
     async def say(self, ready: bool) -> None:
@@ -37,21 +33,6 @@ class Health(aio.HealthServicer):  # type: ignore[misc]
         state = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in (OVERALL, SERVICE):
             await self.set(service, state)
-
-    def close(self) -> None:
-        """End every Watch, so that they do not hold up the end of the server."""
-        self._closed.set()
-
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - the name is the protocol's
-        """Send the state now and whenever it changes, until the server closes."""
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        closing = asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait((watching, closing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            closing.cancel()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "draining: this server is stopping")
 
     def answer(self) -> bytes:
         """A serialized `HealthCheckResponse` of the contract."""

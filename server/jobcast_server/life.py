@@ -110,7 +110,6 @@ async def _drain(settings: Settings, server: grpc.aio.Server, health: Health, ad
     admission.draining.set()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(admission.idle(), settings.drain_timeout)
-    health.close()
     await asyncio.sleep(SETTLE_S)
     lost = admission.calls + admission.streams
     await server.stop(SETTLE_S)

@@ -1,12 +1,14 @@
 """The shipped bundle, loaded once."""
 
+import os
 from pathlib import Path
 
 import pytest
 from jobcast_server.bundle import load
 from jobcast_server.engine import Engine
 
-SHIPPED = Path(__file__).parents[2] / "models" / "hpc-runtime" / "1"
+MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
+SHIPPED = MODELS / "hpc-runtime" / "1"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The bytes written without the protobuf library are what that library reads, for every field."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,8 @@ from hypothesis import strategies as st
 from jobcast_proto.manifest import Manifest
 from jobcast_server.answer import FRAME, Encoder, category, confidence, failure, framed
 
-MANIFEST = Manifest.model_validate_json(
-    (Path(__file__).parents[2] / "models" / "hpc-runtime" / "1" / "manifest.json").read_bytes()
-)
+MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
+MANIFEST = Manifest.model_validate_json((MODELS / "hpc-runtime" / "1" / "manifest.json").read_bytes())
 SECONDS = st.floats(0, 1e9, width=32)
 
 

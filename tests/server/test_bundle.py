@@ -15,7 +15,7 @@ from jobcast_server.bundle import load
 from jobcast_server.errors import BundleError
 from jobcast_server.repository import find, open_repository
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ def launch(*flags: str, **extra: str) -> Served:
         if '"event": "ready"' in line:
             ready = json.loads(line)
             return Served(process, ready["port"], ready["metrics_port"], ready)
+    process.wait()
+    process.stderr.close()
     raise AssertionError(f"the server did not become ready; it said {said}")
 
 

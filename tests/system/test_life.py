@@ -112,6 +112,7 @@ def test_interrupt_ends_it_too(start):
 def test_a_port_in_use(flag):
     other = "--metrics-port" if flag == "--port" else "--port"
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # willing to share; the server must not be
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
