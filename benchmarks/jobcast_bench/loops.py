@@ -84,6 +84,25 @@ async def closed_loop(
     return tally
 
 
+def lone_loop(
+    call: Callable[[bytes], bytes], requests: tuple[bytes, ...], bounds: Bounds, clock: Clock = time.monotonic_ns
+) -> Tally:
+    """Drive one blocking caller with one request in flight; a closed loop without an event loop's share of the time."""
+    tally = Tally(begin=clock())
+    end = tally.begin + bounds.duration_ns
+    supply = cycle(requests)
+    while (since := clock()) < end and tally.sent < bounds.count:
+        request = next(supply)
+        tally.sent += 1
+        try:
+            answer = call(request)
+        except grpc.RpcError as error:
+            tally.failed(error)
+        else:
+            tally.answered(since, clock(), request, answer, bounds.most_samples)
+    return tally
+
+
 async def open_loop(
     call: Call, requests: tuple[bytes, ...], due: Iterator[int], bounds: Bounds, clock: Clock = time.monotonic_ns
 ) -> Tally:
