@@ -39,7 +39,7 @@ serve: $(VENV)/.server ## install, then serve the shipped models
 	@$(BIN)/jobcast serve --models models
 
 test: $(VENV)/.all ## install, then run every test
-	@$(BIN)/python -m pytest tests
+	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
 
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models

@@ -106,5 +106,5 @@ class GoldenRows(_Strict):
     Text stays text; a missing number is null. Outputs are exact float32 values.
     """
 
-    inputs: dict[str, list[float | int | str | None | list[float | None]]]
+    inputs: dict[str, list[float | int | str | list[float | None] | None]]
     outputs: dict[str, list[float | list[float]]]
