@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from jobcast_proto.manifest import GoldenRows, InputSpec, Manifest, OutputSpec
+from jobcast_proto.manifest import GoldenRows, InputSpec, Manifest, OutputSpec, Parity
 from numpy.typing import NDArray
 from onnx import ModelProto
 
@@ -53,12 +53,12 @@ def export_candidate(candidate: Candidate, repository: Path) -> Path:
             inputs=inputs,
             outputs=outputs,
             ensemble_weights=dict(candidate.weights),
-            parity={
-                "rows": reference.held_out,
-                "threshold_rows": len(reference.x) - reference.held_out,
-                "tolerance": max(tolerance(f) for f in candidate.forests.values()),
-                "max_difference": differences,
-            },
+            parity=Parity(
+                rows=reference.held_out,
+                threshold_rows=len(reference.x) - reference.held_out,
+                tolerance=max(tolerance(f) for f in candidate.forests.values()),
+                max_difference=differences,
+            ),
             libraries=candidate.about["libraries"] | {name: installed(name) for name in LIBRARIES},
             files={name: _sha256(folder / name) for name in ("golden.json", "model.onnx")},
             **about,
