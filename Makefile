@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOGS ?= ../shared/data
+# Certificates of the system, as pip uses them, so that a private authority is trusted too.
+export UV_SYSTEM_CERTS ?= true
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
