@@ -161,7 +161,8 @@ def tree_node_attributes(forest: Forest) -> dict[str, object]:
         tree 0: root 0 -> (1, 2) ...      nodes_treeids 0 0 0 ...   nodes_nodeids 0 1 2 ...
         tree 1: root 0 -> (1, 2) ...      nodes_treeids 1 1 1 ...   nodes_nodeids 0 1 2 ...
 
-    A zero leaf value is left out unless the leaf has no other, since the operator sums what is listed.
+    A zero leaf value is left out unless the leaf has no other, since the operator sums what is listed. The first tree
+    lists all of its values: onnxruntime adds no base value to an output to which no leaf of a row contributes.
     """
     count = forest.feature.shape[0]
     sizes = np.diff(np.append(forest.roots, count))
@@ -173,6 +174,7 @@ def tree_node_attributes(forest: Forest) -> dict[str, object]:
     weights = forest.values[forest.true_child[leaf_nodes]].astype(np.float32)
     listed = weights != 0
     listed[~listed.any(axis=1), 0] = True
+    listed[tree[leaf_nodes] == 0] = True
     row, output = np.nonzero(listed)
     return {
         "nodes_treeids": tree.tolist(),
