@@ -106,7 +106,8 @@ def largest_float32_not_above(threshold: float) -> float:
 
 def largest_float32_below(threshold: float) -> float:
     """Return the float32 t' for which `x <= t'` equals `x < threshold`, threshold being a float32."""
-    return float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
+    with np.errstate(over="ignore"):  # only -inf lies below the lowest float32
+        return float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
 
 
 def stack_outputs(forests: Sequence[Forest]) -> Forest:

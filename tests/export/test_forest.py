@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jobcast_export.forest import (
     LEAF,
@@ -17,6 +17,7 @@ from jobcast_export.parity import tolerance, tree_outputs
 from numpy.typing import NDArray
 
 FEATURES = 3
+VALUES = st.integers(-640, 640).map(lambda count: count / 128)  # no subnormals: the tolerance is relative to eps
 ROW = st.lists(st.floats(width=32, allow_infinity=False), min_size=FEATURES, max_size=FEATURES)
 ROWS = st.lists(ROW, min_size=1, max_size=8).map(lambda rows: np.array(rows, dtype=np.float32))
 
@@ -47,12 +48,12 @@ def grow(builder: ForestBuilder, draw: st.DrawFn, outputs: int, first: int, dept
         children = first + 2 * node + 1
         builder.split(draw(st.integers(0, FEATURES - 1)), threshold, children, children + 1, draw(st.booleans()))
     for _ in range(inner + 1):
-        builder.leaf([draw(st.floats(-5, 5, width=32)) for _ in range(outputs)])
+        builder.leaf([draw(VALUES) for _ in range(outputs)])
 
 
 @st.composite
 def forests(draw: st.DrawFn, outputs: int) -> Forest:
-    builder = ForestBuilder([draw(st.floats(-5, 5, width=32)) for _ in range(outputs)])
+    builder = ForestBuilder([draw(VALUES) for _ in range(outputs)])
     for _ in range(draw(st.integers(1, 3))):
         grow(builder, draw, outputs, builder.start_tree(), draw(st.integers(0, 3)))
     return builder.build()
@@ -71,6 +72,8 @@ def beside(value: float) -> list[np.float32]:
 
 
 @given(threshold=st.floats(allow_nan=False), x=st.floats(width=32))
+@example(threshold=float(np.finfo(np.float64).max), x=np.inf)
+@example(threshold=0.1, x=0.0)
 def test_not_above_branches_as_the_double_does(threshold: float, x: float) -> None:
     translated = np.float32(largest_float32_not_above(threshold))
     for value in [np.float32(x), *beside(threshold)]:
@@ -78,6 +81,8 @@ def test_not_above_branches_as_the_double_does(threshold: float, x: float) -> No
 
 
 @given(threshold=st.floats(width=32, allow_nan=False, allow_infinity=False), x=st.floats(width=32))
+@example(threshold=float(np.finfo(np.float32).min), x=0.0)
+@example(threshold=0.0, x=-0.0)
 def test_below_branches_as_the_strict_comparison_does(threshold: float, x: float) -> None:
     translated = np.float32(largest_float32_below(threshold))
     for value in [np.float32(x), *beside(threshold)]:
