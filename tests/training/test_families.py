@@ -5,7 +5,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from jobcast_export.parity import threshold_rows, tolerance, tree_outputs
-from jobcast_training import families
+from jobcast_training import families, hyperparameters
 from jobcast_training.families import Rows, lightgbm_family
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
@@ -22,7 +22,7 @@ Y = np.nan_to_num(X[:, 0]) + np.abs(np.nan_to_num(X[:, 1])) * RNG.gamma(1.0, siz
 @pytest.fixture(scope="module", params=families.names())
 def fitted(request: pytest.FixtureRequest) -> families.Fitted:
     family = families.load(request.param)
-    parameters = {**family.parameters, "rounds": 15}
+    parameters = {**hyperparameters.load().families[request.param], "rounds": 15}
     return family.fit(Rows(X[:2_000], Y[:2_000]), Rows(X[2_000:], Y[2_000:]), LEVELS, parameters, 7, lambda: None)
 
 
@@ -49,6 +49,14 @@ def test_quantiles_are_quantiles_and_gains_are_shares(fitted: families.Fitted) -
     below = (Y[:2_000, None] <= fitted.predict(X[:2_000])).mean(axis=0)
     assert np.all(np.diff(below) > 0.1)
     assert fitted.gain.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", families.names())
+def test_the_search_space_holds_the_defaults_of_known_hyperparameters(name: str) -> None:
+    defaults = hyperparameters.load().families[name]
+    for key, (low, high, kind) in families.load(name).search_space.items():
+        assert low <= defaults[key] <= high
+        assert kind in ("int", "float", "log")
 
 
 def test_lightgbm_trees_equal_those_of_onnxmltools() -> None:

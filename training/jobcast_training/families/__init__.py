@@ -44,13 +44,11 @@ class Family:
 
     Attributes:
         name: such as `xgboost`.
-        parameters: the hyper-parameters it takes, with their defaults.
         search_space: range of each parameter worth searching: (low, high, "int" | "float" | "log").
         fit: fits quantiles at `levels` with early stopping on the second rows; the callback hears of each round.
     """
 
     name: str
-    parameters: Mapping[str, Any]
     search_space: Mapping[str, tuple[float, float, str]]
     fit: Callable[[Rows, Rows, Sequence[float], Mapping[str, Any], int, Callable[[], None]], Fitted]
 

@@ -12,15 +12,6 @@ from jobcast_export.forest import Forest, ForestBuilder
 
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
-PARAMETERS = {
-    "rounds": 100,
-    "early_stopping_rounds": 15,
-    "learning_rate": 0.3,
-    "depth": 6,
-    "l2_leaf_reg": 3.0,
-    "random_strength": 1.0,
-}
-
 
 class _Progress:
     def __init__(self, on_round: Callable[[], None]) -> None:
@@ -94,7 +85,6 @@ def trees(dump: Mapping[str, Any]) -> Forest:
 
 FAMILY = Family(
     name="catboost",
-    parameters=PARAMETERS,
     search_space={
         "learning_rate": (0.05, 0.3, "log"),
         "depth": (4, 8, "int"),

@@ -15,18 +15,6 @@ from jobcast_export.forest import (
 
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
-PARAMETERS = {
-    "rounds": 20,
-    "early_stopping_rounds": 8,
-    "learning_rate": 0.2,
-    "num_leaves": 63,
-    "min_data_in_leaf": 100,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "feature_fraction": 0.8,
-    "lambda_l2": 1.0,
-}
-
 _ZERO = float(np.float32(1e-35))
 
 
@@ -115,7 +103,6 @@ def _numbered(root: Mapping[str, Any]) -> list[list[Any]]:
 
 FAMILY = Family(
     name="lightgbm",
-    parameters=PARAMETERS,
     search_space={
         "learning_rate": (0.05, 0.4, "log"),
         "num_leaves": (15, 127, "int"),

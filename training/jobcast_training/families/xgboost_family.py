@@ -10,17 +10,6 @@ from jobcast_export.forest import Forest, ForestBuilder, largest_float32_below
 
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
-PARAMETERS = {
-    "rounds": 100,
-    "early_stopping_rounds": 15,
-    "learning_rate": 0.15,
-    "max_depth": 7,
-    "min_child_weight": 20.0,
-    "subsample": 0.8,
-    "colsample_bytree": 0.8,
-    "reg_lambda": 1.0,
-}
-
 
 class _Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     def __init__(self, on_round: Callable[[], None]) -> None:
@@ -108,7 +97,6 @@ def trees(dump: Mapping[str, Any]) -> Forest:
 
 FAMILY = Family(
     name="xgboost",
-    parameters=PARAMETERS,
     search_space={
         "learning_rate": (0.03, 0.3, "log"),
         "max_depth": (4, 9, "int"),
