@@ -38,7 +38,7 @@ class Settings(BaseModel):
     max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
     max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
     max_pending: int = Field(
-        256,
+        2048,
         ge=1,
         le=100_000,
         description="Calls waiting unseen in gRPC from where it cancels some; at twice as many it cancels all.",
