@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import onnxruntime
 import polars as pl
 from jobcast_export.candidate import Candidate
 from jobcast_export.forest import merge
@@ -24,7 +23,7 @@ from onnx import ModelProto
 from jobcast_training.baselines import baseline_points
 from jobcast_training.card import model_card
 from jobcast_training.columns import input_columns
-from jobcast_training.features import feature_matrix
+from jobcast_training.features import feature_matrix, feature_session
 from jobcast_training.fitting import Ensemble, Period, Step, fit_ensemble
 from jobcast_training.golden import golden_inputs
 from jobcast_training.history import RecentRuntimes
@@ -189,7 +188,7 @@ def _evaluate(
     Coverage counts a run time up to its requested limit, since no prediction exceeds that; the interval's coverage of
     the run time as observed stands beside it.
     """
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = feature_session(model)
     quantiles, points = [], []
     for first in range(start, stop, 65_536):
         feeds = input_columns(frame, history, predictor.inputs, first, min(first + 65_536, stop))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xgboost
 from jobcast_export.forest import Forest, ForestBuilder, largest_float32_below
+from numpy.typing import NDArray
 
 from jobcast_training.families import Family, Fitted, Rows, normalised
 
@@ -52,23 +53,18 @@ def fit(
     )
     booster = booster[: booster.best_iteration + 1]
     dump = json.loads(bytes(booster.save_raw("json")))
-    gain = booster.get_score(importance_type="total_gain") if len(levels) == 1 else _total_gain(dump)
-    by_feature = np.zeros(train.x.shape[1])
-    for feature, value in gain.items():
-        by_feature[int(feature.removeprefix("f"))] = float(value)
 
     def predict(x: Any) -> Any:
         return booster.predict(xgboost.DMatrix(x)).astype(np.float64).reshape(len(x), -1)
 
-    return Fitted(predict=predict, forest=trees(dump), gain=normalised(by_feature))
+    return Fitted(predict=predict, forest=trees(dump), gain=normalised(_total_gain(dump, train.x.shape[1])))
 
 
-def _total_gain(dump: Mapping[str, Any]) -> dict[str, float]:
-    total: dict[str, float] = {}
+def _total_gain(dump: Mapping[str, Any], features: int) -> NDArray[np.float64]:
+    total = np.zeros(features)
     for tree in dump["learner"]["gradient_booster"]["model"]["trees"]:
-        for left, feature, gain in zip(tree["left_children"], tree["split_indices"], tree["loss_changes"], strict=True):
-            if left != -1:
-                total[f"f{feature}"] = total.get(f"f{feature}", 0.0) + gain
+        inner = np.array(tree["left_children"]) != -1
+        np.add.at(total, np.array(tree["split_indices"])[inner], np.array(tree["loss_changes"])[inner])
     return total
 
 
