@@ -10,7 +10,7 @@ SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test train bench lint proto accuracy install install-server clean
+.PHONY: help serve test train bench peers lint proto accuracy install install-server clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,7 +40,7 @@ install: $(VENV)/.all
 serve: $(VENV)/.server ## install, then serve the shipped models
 	@$(BIN)/jobcast serve --models models
 
-test: $(VENV)/.all ## install, then run every test
+test: $(VENV)/.all peers ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
 
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
@@ -51,6 +51,9 @@ accuracy: $(VENV)/.all ## evaluate every log in LOGS, write docs/accuracy.md
 
 bench: $(VENV)/.all ## measure the server against benchmarks/slo.toml
 	$(BIN)/jobcast bench --micro --slo benchmarks/slo.toml --out reports/bench
+
+peers: $(VENV)/.all ## environments of the peers that tests and benchmarks run beside ours
+	@$(BIN)/python -m jobcast_bench.peers.environment >/dev/null
 
 lint: $(VENV)/.all ## every linter
 	$(BIN)/ruff check .
