@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 LARGEST_MODEL_BYTES = 8_000_000
-MODEL_FILES = {"model.onnx", "manifest.json", "golden.json", "config.pbtxt", "README.md"}
+MODEL_FILES = {"model.onnx", "manifest.json", "golden.json", "config.pbtxt", "model-settings.json", "README.md"}
 REGISTRIES = [
     re.escape(".".join(parts))
     for parts in (

@@ -1,4 +1,4 @@
-"""Writes a bundle: `model.onnx`, `manifest.json` and `golden.json` of a version, `config.pbtxt` and the model card."""
+"""Writes a bundle: `model.onnx`, `manifest.json` and `golden.json` of a version, and what lies beside the versions."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from jobcast_export.candidate import Candidate
 from jobcast_export.forest import merge
 from jobcast_export.model import served_model
 from jobcast_export.parity import check_parity, tolerance
+from jobcast_export.serving import kept_policy, write_serving
 
-_TRITON_TYPES = {"float64": "TYPE_FP64", "float32": "TYPE_FP32", "int64": "TYPE_INT64", "string": "TYPE_STRING"}
 LIBRARIES = ("onnx", "onnxruntime", "skl2onnx", "numpy")
 
 
@@ -30,11 +30,13 @@ def export_candidate(candidate: Candidate, repository: Path) -> Path:
 
     Raises:
         ParityError: the graph does not equal a native library. Nothing is written.
+        ValueError: the folder's `config.pbtxt` holds a version policy that cannot be read. Nothing is written.
     """
     differences = check_parity(candidate.forests, candidate.reference)
     forest = merge(candidate.forests, candidate.weights)
     model = served_model(candidate.feature_graph, forest, candidate.head)
     home: Path = repository / candidate.about["predictor"]
+    kept_policy(home)
     home.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name) for p in home.iterdir() if p.is_dir() and p.name.isdecimal()), default=0)
     reference = candidate.reference
@@ -65,7 +67,7 @@ def export_candidate(candidate: Candidate, repository: Path) -> Path:
         )
         (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         os.replace(folder, home / str(number))
-    (home / "config.pbtxt").write_text(triton_config(manifest), encoding="utf-8")
+    write_serving(home)
     (home / "README.md").write_text(candidate.card.replace("{version}", str(number)), encoding="utf-8")
     return home / str(number)
 
@@ -100,20 +102,6 @@ def _json_column(values: NDArray[Any]) -> list[Any]:
     """One value a row; a column with several values a row keeps its lists. NaN becomes null."""
     rows = [[None if isinstance(v, float) and np.isnan(v) else v for v in row] for row in values.tolist()]
     return [row[0] for row in rows] if values.shape[1] == 1 else rows
-
-
-def triton_config(manifest: Manifest) -> str:
-    """Return `config.pbtxt` for Triton's ONNX Runtime backend; Triton adds the batch dimension itself."""
-
-    def tensor(name: str, kind: str, shape: list[int]) -> str:
-        return f'  {{ name: "{name}" data_type: {_TRITON_TYPES[kind]} dims: {shape[1:]} }}'
-
-    inputs = ",\n".join(tensor(spec.name, spec.type, spec.shape) for spec in manifest.inputs)
-    outputs = ",\n".join(tensor(spec.name, spec.type, spec.shape) for spec in manifest.outputs)
-    return (
-        f'name: "{manifest.predictor}"\nbackend: "onnxruntime"\nmax_batch_size: 10000\n'
-        f"input [\n{inputs}\n]\noutput [\n{outputs}\n]\n"
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -3,15 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from jobcast_export.bundle import export_candidate, triton_config
+from click.testing import CliRunner
+from jobcast_export.bundle import export_candidate
 from jobcast_export.candidate import Candidate
+from jobcast_export.command import export
 from jobcast_export.forest import Forest, ForestBuilder
 from jobcast_export.graph import Block, Feature, Operators, feature_graph
 from jobcast_export.model import Head, mixing_matrix
@@ -22,12 +23,6 @@ from numpy.typing import NDArray
 HOME = Path(__file__).parents[2] / "models" / "hpc-runtime"
 SHIPPED = max((path for path in HOME.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
 MOST_ULPS = 4  # the server's own default: processors differ in the last places of exp and log
-TRITON = {
-    "tensor(double)": "TYPE_FP64",
-    "tensor(float)": "TYPE_FP32",
-    "tensor(int64)": "TYPE_INT64",
-    "tensor(string)": "TYPE_STRING",
-}
 LEVELS = (0.1, 0.5, 0.9)
 
 
@@ -143,26 +138,18 @@ def test_the_exported_graph_answers_what_its_parts_mean(candidate: Candidate, tm
     assert (quantiles[1] <= 5.0).all()
 
 
-def test_triton_reads_the_shipped_config_as_the_graph_is() -> None:
-    text = (HOME / "config.pbtxt").read_text(encoding="utf-8")
-    assert text == triton_config(parsed(SHIPPED))
-    assert 'name: "hpc-runtime"\nbackend: "onnxruntime"\nmax_batch_size: ' in text
-    tensors = re.findall(r'\{ name: "(\w+)" data_type: (\w+) dims: \[([\d, ]+)\] \}', text)
-    running = session(SHIPPED)
-    actual = [
-        (node.name, TRITON[node.type], ", ".join(map(str, node.shape[1:])))
-        for node in (*running.get_inputs(), *running.get_outputs())
-    ]
-    assert tensors == actual
-    assert text.index("input [") < text.index(f'"{actual[0][0]}"') < text.index("output [") < text.index('"quantiles"')
-
-
 def test_export_writes_the_next_version_and_leaves_nothing_else(candidate: Candidate, tmp_path: Path) -> None:
     (tmp_path / "two-stumps" / "9").mkdir(parents=True)
     folder = export_candidate(candidate, tmp_path)
     assert folder == tmp_path / "two-stumps" / "10"
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "manifest.json", "golden.json"}
-    assert {path.name for path in folder.parent.iterdir()} == {"9", "10", "config.pbtxt", "README.md"}
+    assert {path.name for path in folder.parent.iterdir()} == {
+        "9",
+        "10",
+        "config.pbtxt",
+        "model-settings.json",
+        "README.md",
+    }
     assert (folder.parent / "README.md").read_text(encoding="utf-8") == "# two-stumps, version 10\n"
     manifest = parsed(folder)
     assert (manifest.version, manifest.parity.rows, manifest.parity.threshold_rows) == (10, 1, 2)
@@ -185,3 +172,34 @@ def test_trees_that_differ_from_their_library_are_not_exported(candidate: Candid
     with pytest.raises(ParityError, match=r"two: 1 of 3 rows differ by more than .*: threshold row 2: off by 0\.5"):
         export_candidate(dataclasses.replace(candidate, reference=wrong), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_version_leaves_a_pinned_one_in_place(candidate: Candidate, tmp_path: Path) -> None:
+    home = export_candidate(candidate, tmp_path).parent
+    config = home / "config.pbtxt"
+    pin = "version_policy: { specific: { versions: [1] } }"
+    config.write_text(config.read_text(encoding="utf-8") + pin + "\n", encoding="utf-8")
+    assert export_candidate(candidate, tmp_path).name == "2"
+    assert pin in config.read_text(encoding="utf-8")
+    settings = json.loads((home / "model-settings.json").read_text(encoding="utf-8"))
+    assert settings["parameters"] == {"uri": "./1/model.onnx", "version": "1"}
+
+
+def test_the_command_says_that_a_pinned_version_stays(candidate: Candidate, tmp_path: Path) -> None:
+    home = export_candidate(candidate, tmp_path).parent
+    candidate.save(tmp_path / "candidate")
+    arguments = [str(tmp_path / "candidate"), "--out", str(tmp_path)]
+    free = CliRunner().invoke(export, arguments)
+    assert (free.exit_code, "not served yet" in free.output) == (0, False)
+    (home / "config.pbtxt").write_text("version_policy { specific { versions: 1 } }\n", encoding="utf-8")
+    pinned = CliRunner().invoke(export, arguments)
+    assert pinned.exit_code == 0
+    assert "config.pbtxt pins version 1; take its version_policy out to serve the newest" in pinned.output
+
+
+def test_a_policy_that_cannot_be_read_stops_the_export_before_it_writes(candidate: Candidate, tmp_path: Path) -> None:
+    home = export_candidate(candidate, tmp_path).parent
+    (home / "config.pbtxt").write_text('name: "two-stumps"\nversion_policy: { specific {\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.pbtxt: line 2: version_policy: a brace is not closed"):
+        export_candidate(candidate, tmp_path)
+    assert not (home / "2").exists()
