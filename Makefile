@@ -62,7 +62,7 @@ lint: $(VENV)/.all ## every linter
 	$(BIN)/lint-imports --no-cache
 
 proto: $(VENV)/.all ## regenerate the stubs and the manifest's schema
-	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto rt_predictor.proto
+	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto rt_predictor.proto open_inference.proto
 	@$(BIN)/python -m jobcast_proto.schema > proto/jobcast_proto/manifest.schema.json
 
 clean: ## remove the environment and caches

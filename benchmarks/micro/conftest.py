@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from jobcast_bench.inprocess import newest_bundle
-from jobcast_server.bundle import Bundle, load
+from jobcast_server.repository.bundle import Bundle, load
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

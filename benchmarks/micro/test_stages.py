@@ -11,11 +11,11 @@ import pytest
 import rt_predictor_pb2 as pb
 from jobcast_bench import inprocess
 from jobcast_bench.rows import batch_requests, jobs, single_requests
-from jobcast_server import columns
-from jobcast_server.answer import Encoder
-from jobcast_server.bundle import Bundle
-from jobcast_server.engine import Engine
-from jobcast_server.validate import Rules
+from jobcast_server.repository.bundle import Bundle
+from jobcast_server.rtpredictor import columns
+from jobcast_server.rtpredictor.answer import Encoder
+from jobcast_server.rtpredictor.engine import Engine
+from jobcast_server.rtpredictor.validate import Rules
 
 SEED = 0
 NOW = 1_700_000_000

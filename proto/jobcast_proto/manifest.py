@@ -24,6 +24,7 @@ class InputSpec(_Strict):
     exclusive_minimum: float | None = Field(default=None, description="The value must lie above this one.")
     maximum: float | None = Field(default=None, description="Largest allowed value.")
     max_length: int | None = Field(default=None, description="Longest allowed text, in UTF-8 bytes.")
+    missing: float | None = Field(default=None, description="This value, too, means not known; it is read as NaN.")
     default: float | str | None = Field(default=None, description="Stands for an input that the caller left out.")
     baseline: float | str | None = Field(
         default=None, description="Typical value in training (median, or '' for text), for contributions."

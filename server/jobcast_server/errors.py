@@ -43,6 +43,22 @@ class UnknownModelError(RequestError):
     """The request names a predictor that is not served here."""
 
 
+class NotReadyError(RequestError):
+    """The model exists and cannot answer now."""
+
+
+class ModelControlError(RequestError):
+    """A model was not loaded or unloaded; `denied` when the server does not allow it at all."""
+
+    def __init__(self, problem: str, *, denied: bool = False) -> None:
+        super().__init__(problem)
+        self.denied = denied
+
+
+class UnsupportedError(RequestError):
+    """This server does not offer what was asked for."""
+
+
 class OverloadedError(RequestError):
     """Too much work waits already; the caller may come back later."""
 

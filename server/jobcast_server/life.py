@@ -1,6 +1,7 @@
-"""The server's life: load and verify, warm up, ready; on SIGTERM not ready, wait, refuse, finish what is in hand, exit.
+"""The server's life: listen, load and verify, ready; on SIGTERM not ready, wait, refuse, finish what is in hand, exit.
 
-No request that was accepted is lost while the drain's time lasts; after it callers see UNAVAILABLE and nothing else.
+Callers reach the server from the start: while it loads it says that it lives and is not ready. No request that was
+accepted is lost while the drain's time lasts; after it callers see UNAVAILABLE and nothing else.
 """
 
 import asyncio
@@ -18,21 +19,23 @@ import click
 import grpc
 import structlog
 
-from jobcast_server import listener, session
+from jobcast_server import listener
 from jobcast_server.admission import Admission
-from jobcast_server.bundle import Bundle
-from jobcast_server.calls import Calls
-from jobcast_server.engine import Engine
 from jobcast_server.errors import BundleError
 from jobcast_server.health import Health
-from jobcast_server.info import Tally
 from jobcast_server.metrics import Metrics
-from jobcast_server.repository import Repository, open_repository
+from jobcast_server.model import Model
+from jobcast_server.modelmetrics import ModelMetrics
+from jobcast_server.openinference.plane import Plane
+from jobcast_server.openinference.service import Service
+from jobcast_server.policy import Policy
+from jobcast_server.readiness import Phase, Readiness
+from jobcast_server.repository import session
+from jobcast_server.repository.repository import Repository
+from jobcast_server.rtpredictor.calls import Calls
+from jobcast_server.rtpredictor.info import Tally
+from jobcast_server.rtpredictor.stream import Streams
 from jobcast_server.settings import Settings
-from jobcast_server.stream import Streams
-
-PREDICTOR = "hpc-runtime"
-"""The predictor behind the contract that this server speaks."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a worker thread may keep the interpreter while the event loop wants it."""
@@ -48,87 +51,132 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         StartupError: a port is taken, or the provider does not exist.
-        BundleError: the predictor's bundle is missing or refused.
+        BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server, port = listener.listen(settings)
+    provider = session.choose(settings.provider)
     metrics = Metrics()
-    page, thread = metrics.serve(settings.host, settings.metrics_port)
-    try:
-        await _serve(settings, server, port, page.server_port, metrics, stop)
-    finally:
-        page.shutdown()
-        page.server_close()
-        thread.join()
+    async with contextlib.AsyncExitStack() as stack:
+        server, port = listener.listen(settings)
+        page, thread = metrics.serve(settings.host, settings.metrics_port)
+        stack.callback(thread.join)
+        stack.callback(page.server_close)
+        stack.callback(page.shutdown)
+        threads = settings.threads or _spare_cores()
+        workers = stack.enter_context(ThreadPoolExecutor(threads, "batch"))
+        loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
+        life = Life(settings, metrics, provider, threads, workers, loader)
+        await life.run(server, port, page.server_port, stop)
 
 
-async def _serve(
-    settings: Settings, server: grpc.aio.Server, port: int, metrics_port: int, metrics: Metrics, stop: asyncio.Event
-) -> None:
-    provider, threads = session.choose(settings.provider), settings.threads or _spare_cores()
-    started = time.perf_counter()
-    repository = open_repository(settings.models, provider, settings.golden_ulps)
-    bundle = _chosen(repository)
-    bundle.session.observe = metrics.prediction.observe
-    metrics.show_model(bundle.manifest, provider)
-    engine = Engine(bundle, settings.max_batch_rows)
-    engine.warm_up()
-    metrics.load.observe(time.perf_counter() - started)
-    admission, tally = Admission(settings), Tally()
-    metrics.watch(port, lambda: admission.rows)
-    health = Health(tally, _states(repository))
-    with ThreadPoolExecutor(threads, "batch") as workers:
-        calls = Calls(
-            engine, admission, metrics, tally, health, workers,
-            provider=provider, threads=threads, verbose=settings.log_level == "debug",
-        )  # fmt: skip
-        streams = Streams(engine, admission, metrics, tally, settings.stream_window)
-        listener.register(server, calls, streams, health, admission, metrics, echo=settings.enable_echo)
+class Life:
+    """One run of the server."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, provider: str, threads: int, workers: ThreadPoolExecutor,
+        loader: ThreadPoolExecutor,
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._metrics = metrics
+        self._provider = provider
+        self._threads = threads
+        self._workers = workers
+        self._admission = Admission(settings)
+        self._tally = Tally()
+        policy = Policy.parse(settings.version_policy)
+        self._repository = Repository(settings.models, policy, settings.model_control, self._load, loader)
+        self._readiness = Readiness(self._repository)
+        self._health = Health(self._tally, self._repository, self._readiness)
+        self._telling: set[asyncio.Task[None]] = set()
+        self._repository.changed = self._tell
+        self._plane = Plane(self._repository, self._admission, workers)
+
+    async def run(self, server: grpc.aio.Server, port: int, metrics_port: int, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            BundleError: no bundle of the repository is good.
+        """
+        started = time.perf_counter()
+        self._register(server, port)
+        await self._health.tell()
+        await server.start()
+        try:
+            await self._open()
+        except BaseException:
+            await server.stop(None)
+            raise
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        await health.say(ready=False)
-        await server.start()
-        await health.say(ready=True)
+        self._readiness.phase = Phase.RUNNING
+        await self._health.tell()
+        self._say_ready(port, metrics_port, time.perf_counter() - started)
+        async with contextlib.AsyncExitStack() as stack:
+            if self._settings.model_control == "poll":
+                poll = asyncio.create_task(self._repository.poll(self._settings.poll_interval))
+                stack.callback(poll.cancel)
+            await stop.wait()
+        await self._drain(server)
+
+    def _register(self, server: grpc.aio.Server, port: int) -> None:
+        settings, metrics, admission = self._settings, self._metrics, self._admission
+        calls = Calls(
+            self._repository, admission, metrics, self._tally, self._health, self._workers,
+            provider=self._provider, threads=self._threads, verbose=settings.log_level == "debug",
+        )  # fmt: skip
+        streams = Streams(self._repository, admission, metrics, self._tally, settings.stream_window)
+        inference = Service(self._plane, self._readiness, metrics, settings)
+        echo = settings.enable_echo
+        listener.register(server, calls, streams, inference, self._health, admission, metrics, echo=echo)
+        metrics.watch(port, lambda: admission.rows)
+        metrics.add(ModelMetrics(self._repository, self._readiness, self._provider).collect)
+
+    async def _open(self) -> None:
+        named = frozenset(filter(None, map(str.strip, self._settings.load_model.split(","))))
+        await self._repository.start(named)
+        if self._settings.model_control != "explicit" and not self._repository.any_ready():
+            reasons = [reason for _, _, _, reason in self._repository.index() if reason]
+            raise BundleError(reasons[0] if reasons else "models: no bundle found; train one, or mend --models")
+
+    def _load(self, folder: Path) -> Model:
+        started = time.perf_counter()
+        model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+        self._metrics.load.observe(time.perf_counter() - started)
+        return model
+
+    def _tell(self) -> None:
+        """Push readiness to watchers of the health service."""
+        task = asyncio.get_running_loop().create_task(self._health.tell())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _drain(self, server: grpc.aio.Server) -> None:
+        settings, admission = self._settings, self._admission
+        log.info("draining", drain_delay=settings.drain_delay, calls=admission.calls, streams=admission.streams)
+        self._readiness.phase = Phase.STOPPING
+        await self._health.tell()
+        await asyncio.sleep(settings.drain_delay)
+        admission.draining.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(admission.idle(), settings.drain_timeout)
+        await asyncio.sleep(SETTLE_S)
+        lost = admission.calls + admission.streams
+        await server.stop(SETTLE_S)
+        log.info("stopped", unfinished=lost)
+
+    def _say_ready(self, port: int, metrics_port: int, seconds: float) -> None:
+        settings = self._settings
+        models = {f"{model.name}/{model.version}": model.bundle.golden_ulps for model in self._repository.models()}
         log.info(
-            "ready", host=settings.host, port=port, metrics_port=metrics_port, model=bundle.manifest.predictor,
-            version=bundle.manifest.version, golden_ulps=bundle.golden_ulps, provider=provider, threads=threads,
-            seconds=round(time.perf_counter() - started, 3),
+            "ready", host=settings.host, port=port, metrics_port=metrics_port, models=sorted(models),
+            golden_ulps=max(models.values(), default=0), provider=self._provider, threads=self._threads,
+            seconds=round(seconds, 3),
         )  # fmt: skip
         if settings.log_format == "console":
             _greet(settings, port, metrics_port)
-        await stop.wait()
-        await _drain(settings, server, health, admission)
-
-
-async def _drain(settings: Settings, server: grpc.aio.Server, health: Health, admission: Admission) -> None:
-    log.info("draining", drain_delay=settings.drain_delay, calls=admission.calls, streams=admission.streams)
-    await health.say(ready=False)
-    await asyncio.sleep(settings.drain_delay)
-    admission.draining.set()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(admission.idle(), settings.drain_timeout)
-    await asyncio.sleep(SETTLE_S)
-    lost = admission.calls + admission.streams
-    await server.stop(SETTLE_S)
-    log.info("stopped", unfinished=lost)
-
-
-def _chosen(repository: Repository) -> Bundle:
-    for reason in repository.refused.values():
-        log.error("bundle refused", reason=reason)
-    if PREDICTOR not in repository.bundles:
-        raise BundleError(
-            repository.refused.get(PREDICTOR, f"models: no bundle of {PREDICTOR} found; train one, or mend --models")
-        )
-    return repository.bundles[PREDICTOR]
-
-
-def _states(repository: Repository) -> dict[str, str]:
-    good = {name: f"version {bundle.manifest.version}: loaded" for name, bundle in repository.bundles.items()}
-    return good | {name: f"refused: {reason}" for name, reason in repository.refused.items()}
 
 
 def _spare_cores() -> int:

@@ -1,21 +1,22 @@
 """The gRPC port. Methods of the service take and return raw bytes: only the engine reads and writes messages."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
-import rt_predictor_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from jobcast_server.admission import Admission
-from jobcast_server.calls import Calls
 from jobcast_server.errors import StartupError
-from jobcast_server.health import SERVICE, Health
+from jobcast_server.health import CONTRACT, INFERENCE, Health
 from jobcast_server.metrics import Metrics
+from jobcast_server.openinference.service import PROTOCOL, Service
+from jobcast_server.rtpredictor.calls import Calls
+from jobcast_server.rtpredictor.stream import Streams
 from jobcast_server.settings import Settings
 from jobcast_server.status import refuse
-from jobcast_server.stream import Streams
 
 ECHO = "jobcast.Echo"
 
@@ -53,12 +54,15 @@ def listen(settings: Settings) -> tuple[grpc.aio.Server, int]:
 class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Hands calls to their handlers, and those that are too many to one that ends them unread, which costs less."""
 
-    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler], admission: Admission, metrics: Metrics) -> None:
-        self._handlers = {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
+    def __init__(
+        self, service: str, handlers: dict[str, grpc.RpcMethodHandler], admission: Admission,
+        sheds: Mapping[str, Callable[[], object]],
+    ) -> None:  # fmt: skip
+        self._handlers = {f"/{service}/{name}": handler for name, handler in handlers.items()}
         self._admission = admission
         self._refusals = {
-            f"/{SERVICE}/{name}": grpc.stream_stream_rpc_method_handler(self._refusal(name, metrics))
-            for name in ("Predict", "PredictBatch")
+            f"/{service}/{name}": grpc.stream_stream_rpc_method_handler(self._refusal(count))
+            for name, count in sheds.items()
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -68,9 +72,7 @@ class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
             return self._refusals[method]
         return self._handlers.get(method)
 
-    def _refusal(self, name: str, metrics: Metrics) -> Callable[[Any, Any], Awaitable[None]]:
-        count = metrics.methods[name].count["rejected"]
-
+    def _refusal(self, count: Callable[[], object]) -> Callable[[Any, Any], Awaitable[None]]:
         async def end(requests: Any, context: Any) -> None:
             count()
             await refuse(context, self._admission.overload())
@@ -79,8 +81,8 @@ class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def register(
-    server: grpc.aio.Server, calls: Calls, streams: Streams, health: Health, admission: Admission, metrics: Metrics,
-    *, echo: bool,
+    server: grpc.aio.Server, calls: Calls, streams: Streams, inference: Service, health: Health, admission: Admission,
+    metrics: Metrics, *, echo: bool,
 ) -> None:  # fmt: skip
     """Put every method on the server."""
     methods = {
@@ -90,10 +92,13 @@ def register(
         "GetModelInfo": grpc.unary_unary_rpc_method_handler(calls.model_info),
         "HealthCheck": grpc.unary_unary_rpc_method_handler(calls.health_check),
     }
-    server.add_generic_rpc_handlers((Shedder(methods, admission, metrics),))
+    contract = {name: metrics.methods[name].count["rejected"] for name in ("Predict", "PredictBatch")}
+    shed = {"ModelInfer": partial(metrics.request, PROTOCOL, "ModelInfer", "rejected", 0.0)}
+    server.add_generic_rpc_handlers(
+        (Shedder(CONTRACT, methods, admission, contract), Shedder(INFERENCE, inference.handlers(), admission, shed))
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    contract = pb.DESCRIPTOR.services_by_name["JobRuntimePredictor"].full_name
-    names = (contract, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    names = (CONTRACT, INFERENCE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     if echo:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO, _ECHOES),))

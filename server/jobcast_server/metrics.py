@@ -1,15 +1,15 @@
-"""Prometheus metrics under the contract's names; labels are bound once: a look-up costs more than counting."""
+"""Prometheus metrics: the contract's under its names, and those of protocols and models.
+
+Labels are bound once: a look-up costs more than counting. What can be read from its owner is read when somebody asks.
+"""
 
 import platform
 import sys
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator
 from wsgiref.simple_server import WSGIServer
 
 import psutil
-from jobcast_proto.manifest import Manifest
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -19,11 +19,13 @@ from prometheus_client import (
     ProcessCollector,
     start_http_server,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from jobcast_server import statistics
 from jobcast_server.errors import StartupError
-from jobcast_server.session import version
+from jobcast_server.repository.session import version
+from jobcast_server.statistics import Buckets
 
 METHODS = ("Predict", "PredictBatch", "PredictStream", "GetModelInfo", "HealthCheck")
 STATUSES = ("success", "invalid", "error", "partial", "rejected")
@@ -33,29 +35,6 @@ SECONDS = tuple(value / 1e6 for value in MICROSECONDS)
 """Bucket bounds in seconds, fine around 100 us."""
 
 ROWS = (1, 2, 5, 10, 32, 100, 256, 500, 1000, 2500, 5000, 10000)
-
-
-class Buckets:
-    """A histogram that costs a fraction of a microsecond to observe; any thread may."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._lock = threading.Lock()
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        with self._lock:
-            self._counts[bisect_left(self._bounds, value)] += 1
-            self._sum += value
-
-    def read(self) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative counts by upper bound, and the sum."""
-        with self._lock:
-            totals, sum_ = list(accumulate(self._counts)), self._sum
-        names = [*map(repr, map(float, self._bounds)), "+Inf"]
-        return list(zip(names, map(float, totals), strict=True)), sum_
 
 
 class Histograms(Collector):
@@ -113,14 +92,29 @@ class Metrics:
         Info(prefix + "build", "Versions.", registry=registry).info(
             {"python": platform.python_version(), "onnxruntime": version(), "system": sys.platform}
         )
-        self._model = Info(prefix + "model", "The bundle that answers.", registry=registry)
-
-    def show_model(self, manifest: Manifest, provider: str) -> None:
-        """Name the bundle that answers."""
-        self._model.info(
-            {"name": manifest.predictor, "version": str(manifest.version), "type": manifest.model_type,
-             "created": manifest.created, "provider": provider}
+        self._outcomes = Counter(
+            "jobcast_requests", "Requests of the Open Inference Protocol by outcome.",
+            ["protocol", "method", "outcome"], registry=registry,
         )  # fmt: skip
+        self._counts: dict[tuple[str, str, str], Callable[[], None]] = {}
+        self._times: dict[tuple[str, ...], Buckets] = {}
+        self.add(self._request_times)
+
+    def request(self, protocol: str, method: str, outcome: str, seconds: float) -> None:
+        """Count one request of the Open Inference Protocol."""
+        key = (protocol, method, outcome)
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = self._outcomes.labels(*key).inc
+        count()
+        buckets = self._times.get(key[:2])
+        if buckets is None:
+            buckets = self._times[key[:2]] = Buckets(statistics.SECONDS)
+        buckets.observe(seconds)
+
+    def add(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Show what `collect` finds whenever somebody asks."""
+        self.registry.register(_Found(collect))
 
     def watch(self, port: int, queued: Callable[[], int]) -> None:
         """Read connections of the gRPC port and the queue when somebody asks."""
@@ -139,6 +133,29 @@ class Metrics:
             raise StartupError(
                 f"metrics_port: {host}:{port} cannot be listened on ({error.strerror}); choose another --metrics-port"
             ) from None
+
+    def _request_times(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "jobcast_request_duration_seconds", "Handling of one request.", labels=["protocol", "method"]
+        )
+        for labels, buckets in self._times.copy().items():
+            family.add_metric(labels, *buckets.read())
+        yield family
+
+
+class _Found(Collector):
+    """Metrics that a function finds."""
+
+    def __init__(self, find: Callable[[], Iterable[Metric]]) -> None:
+        self._find = find
+
+    def collect(self) -> Iterable[Metric]:
+        """What is there now."""
+        return self._find()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what is found changes with what is loaded."""
+        return []
 
 
 def connections(port: int) -> int:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jobcast_server.errors import StartupError
+from jobcast_server.policy import Policy
 
 PREFIX = "JOBCAST_"
 
@@ -24,8 +25,19 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
+    http_port: int = Field(8200, ge=0, le=65535, description="REST port; 0 takes a free one.")
     metrics_port: int = Field(8181, ge=0, le=65535, description="Port of /metrics; 0 takes a free one.")
     models: Path = Field(Path("models"), description="Repository of bundles.")
+    model_control: Literal["none", "poll", "explicit"] = Field(
+        "none",
+        description="none: what is there at the start; poll: follow the folder; explicit: callers load and unload.",
+    )
+    poll_interval: float = Field(5.0, ge=0.05, le=86400, description="Seconds between looks at the folder, with poll.")
+    load_model: str = Field("", description="Models to load at the start, with explicit: names joined by commas.")
+    version_policy: str = Field(
+        "latest:1", description="Versions to serve: latest:N, all or specific:V,V; a model's config.pbtxt goes first."
+    )
+    dynamic_batching: bool = Field(True, description="Answer single requests that come together in one pass.")
     provider: Literal["auto", "cpu", "coreml"] = Field("auto", description="Where onnxruntime computes.")
     threads: int = Field(
         0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."
@@ -34,6 +46,7 @@ class Settings(BaseModel):
         4, ge=0, le=1024, description="Largest difference to the golden rows, in float32 units in the last place."
     )
     max_message_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest request message.")
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest REST body, once decompressed.")
     max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most jobs in one batch.")
     max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
     max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
@@ -50,6 +63,18 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
+
+    @field_validator("version_policy")
+    @classmethod
+    def _policy_is_one(cls, value: str) -> str:
+        Policy.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _names_only_where_read(self) -> "Settings":
+        if self.load_model and self.model_control != "explicit":
+            raise ValueError(f"load_model is read with model_control explicit only, got {self.model_control}")
+        return self
 
     @model_validator(mode="after")
     def _queue_holds_a_batch(self) -> "Settings":
@@ -127,5 +152,8 @@ def _explain(item: Any, origin: Mapping[str, str]) -> str:
     if not item["loc"]:
         return str(item["msg"]).removeprefix("Value error, ")
     name = str(item["loc"][0])
-    message = str(item["msg"])[0].lower() + str(item["msg"])[1:]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if ", got " in message:
+        return f"{origin[name]}: {name}: {message}"
     return f"{origin[name]}: {name}: {message}, got {item['input']!r}"

@@ -1,5 +1,7 @@
-"""From the closed set of errors to gRPC statuses and to the metric's status label, in one table."""
+"""From the closed set of errors to gRPC and HTTP statuses and to the labels of metrics, in one table."""
 
+import asyncio
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -9,26 +11,64 @@ from jobcast_server.errors import (
     DrainingError,
     ExpiredError,
     InvalidRequestError,
+    ModelControlError,
+    NotReadyError,
     OverloadedError,
     RequestError,
     UnknownModelError,
+    UnsupportedError,
 )
 
-STATUS: dict[type[RequestError], tuple[grpc.StatusCode, str]] = {
-    InvalidRequestError: (grpc.StatusCode.INVALID_ARGUMENT, "invalid"),
-    UnknownModelError: (grpc.StatusCode.NOT_FOUND, "invalid"),
-    OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "rejected"),
-    DrainingError: (grpc.StatusCode.UNAVAILABLE, "rejected"),
-    ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, "rejected"),
+
+@dataclass(frozen=True)
+class Status:
+    """How an error is told.
+
+    Attributes:
+        label: status of the contract's metrics. outcome: of the other metrics.
+    """
+
+    code: grpc.StatusCode
+    http: int
+    label: str
+    outcome: str
+
+
+STATUS: dict[type[RequestError], Status] = {
+    InvalidRequestError: Status(grpc.StatusCode.INVALID_ARGUMENT, 400, "invalid", "invalid"),
+    UnknownModelError: Status(grpc.StatusCode.NOT_FOUND, 404, "invalid", "not_found"),
+    NotReadyError: Status(grpc.StatusCode.UNAVAILABLE, 503, "rejected", "not_ready"),
+    OverloadedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "rejected", "rejected"),
+    DrainingError: Status(grpc.StatusCode.UNAVAILABLE, 503, "rejected", "rejected"),
+    ExpiredError: Status(grpc.StatusCode.DEADLINE_EXCEEDED, 408, "rejected", "expired"),
+    ModelControlError: Status(grpc.StatusCode.FAILED_PRECONDITION, 409, "invalid", "invalid"),
+    UnsupportedError: Status(grpc.StatusCode.UNIMPLEMENTED, 501, "invalid", "unsupported"),
 }
+_DENIED = Status(grpc.StatusCode.PERMISSION_DENIED, 403, "invalid", "denied")
+
+OUTCOMES = ("success", "error", "cancelled", "denied", *dict.fromkeys(status.outcome for status in STATUS.values()))
 
 LONGEST = 1000
 """Characters of a message; it travels twice in a header of at most 8 KiB."""
 
 
+def status_of(error: RequestError) -> Status:
+    """How to tell an error."""
+    if isinstance(error, ModelControlError) and error.denied:
+        return _DENIED
+    return STATUS[type(error)]
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a model gave no answer: a member of `statistics.REASONS`."""
+    if isinstance(error, RequestError):
+        outcome = status_of(error).outcome
+        return outcome if outcome in ("invalid", "expired") else "rejected"
+    return "cancelled" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "error"
+
+
 async def refuse(context: Any, error: RequestError) -> NoReturn:
     """End the call with the status of `error`; INVALID_ARGUMENT carries a google.rpc.BadRequest."""
-    code, _ = STATUS[type(error)]
     message = str(error)[:LONGEST]
     trailing: tuple[tuple[str, bytes], ...] = ()
     if isinstance(error, InvalidRequestError):
@@ -38,5 +78,5 @@ async def refuse(context: Any, error: RequestError) -> NoReturn:
         status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=message)
         status.details.add().Pack(details)
         trailing = (("grpc-status-details-bin", status.SerializeToString()),)
-    await context.abort(code, message, trailing)
+    await context.abort(status_of(error).code, message, trailing)
     raise AssertionError("abort always raises")

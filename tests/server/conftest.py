@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from jobcast_server.bundle import load
-from jobcast_server.engine import Engine
+from jobcast_server.repository.bundle import load
+from jobcast_server.rtpredictor.engine import Engine
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 SHIPPED = MODELS / "hpc-runtime" / "1"

@@ -10,7 +10,7 @@ import rt_predictor_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
 from jobcast_proto.manifest import Manifest
-from jobcast_server.answer import FRAME, Encoder, category, confidence, failure, framed
+from jobcast_server.rtpredictor.answer import FRAME, Encoder, category, confidence, failure, framed
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 MANIFEST = Manifest.model_validate_json((MODELS / "hpc-runtime" / "1" / "manifest.json").read_bytes())

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from jobcast_server.bundle import load
+from jobcast_server.repository.bundle import load
 from jobcast_server.errors import BundleError
-from jobcast_server.repository import find, open_repository
+from jobcast_server.repository.folder import find, open_repository
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 

@@ -11,10 +11,10 @@ import pytest
 import rt_predictor_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_server import columns
-from jobcast_server.batch import CHUNK_ROWS, split
+from jobcast_server.rtpredictor import columns
+from jobcast_server.rtpredictor.batch import CHUNK_ROWS, split
 from jobcast_server.errors import InvalidRequestError
-from jobcast_server.validate import Rules
+from jobcast_server.rtpredictor.validate import Rules
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 WORDS = st.one_of(st.sampled_from(["", "normal", "batch", "ä" * 130, "x" * 257]), st.text(max_size=70))

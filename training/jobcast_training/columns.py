@@ -33,10 +33,10 @@ def input_columns(
             columns[spec.name] = rows[spec.name].to_numpy().astype(dtype_of(spec)).reshape(-1, 1)
         else:
             values = rows[spec.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-            columns[spec.name] = _missing_zero(spec, values).reshape(-1, 1)
+            columns[spec.name] = _gaps(spec, values).reshape(-1, 1)
     return columns
 
 
-def _missing_zero(spec: InputSpec, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Memory of 0 means that none was given, in the records as on the wire."""
-    return np.where(values == 0, np.nan, values) if spec.name == "mem_req" else values
+def _gaps(spec: InputSpec, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A value that the schema reads as not known is a gap, in the records as on the wire."""
+    return values if spec.missing is None else np.where(values == spec.missing, np.nan, values)

@@ -44,6 +44,7 @@ INPUTS: tuple[InputSpec, ...] = (
         unit="MB",
         required=False,
         minimum=0,
+        missing=0,
         description="Memory requested over all nodes; 0 or NaN = not given.",
     ),
     _number(

@@ -4,20 +4,22 @@ pieces, one at a time, so that a single prediction never waits for more than one
 import asyncio
 import time
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import structlog
 
-from jobcast_server import batch
 from jobcast_server.admission import Admission
 from jobcast_server.deadline import check_deadline
-from jobcast_server.engine import Engine
 from jobcast_server.errors import RequestError
-from jobcast_server.gathering import Gathering
 from jobcast_server.health import Health
-from jobcast_server.info import Tally, describe
 from jobcast_server.metrics import Metrics
-from jobcast_server.status import STATUS, refuse
+from jobcast_server.model import PREDICTOR, Model
+from jobcast_server.repository.repository import Repository
+from jobcast_server.rtpredictor import batch
+from jobcast_server.rtpredictor.engine import Engine
+from jobcast_server.rtpredictor.info import Tally, describe
+from jobcast_server.status import reason_of, refuse, status_of
 
 INLINE_ROWS = 32
 INLINE_BYTES = 16 * 1024
@@ -29,11 +31,10 @@ class Calls:
     """Handlers of the service's unary methods."""
 
     def __init__(
-        self, engine: Engine, admission: Admission, metrics: Metrics, tally: Tally, health: Health, workers: Executor,
-        *, provider: str, threads: int, verbose: bool,
+        self, repository: Repository[Model], admission: Admission, metrics: Metrics, tally: Tally, health: Health,
+        workers: Executor, *, provider: str, threads: int, verbose: bool,
     ) -> None:  # fmt: skip
-        self._engine = engine
-        self._gathering = Gathering(engine, admission)
+        self._repository = repository
         self._admission = admission
         self._metrics = metrics
         self._tally = tally
@@ -47,11 +48,17 @@ class Calls:
         """Predict: one job."""
         start = time.perf_counter()
         try:
-            with self._admission.call():
-                check_deadline(context)
-                answer = await self._gathering.predict(request, context)
+            with self._admission.call(), self._repository.hold(PREDICTOR) as model:
+                try:
+                    check_deadline(context)
+                    assert model.predictions is not None  # noqa: S101 - this predictor always has them
+                    answer = await model.predictions.answer(request, partial(check_deadline, context))
+                except BaseException as error:
+                    model.statistics.failed(reason_of(error), time.perf_counter() - start)
+                    raise
+                model.statistics.succeeded(time.perf_counter() - start)
         except RequestError as error:
-            self._count("Predict", STATUS[type(error)][1], start)
+            self._count("Predict", status_of(error).label, start)
             await refuse(context, error)
         except Exception:
             self._count("Predict", "error", start)
@@ -61,14 +68,19 @@ class Calls:
         return answer
 
     async def predict_batch(self, request: bytes, context: Any) -> bytes:
-        """PredictBatch: many jobs in one vectorised pass per piece."""
+        """PredictBatch: many jobs in one vectorised pass per piece, all of them by one version."""
         start = time.perf_counter()
         try:
-            with self._admission.call():
-                check_deadline(context)
-                parts = await self._parts(request, context)
+            with self._admission.call(), self._repository.hold(PREDICTOR) as model:
+                try:
+                    check_deadline(context)
+                    parts = await self._parts(model, request, context)
+                except BaseException as error:
+                    model.statistics.failed(reason_of(error), time.perf_counter() - start)
+                    raise
+                model.statistics.succeeded(time.perf_counter() - start)
         except RequestError as error:
-            self._count("PredictBatch", STATUS[type(error)][1], start)
+            self._count("PredictBatch", status_of(error).label, start)
             await refuse(context, error)
         except Exception:
             self._count("PredictBatch", "error", start)
@@ -82,7 +94,12 @@ class Calls:
     async def model_info(self, request: bytes, context: Any) -> bytes:
         """GetModelInfo: what is served."""
         start = time.perf_counter()
-        answer = describe(self._engine.bundle, self._tally, self._provider, self._threads)
+        try:
+            bundle = self._repository.get(PREDICTOR).bundle
+        except RequestError as error:
+            self._report("GetModelInfo", status_of(error).label, time.perf_counter() - start)
+            await refuse(context, error)
+        answer = describe(bundle, self._tally, self._provider, self._threads)
         self._report("GetModelInfo", "success", time.perf_counter() - start)
         return answer
 
@@ -93,34 +110,38 @@ class Calls:
         self._report("HealthCheck", "success", time.perf_counter() - start)
         return answer
 
-    async def _parts(self, request: bytes, context: Any) -> list[batch.Part]:
+    async def _parts(self, model: Model, request: bytes, context: Any) -> list[batch.Part]:
+        engine = model.jobs
+        assert engine is not None  # noqa: S101 - this predictor always has one
         if len(request) <= INLINE_BYTES:
             pieces = list(batch.split(request))
             if sum(rows for _, rows in pieces) <= INLINE_ROWS:
-                return [self._engine.part(request, 0)]
+                return [engine.part(request, 0)]
         else:
-            pieces = await self._split(request)
+            pieces = await self._split(request, 100 * engine.max_batch_rows)
         rows = sum(rows for _, rows in pieces)
-        batch.check_rows(rows, self._engine.max_batch_rows)
+        batch.check_rows(rows, engine.max_batch_rows)
+        asked = time.perf_counter()
+
+        def step(piece: bytes, first: int) -> batch.Part:
+            if not first:
+                model.statistics.queue.observe(time.perf_counter() - asked)
+            return _step(engine, piece, first, context)
+
         parts: list[batch.Part] = []
         first = 0
         with self._admission.queue(rows):
             for piece, _ in pieces:
-                run = asyncio.get_running_loop().run_in_executor(self._workers, self._step, piece, first, context)
-                parts.append(await run)
+                parts.append(await asyncio.get_running_loop().run_in_executor(self._workers, step, piece, first))
                 first += parts[-1].total
         return parts
 
-    def _step(self, piece: bytes, first: int, context: Any) -> batch.Part:
-        check_deadline(context)
-        return self._engine.part(piece, first)
-
-    async def _split(self, request: bytes) -> list[tuple[bytes, int]]:
+    async def _split(self, request: bytes, most: int) -> list[tuple[bytes, int]]:
         pieces, rows = [], 0
         for piece, count in batch.split(request):
             pieces.append((piece, count))
             rows += count
-            batch.check_rows(rows if count else 0, 100 * self._engine.max_batch_rows)
+            batch.check_rows(rows if count else 0, most)
             await asyncio.sleep(0)
         return pieces
 
@@ -137,3 +158,8 @@ class Calls:
         counted.observe(seconds)
         if self._verbose:
             log.debug("request", method=method, status=status, seconds=round(seconds, 6))
+
+
+def _step(engine: Engine, piece: bytes, first: int, context: Any) -> batch.Part:
+    check_deadline(context)
+    return engine.part(piece, first)

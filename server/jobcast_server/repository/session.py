@@ -1,4 +1,4 @@
-"""One loaded graph: raw columns in, quantiles and point out. Threads do not spin and providers are never guessed."""
+"""One loaded graph: raw columns in, predictions out. Threads do not spin and providers are never guessed."""
 
 import os
 import time
@@ -12,13 +12,14 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # has to stand before onnxruntime loa
 
 import onnxruntime as ort
 
-from jobcast_server.columns import Feeds
 from jobcast_server.errors import BundleError, StartupError
 
-OUTPUTS = ["quantiles", "point"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "coreml": "CoreMLExecutionProvider"}
 
-Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+Feeds = dict[str, NDArray[np.generic]]
+"""Input columns by name, each [N, ...]."""
+
+Outputs = tuple[NDArray[np.float32], ...]
 
 
 def choose(provider: str) -> str:
@@ -52,6 +53,7 @@ class Session:
             self._session = ort.InferenceSession(model, options, providers=names)
         except Exception as error:  # onnxruntime raises a type of its own per status
             raise BundleError(f"model.onnx: onnxruntime refuses it: {error}") from None
+        self._names = [item.name for item in self._session.get_outputs()]
         self.observe = observe
 
     def inputs(self) -> list[tuple[str, str, list[Any]]]:
@@ -63,9 +65,9 @@ class Session:
         return [(item.name, item.type, list(item.shape)) for item in self._session.get_outputs()]
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Quantiles [N, L] and point [N, 1] in the target's unit."""
+        """The graph's outputs [N, ...] in its own order."""
         start = time.perf_counter()
-        outputs = self._session.run(OUTPUTS, feeds)
+        outputs = self._session.run(self._names, feeds)
         self.observe(time.perf_counter() - start)
         return cast(Outputs, tuple(outputs))
 

@@ -13,8 +13,8 @@ import rt_predictor_pb2 as pb
 from jobcast_proto.manifest import Manifest
 from numpy.typing import NDArray
 
-from jobcast_server.columns import Columns
 from jobcast_server.errors import Violation, shorten
+from jobcast_server.rtpredictor.columns import Columns
 
 LARGEST = sys.float_info.max
 SMALLEST = math.ulp(0.0)

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from jobcast_proto.manifest import InputSpec
 
-from jobcast_server.columns import Feeds
 from jobcast_server.errors import InvalidRequestError, Violation, shorten
-from jobcast_server.session import Session
+from jobcast_server.repository.session import Feeds, Session
 
 KEY = "feature_importance"
 DEFAULT_COUNT = 5

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import rt_predictor_pb2 as pb
+from jobcast_proto.manifest import Manifest
 from numpy.typing import NDArray
+
+from jobcast_server.errors import BundleError
+from jobcast_server.repository.session import Feeds
 
 RECENT = 10
 """Latest run times that the graph takes; older ones are left out."""
-
-Feeds = dict[str, NDArray[np.generic]]
 
 INPUTS = {
     "processors_req": "float64",
@@ -28,6 +30,23 @@ INPUTS = {
     "recent_runtimes": "float64",
 }
 """Raw inputs of the graph, in order, with their types; each is [N, 1], `recent_runtimes` is [N, 10]."""
+
+
+OUTPUTS = ["quantiles", "point"]
+"""Outputs of the graph, in order: [N, levels] and [N, 1]."""
+
+
+def check(manifest: Manifest) -> None:
+    """Accept a bundle that can answer the contract.
+
+    Raises:
+        BundleError: its inputs or outputs are others.
+    """
+    declared = [(spec.name, spec.type) for spec in manifest.inputs]
+    if declared != list(INPUTS.items()):
+        raise BundleError(f"manifest.json: inputs: must be {list(INPUTS.items())}, got {declared}")
+    if [spec.name for spec in manifest.outputs] != OUTPUTS:
+        raise BundleError(f"manifest.json: outputs: must be {OUTPUTS}, got {[spec.name for spec in manifest.outputs]}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ What is hashed is what is loaded: every file is read once, and the graph is give
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +14,9 @@ from jobcast_proto.manifest import GoldenRows, InputSpec, Manifest, OutputSpec
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from jobcast_server import columns, graph
 from jobcast_server.errors import BundleError
-from jobcast_server.session import OUTPUTS, Session
+from jobcast_server.repository import graph
+from jobcast_server.repository.session import Feeds, Outputs, Session
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -32,14 +32,20 @@ class Bundle:
 
     Attributes:
         golden_ulps: largest difference to the golden rows; 0 on the kind of machine that exported the bundle.
+        example: the first golden row, for warming up.
     """
 
     manifest: Manifest
     session: Session
     golden_ulps: int
+    example: Feeds
 
 
-def load(folder: Path, provider: str = "cpu", allowed_ulps: int = 0) -> Bundle:
+Check = Callable[[Manifest], None]
+"""Raises BundleError for a manifest that does not fit what the predictor is served through."""
+
+
+def load(folder: Path, provider: str = "cpu", allowed_ulps: int = 0, check: Check = lambda manifest: None) -> Bundle:
     """Read and verify one version folder.
 
     Raises:
@@ -53,8 +59,11 @@ def load(folder: Path, provider: str = "cpu", allowed_ulps: int = 0) -> Bundle:
         graph.inspect(contents["model.onnx"])
         session = Session(contents["model.onnx"], provider)
         _check_schema(manifest, session)
+        check(manifest)
         golden = _parse(GoldenRows, contents["golden.json"], "golden.json")
-        return Bundle(manifest, session, _check_golden(manifest, golden, session, allowed_ulps))
+        feeds = {spec.name: _tensor(spec, golden) for spec in manifest.inputs}
+        worst = _check_golden(manifest, golden, session.run(feeds), allowed_ulps)
+        return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()})
     except BundleError as error:
         raise BundleError(f"bundle {folder}: {error}") from None
 
@@ -102,11 +111,6 @@ def _check_hashes(folder: Path, manifest: Manifest, contents: dict[str, bytes]) 
 
 
 def _check_schema(manifest: Manifest, session: Session) -> None:
-    declared = [(spec.name, spec.type) for spec in manifest.inputs]
-    if declared != list(columns.INPUTS.items()):
-        raise BundleError(f"manifest.json: inputs: must be {list(columns.INPUTS.items())}, got {declared}")
-    if [spec.name for spec in manifest.outputs] != OUTPUTS:
-        raise BundleError(f"manifest.json: outputs: must be {OUTPUTS}, got {[spec.name for spec in manifest.outputs]}")
     pairs: tuple[tuple[Sequence[InputSpec | OutputSpec], list[tuple[str, str, list[Any]]]], ...] = (
         (manifest.inputs, session.inputs()),
         (manifest.outputs, session.outputs()),
@@ -121,14 +125,15 @@ def _check_schema(manifest: Manifest, session: Session) -> None:
     for level in (*manifest.interval_levels, manifest.limit_level):
         if level not in levels:
             raise BundleError(f"manifest.json: level {level} must be one of quantile_levels {levels}")
-    if manifest.outputs[0].shape[1:] != [len(levels)]:
+    quantiles = next((spec for spec in manifest.outputs if spec.name == "quantiles"), None)
+    if quantiles is not None and quantiles.shape[1:] != [len(levels)]:
         raise BundleError(f"manifest.json: output quantiles must have {len(levels)} columns, one for every level")
 
 
-def _check_golden(manifest: Manifest, golden: GoldenRows, session: Session, allowed: int) -> int:
-    feeds = {spec.name: _tensor(spec, golden) for spec in manifest.inputs}
+def _check_golden(manifest: Manifest, golden: GoldenRows, outputs: Outputs, allowed: int) -> int:
     worst = 0
-    for name, actual in zip(OUTPUTS, session.run(feeds), strict=True):
+    names = [spec.name for spec in manifest.outputs]
+    for name, actual in zip(names, outputs, strict=True):
         expected = np.array(golden.outputs.get(name), np.float32).reshape(-1, actual.shape[1])
         if expected.shape != actual.shape or not len(actual):
             raise BundleError(f"golden.json: {name} must have shape {actual.shape}, got {expected.shape}")

@@ -13,10 +13,12 @@ import rt_predictor_pb2 as pb
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from jobcast_server import answer, batch, columns, importance
-from jobcast_server.bundle import Bundle
 from jobcast_server.errors import InvalidRequestError, RequestError, UnknownModelError, Violation, shorten
-from jobcast_server.validate import Rules
+from jobcast_server.repository.bundle import Bundle
+from jobcast_server.repository.session import Feeds
+from jobcast_server.rtpredictor import answer, batch, columns, importance
+from jobcast_server.rtpredictor.validate import Rules
+from jobcast_server.statistics import Statistics
 
 
 class Engine:
@@ -27,8 +29,9 @@ class Engine:
         max_batch_rows: most jobs of one batch.
     """
 
-    def __init__(self, bundle: Bundle, max_batch_rows: int) -> None:
+    def __init__(self, bundle: Bundle, max_batch_rows: int, statistics: Statistics | None = None) -> None:
         self.bundle = bundle
+        self._statistics = statistics or Statistics()
         self.max_batch_rows = max_batch_rows
         self._rules = Rules.of(bundle.manifest)
         self._encoder = answer.Encoder(bundle.manifest)
@@ -40,20 +43,26 @@ class Engine:
             InvalidRequestError: the bytes are no such message, or the job breaks a rule.
             UnknownModelError: the metadata names another predictor.
         """
+        start = time.perf_counter()
         message = _parse(pb.PredictRequest, request)
         count = self._asked(message)
         job = message.features
         if violations := self._rules.violations(job):
             raise InvalidRequestError(violations)
         feeds = columns.feeds_of(job, int(time.time()))
+        decoded = time.perf_counter()
         quantiles, point = self.bundle.session.run(feeds)
-        return self._encoder.one(quantiles, point) + self._extra(message, feeds, 0, point, count)
+        computed = time.perf_counter()
+        told = self._encoder.one(quantiles, point) + self._extra(message, feeds, 0, point, count)
+        self._statistics.passed(1, 1, decoded - start, computed - decoded, time.perf_counter() - computed)
+        return told
 
     def predict_many(self, requests: Sequence[bytes]) -> list[bytes | RequestError]:
         """Answer several serialized `PredictRequest` in one pass, in order.
 
         One that cannot be answered gives its error instead; `failure` turns that into a message.
         """
+        start = time.perf_counter()
         results: list[bytes | RequestError] = []
         good: list[tuple[int, pb.PredictRequest, int]] = []
         for index, request in enumerate(requests):
@@ -75,7 +84,8 @@ class Engine:
             if not good:
                 return results
             read = columns.read([message.features for _, message, _ in good])
-        answers = self._answers([message for _, message, _ in good], read, [count for _, _, count in good])
+        messages = [message for _, message, _ in good]
+        answers = self._answers(messages, read, [count for _, _, count in good], start)
         for (index, _, _), result in zip(good, answers, strict=True):
             results[index] = result
         return results
@@ -103,6 +113,7 @@ class Engine:
         Raises:
             InvalidRequestError: the bytes are no `PredictBatchRequest`, or hold more jobs than a batch may.
         """
+        start = time.perf_counter()
         message = _parse(pb.PredictBatchRequest, piece)
         jobs: list[pb.JobFeatures] = list(message.jobs)
         part = batch.Part(total=len(jobs), batch_id=message.batch_id)
@@ -112,11 +123,11 @@ class Engine:
         read = columns.read(jobs)
         flags = self._rules.flagged(read)
         if flags is None:
-            part.answers = b"".join(self._rows(read))
+            part.answers = b"".join(self._rows(read, start))
             return part
         flagged = flags.tolist()
         good = [job for job, bad in zip(jobs, flagged, strict=True) if not bad]
-        rows = iter(self._rows(columns.read(good)) if good else ())
+        rows = iter(self._rows(columns.read(good), start) if good else ())
         answers = []
         for index, (job, bad) in enumerate(zip(jobs, flagged, strict=True), first):
             if bad:
@@ -128,14 +139,6 @@ class Engine:
                 answers.append(next(rows))
         part.answers = b"".join(answers)
         return part
-
-    def failure(self, request: bytes, error: RequestError) -> bytes:
-        """The answer of a stream to a message that got `error` instead of a prediction; echoes its request id."""
-        try:
-            request_id = pb.PredictRequest.FromString(request).request_id
-        except DecodeError:
-            request_id = ""
-        return answer.failure(str(error), request_id)
 
     def warm_up(self) -> None:
         """Compute once what the first callers would otherwise wait for."""
@@ -155,22 +158,34 @@ class Engine:
             )
         return importance.asked(metadata)
 
-    def _rows(self, read: columns.Columns) -> list[bytes]:
-        return self._encoder.rows(*self.bundle.session.run(columns.feeds(read, int(time.time()))))
+    def _rows(self, read: columns.Columns, start: float) -> list[bytes]:
+        feeds = columns.feeds(read, int(time.time()))
+        decoded = time.perf_counter()
+        outputs = self.bundle.session.run(feeds)
+        computed = time.perf_counter()
+        rows = self._encoder.rows(*outputs)
+        self._statistics.passed(len(rows), 1, decoded - start, computed - decoded, time.perf_counter() - computed)
+        return rows
 
     def _answers(
-        self, messages: Sequence[pb.PredictRequest], read: columns.Columns, counts: Sequence[int]
+        self, messages: Sequence[pb.PredictRequest], read: columns.Columns, counts: Sequence[int], start: float
     ) -> list[bytes]:
         feeds = columns.feeds(read, int(time.time()))
+        decoded = time.perf_counter()
         quantiles, point = self.bundle.session.run(feeds)
+        computed = time.perf_counter()
         rows = self._encoder.rows(quantiles, point)
-        return [
+        answers = [
             encoded[answer.FRAME :] + self._extra(messages[row], feeds, row, point, counts[row])
             for row, encoded in enumerate(rows)
         ]
+        self._statistics.passed(
+            len(rows), len(rows), decoded - start, computed - decoded, time.perf_counter() - computed
+        )
+        return answers
 
     def _extra(
-        self, message: pb.PredictRequest, feeds: columns.Feeds, row: int, point: NDArray[np.float32], count: int
+        self, message: pb.PredictRequest, feeds: Feeds, row: int, point: NDArray[np.float32], count: int
     ) -> bytes:
         """Fields that only some answers carry: the request id, and contributions to a row of `feeds` when asked."""
         request_id = message.request_id
@@ -192,3 +207,12 @@ def _parse(kind: Any, content: bytes) -> Any:
         raise InvalidRequestError(
             [Violation("message", f"must be a {kind.DESCRIPTOR.name} with UTF-8 text, got {len(content)} other bytes")]
         ) from None
+
+
+def failure(request: bytes, error: RequestError) -> bytes:
+    """The answer of a stream to a message that got `error` instead of a prediction; echoes its request id."""
+    try:
+        request_id = pb.PredictRequest.FromString(request).request_id
+    except DecodeError:
+        request_id = ""
+    return answer.failure(str(error), request_id)

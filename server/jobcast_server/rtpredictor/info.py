@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import rt_predictor_pb2 as pb
 
-from jobcast_server.bundle import Bundle
-from jobcast_server.session import version
+from jobcast_server.repository.bundle import Bundle
+from jobcast_server.repository.session import version
 
 
 @dataclass(slots=True)

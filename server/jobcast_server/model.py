@@ -1,0 +1,54 @@
+"""A verified bundle in memory, with everything that answers from it. Made off the event loop, used on it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jobcast_server.admission import Admission
+from jobcast_server.gathering import Gathering
+from jobcast_server.openinference.engine import Engine as TensorEngine
+from jobcast_server.openinference.engine import Request
+from jobcast_server.repository.bundle import load
+from jobcast_server.rtpredictor import columns
+from jobcast_server.rtpredictor.engine import Engine as JobEngine
+from jobcast_server.settings import Settings
+from jobcast_server.statistics import Statistics
+
+PREDICTOR = "hpc-runtime"
+"""The predictor behind the contract `rtpredictor.v1`."""
+
+WARM_UPS = 3
+
+
+class Model:
+    """One loaded version.
+
+    Attributes:
+        name, version: as in the repository.
+        statistics: what it did, whoever asked.
+        tensors, calls: the engine of inference requests, and those of them that wait.
+        jobs, predictions: the same for the contract; None for another predictor than `PREDICTOR`.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Settings, provider: str, admission: Admission, observe: Callable[[float], None]
+    ) -> None:
+        name = folder.parent.name
+        check = columns.check if name == PREDICTOR else lambda manifest: None
+        self.bundle = load(folder, provider, settings.golden_ulps, check)
+        self.name = name
+        self.version = str(self.bundle.manifest.version)
+        self.statistics = Statistics()
+        for _ in range(WARM_UPS):
+            self.bundle.session.run(self.bundle.example)
+        self.bundle.session.observe = observe
+        self.tensors = TensorEngine(self.bundle, self.statistics, settings.max_batch_rows)
+        together, queue = settings.dynamic_batching, self.statistics.queue
+        self.calls: Gathering[Request] = Gathering(
+            self.tensors.one, self.tensors.many, admission, queue, together=together
+        )
+        self.jobs: JobEngine | None = None
+        self.predictions: Gathering[bytes] | None = None
+        if name == PREDICTOR:
+            JobEngine(self.bundle, settings.max_batch_rows).warm_up()
+            self.jobs = JobEngine(self.bundle, settings.max_batch_rows, self.statistics)
+            self.predictions = Gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)

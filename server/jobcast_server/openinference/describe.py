@@ -1,0 +1,142 @@
+"""What the protocol's metadata, configuration, statistics and index say, read from what is loaded at that moment."""
+
+from collections.abc import Iterable
+from importlib.metadata import version as installed
+
+import open_inference_pb2 as pb
+
+from jobcast_server.errors import UnknownModelError, shorten
+from jobcast_server.gathering import DEFAULT_PRIORITY, PRIORITIES
+from jobcast_server.model import Model
+from jobcast_server.policy import Policy
+from jobcast_server.repository.entry import State
+from jobcast_server.repository.repository import Repository
+from jobcast_server.statistics import Buckets, Passes, Statistics
+
+NAME = "jobcast"
+EXTENSIONS = (
+    "binary_tensor_data", "model_configuration", "model_repository", "parameters", "schedule_policy", "statistics",
+)  # fmt: skip
+PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
+TYPES = {"FP64": pb.TYPE_FP64, "FP32": pb.TYPE_FP32, "INT64": pb.TYPE_INT64, "BYTES": pb.TYPE_STRING}
+
+
+def server() -> pb.ServerMetadataResponse:
+    """Name, version and extensions of the server."""
+    return pb.ServerMetadataResponse(name=NAME, version=installed("jobcast-server"), extensions=EXTENSIONS)
+
+
+def metadata(model: Model, versions: Iterable[int]) -> pb.ModelMetadataResponse:
+    """Tensors of a model with their shapes, the rows first; units and quantile levels as properties."""
+    schema, manifest = model.tensors.schema, model.bundle.manifest
+    answer = pb.ModelMetadataResponse(name=model.name, versions=map(str, versions), platform=PLATFORM)
+    for column in schema.inputs:
+        answer.inputs.add(name=column.spec.name, datatype=column.datatype, shape=[-1, *column.tail])
+    for name, datatype, tail in schema.outputs:
+        answer.outputs.add(name=name, datatype=datatype, shape=[-1, *tail])
+    units = {spec.name: spec.unit for spec in manifest.inputs} | {spec.name: spec.unit for spec in manifest.outputs}
+    for name, unit in units.items():
+        if unit:
+            answer.properties[f"unit.{name}"] = unit
+    answer.properties["quantile_levels"] = ",".join(map(str, manifest.quantile_levels))
+    answer.properties["predictor_version"] = model.version
+    return answer
+
+
+def configuration(model: Model, policy: Policy, *, batching: bool) -> pb.ModelConfig:
+    """The model as Triton's clients want it described."""
+    schema = model.tensors.schema
+    config = pb.ModelConfig(
+        name=model.name, platform=PLATFORM, backend=BACKEND, max_batch_size=model.tensors.max_rows,
+        default_model_filename="model.onnx",
+    )  # fmt: skip
+    if policy.specific is not None:
+        config.version_policy.specific.versions.extend(sorted(policy.specific))
+    elif policy.latest:
+        config.version_policy.latest.num_versions = policy.latest
+    else:
+        config.version_policy.all.SetInParent()
+    for column in schema.inputs:
+        optional = not column.spec.required or column.spec.default is not None
+        config.input.add(name=column.spec.name, data_type=TYPES[column.datatype], dims=column.tail, optional=optional)
+    for name, datatype, tail in schema.outputs:
+        config.output.add(name=name, data_type=TYPES[datatype], dims=tail)
+    config.model_transaction_policy.decoupled = False
+    config.response_cache.enable = False
+    if batching:
+        config.dynamic_batching.priority_levels = PRIORITIES
+        config.dynamic_batching.default_priority_level = DEFAULT_PRIORITY
+    return config
+
+
+def statistics(repository: Repository[Model], name: str, version: str) -> pb.ModelStatisticsResponse:
+    """What one version, all of one model, or every model did.
+
+    Raises:
+        UnknownModelError: there is no such model or version.
+        NotReadyError: it does not serve.
+    """
+    if version:
+        models = [repository.get(name, version)]
+    else:
+        models = [model for model in repository.models() if name in ("", model.name)]
+        if name and not models:
+            repository.get(name)  # says why
+    answer = pb.ModelStatisticsResponse()
+    for model in models:
+        _fill(answer.model_stats.add(name=model.name, version=model.version), model.statistics)
+    return answer
+
+
+def _fill(told: pb.ModelStatistics, counted: Statistics) -> None:
+    told.last_inference = counted.last
+    told.inference_count = counted.rows
+    passes = sorted(counted.passes.copy().items())
+    told.execution_count = sum(size.count for _, size in passes)
+    total = told.inference_stats
+    for field, buckets in (
+        (total.success, counted.success), (total.fail, counted.failure), (total.queue, counted.queue),
+        (total.compute_input, counted.decode), (total.compute_infer, counted.compute),
+        (total.compute_output, counted.encode),
+    ):  # fmt: skip
+        _duration(field, buckets)
+    for rows, size in passes:
+        _batch(told.batch_stats.add(batch_size=rows), size)
+
+
+def _duration(told: pb.StatisticDuration, buckets: Buckets) -> None:
+    count, seconds = buckets.totals()
+    told.count, told.ns = count, round(seconds * 1e9)
+
+
+def _batch(told: pb.InferBatchStatistics, size: Passes) -> None:
+    for field, seconds in (
+        (told.compute_input, size.decode), (told.compute_infer, size.compute), (told.compute_output, size.encode)
+    ):  # fmt: skip
+        field.count, field.ns = size.count, round(seconds * 1e9)
+
+
+def index(repository: Repository[Model], repository_name: str, *, ready: bool) -> pb.RepositoryIndexResponse:
+    """Everything in the repository, with state and reason.
+
+    Raises:
+        UnknownModelError: the repository is named, and there is only one, without a name.
+    """
+    check_repository(repository_name)
+    answer = pb.RepositoryIndexResponse()
+    for name, version, state, reason in repository.index():
+        if not ready or state is State.READY:
+            answer.models.add(name=name, version=version, state=str(state), reason=reason)
+    return answer
+
+
+def check_repository(name: str) -> None:
+    """Accept the only repository.
+
+    Raises:
+        UnknownModelError: it is named otherwise than by the empty name.
+    """
+    if name:
+        raise UnknownModelError(
+            f"repository_name: {shorten(name)} is not known; there is one repository, without a name"
+        )

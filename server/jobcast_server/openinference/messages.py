@@ -1,0 +1,265 @@
+"""`ModelInferRequest` to the engine's request, and outputs to the bytes of `ModelInferResponse`.
+
+The answer is raw unless the caller asks for typed contents (parameter `binary_data_output` or, for one output,
+`binary_data` = false). Most of an answer is the same for every request of one shape, so that part is written once.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import open_inference_pb2 as pb
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from jobcast_server.errors import InvalidRequestError, Violation, shorten
+from jobcast_server.gathering import DEFAULT_PRIORITY, MOST_ROWS, PRIORITIES
+from jobcast_server.openinference.engine import Column, Outputs, Request
+from jobcast_server.openinference.schema import NUMBERS, Input, Plan, Schema
+from jobcast_server.openinference.tensors import Texts, decoded
+
+CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
+"""Field of typed contents by datatype."""
+
+FINAL = "triton_enable_empty_final_response"
+"""Request parameter with which a streaming client asks to be told that an answer is its request's last."""
+
+RAW = b"\x32"
+ID = b"\x1a"
+
+
+def parse(raw: bytes) -> pb.ModelInferRequest:
+    """The message.
+
+    Raises:
+        InvalidRequestError: the bytes are none.
+    """
+    try:
+        message: pb.ModelInferRequest = pb.ModelInferRequest.FromString(raw)
+        return message
+    except DecodeError:
+        raise InvalidRequestError(
+            [Violation("message", f"must be a ModelInferRequest with UTF-8 text, got {len(raw)} other bytes")]
+        ) from None
+
+
+def read(message: pb.ModelInferRequest, schema: Schema, version: str, *, streamed: bool = False) -> Request:
+    """The request for a model.
+
+    Raises:
+        InvalidRequestError: names what is wrong with names, types, shapes, sizes, parameters or text.
+    """
+    start = time.perf_counter()
+    tensors = message.inputs
+    plan = schema.plan(tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors))
+    columns = _raw(message, schema, plan) if message.raw_input_contents else _typed(message, schema, plan)
+    if message.parameters or message.outputs or any(tensor.parameters for tensor in tensors):
+        write, priority, timeout = _told(message, schema, plan.rows, version, streamed)
+    else:
+        everything = tuple(range(len(schema.outputs)))
+        write = _writer(message, schema, plan.rows, version, everything, everything)
+        priority, timeout = DEFAULT_PRIORITY, 0.0
+    return Request(plan.rows, columns, write, priority, timeout, time.perf_counter() - start)
+
+
+def _raw(message: pb.ModelInferRequest, schema: Schema, plan: Plan) -> list[Column]:
+    raws = message.raw_input_contents
+    if len(raws) != len(message.inputs):
+        raise InvalidRequestError(
+            [Violation("raw_input_contents", f"must have one entry per input ({len(message.inputs)}), got {len(raws)}")]
+        )
+    columns: list[Column] = []
+    for column, place in zip(schema.inputs, plan.places, strict=True):
+        if place < 0:
+            columns.append(None)
+            continue
+        if message.inputs[place].HasField("contents"):
+            raise InvalidRequestError(
+                [Violation(f"inputs[{column.spec.name}].contents", "must be absent where raw_input_contents is used")]
+            )
+        columns.append(column_of(column, raws[place], plan.rows))
+    return columns
+
+
+def column_of(column: Input, raw: bytes | memoryview, rows: int) -> Column:
+    """Raw data of an input of `rows` rows.
+
+    Raises:
+        InvalidRequestError: the data has another size, or is not text.
+    """
+    if column.size:
+        if len(raw) != column.size * rows:
+            raise InvalidRequestError(
+                [Violation(f"inputs[{column.spec.name}]", f"must have {column.size * rows} bytes, got {len(raw)}")]
+            )
+        return raw
+    texts = Texts(raw, rows * column.width, column.spec.name)
+    return texts if rows > MOST_ROWS else texts.take(rows * column.width)
+
+
+def _typed(message: pb.ModelInferRequest, schema: Schema, plan: Plan) -> list[Column]:
+    columns: list[Column] = []
+    for column, place in zip(schema.inputs, plan.places, strict=True):
+        if place < 0:
+            columns.append(None)
+            continue
+        name, contents = column.spec.name, message.inputs[place].contents
+        field = CONTENTS[column.datatype]
+        if other := [found.name for found, _ in contents.ListFields() if found.name != field]:
+            raise InvalidRequestError(
+                [Violation(f"inputs[{name}].contents", f"must be {field} for {column.datatype}, got {other[0]}")]
+            )
+        values = getattr(contents, field)
+        if len(values) != plan.rows * column.width:
+            raise InvalidRequestError(
+                [
+                    Violation(
+                        f"inputs[{name}].contents", f"must hold {plan.rows * column.width} values, got {len(values)}"
+                    )
+                ]
+            )
+        if column.datatype == "BYTES":
+            columns.append([decoded(value, name) for value in values])
+        else:
+            columns.append(np.array(values, NUMBERS[column.datatype]).tobytes())
+    return columns
+
+
+def _told(
+    message: pb.ModelInferRequest, schema: Schema, rows: int, version: str, streamed: bool
+) -> tuple[Callable[[Outputs], bytes], int, float]:
+    """What parameters and named outputs ask for: writer, priority and timeout in seconds."""
+    for kind, tensors in (("inputs", message.inputs), ("outputs", message.outputs)):
+        for tensor in tensors:
+            _refuse_tensor_parameters(f"{kind}[{tensor.name}]", tensor.parameters)
+    wanted = schema.wanted([output.name for output in message.outputs])
+    parameters = {name: _value(parameter) for name, parameter in message.parameters.items()}
+    binary = boolean("parameters", parameters, "binary_data_output", default=True)
+    raw = set(wanted) if binary else set[int]()
+    for output in message.outputs:
+        chosen = {name: _value(parameter) for name, parameter in output.parameters.items()}
+        place = schema.output_places[output.name]
+        if boolean(f"outputs[{output.name}].parameters", chosen, "binary_data", default=binary):
+            raw.add(place)
+        else:
+            raw.discard(place)
+    if raw and raw != set(wanted):
+        raise InvalidRequestError(
+            [Violation("outputs", "must be all raw or all typed: a message cannot hold both, got some of each")]
+        )
+    write = _writer(message, schema, rows, version, wanted, wanted if raw else (), streamed and FINAL in parameters)
+    return write, priority_of(parameters), timeout_of(parameters)
+
+
+def _refuse_tensor_parameters(where: str, parameters: Mapping[str, pb.InferParameter]) -> None:
+    for name in parameters:
+        if name.startswith("shared_memory"):
+            raise InvalidRequestError([Violation(f"{where}.parameters", "shared memory is not offered; send the data")])
+        if name == "classification":
+            raise InvalidRequestError([Violation(f"{where}.parameters", "classification is not offered")])
+
+
+def _value(parameter: pb.InferParameter) -> Any:
+    chosen = parameter.WhichOneof("parameter_choice")
+    return None if chosen is None else getattr(parameter, chosen)
+
+
+def boolean(where: str, parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """A yes-or-no parameter.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequestError([Violation(f"{where}[{name}]", f"must be a boolean, got {shorten(str(value))}")])
+    return value
+
+
+def priority_of(parameters: Mapping[str, Any]) -> int:
+    """The level of a request, 1 goes first; 0 and levels beyond the last mean the default.
+
+    Raises:
+        InvalidRequestError: it is no whole number from 0.
+    """
+    value = parameters.get("priority", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequestError(
+            [Violation("parameters[priority]", f"must be a whole number >= 0, got {shorten(str(value))}")]
+        )
+    return value if 1 <= value <= PRIORITIES else DEFAULT_PRIORITY
+
+
+def timeout_of(parameters: Mapping[str, Any]) -> float:
+    """Seconds that a request may wait, from microseconds; 0 = no limit of its own.
+
+    Raises:
+        InvalidRequestError: it is no whole number from 0.
+    """
+    value = parameters.get("timeout", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequestError(
+            [Violation("parameters[timeout]", f"must be microseconds >= 0, got {shorten(str(value))}")]
+        )
+    return value / 1e6
+
+
+def _writer(
+    message: pb.ModelInferRequest, schema: Schema, rows: int, version: str, wanted: tuple[int, ...],
+    raw: tuple[int, ...], final: bool = False,
+) -> Callable[[Outputs], bytes]:  # fmt: skip
+    shapes = tuple((schema.outputs[place][0], schema.outputs[place][1], schema.outputs[place][2]) for place in wanted)
+    own = b""
+    if message.parameters or final:
+        echo = pb.ModelInferResponse()
+        for name, parameter in message.parameters.items():
+            echo.parameters[name].CopyFrom(parameter)
+        if final:
+            echo.parameters["triton_final_response"].bool_param = True
+        own = echo.SerializeToString()
+    if message.id:
+        identity = message.id.encode()
+        own += ID + varint(len(identity)) + identity
+    if not raw:
+        return lambda outputs: _typed_answer(message.model_name, version, rows, shapes, wanted, outputs) + own
+    head = _head(message.model_name, version, rows, shapes)
+
+    def write(outputs: Outputs) -> bytes:
+        parts = [head, own]
+        for place in wanted:
+            data = outputs[place].tobytes()
+            parts += (RAW, varint(len(data)), data)
+        return b"".join(parts)
+
+    return write
+
+
+@lru_cache(maxsize=4096)
+def _head(name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
+    """All of a raw answer but its id and its data."""
+    answer = pb.ModelInferResponse(model_name=name, model_version=version)
+    for output, datatype, tail in shapes:
+        answer.outputs.add(name=output, datatype=datatype, shape=[rows, *tail])
+    return bytes(answer.SerializeToString())
+
+
+def _typed_answer(
+    name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...], wanted: tuple[int, ...],
+    outputs: Outputs,
+) -> bytes:  # fmt: skip
+    answer = pb.ModelInferResponse.FromString(_head(name, version, rows, shapes))
+    for output, place in zip(answer.outputs, wanted, strict=True):
+        values: NDArray[np.float32] = outputs[place]
+        getattr(output.contents, CONTENTS[output.datatype]).extend(values.reshape(-1).tolist())
+    return bytes(answer.SerializeToString())
+
+
+def varint(value: int) -> bytes:
+    """A protobuf length."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])

@@ -1,0 +1,347 @@
+"""Which bundles answer. A new version is loaded beside the old one and takes over in one step of the event loop.
+
+A request holds the version it began with to its end. A version that is bad is refused with its reason, and what served
+before goes on; a version that is to go is unloaded when its last request has ended.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import structlog
+
+from jobcast_server.errors import BundleError, ModelControlError, NotReadyError, UnknownModelError, shorten
+from jobcast_server.policy import Policy
+from jobcast_server.repository.entry import Entry, Loaded, State
+from jobcast_server.repository.folder import Home, scan
+
+Model = TypeVar("Model")
+Mode = Literal["none", "poll", "explicit"]
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Versions(Generic[Model]):
+    """A model name with its entries."""
+
+    entries: dict[int, Entry[Model]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    policy: Policy | None = None
+    serving: Entry[Model] | None = None
+
+
+class Repository(Generic[Model]):
+    """Loaded versions by name; used from the event loop only, except `index` and `models`, which any thread may call.
+
+    Attributes:
+        load: reads and verifies a version's folder and makes the model; runs on `loader`; raises BundleError.
+        changed: called after every change of a state.
+    """
+
+    def __init__(self, root: Path, policy: Policy, mode: Mode, load: Callable[[Path], Model], loader: Executor) -> None:
+        self._root = root
+        self._policy = policy
+        self._mode = mode
+        self._load = load
+        self._loader = loader
+        self._names: dict[str, _Versions[Model]] = {}
+        self._wanted: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._opened = False
+        self.changed: Callable[[], None] = lambda: None
+
+    # what answers
+
+    def hold(self, name: str, version: str = "") -> AbstractContextManager[Model]:
+        """Keep the model that answers for `name`, or its named version, for the time of a request.
+
+        Raises:
+            UnknownModelError: there is no such model or version.
+            NotReadyError: it exists and does not serve.
+        """
+        return self._find(name, version).hold()
+
+    def get(self, name: str, version: str = "") -> Model:
+        """The same without holding it: for answers that are made at once. Raises as `hold` does."""
+        return self._find(name, version).model
+
+    def ready(self, name: str, version: str = "") -> bool:
+        """Whether the model, or its named version, would answer now."""
+        try:
+            self._find(name, version)
+        except (UnknownModelError, NotReadyError):
+            return False
+        return True
+
+    def any_ready(self) -> bool:
+        """Whether at least one model would answer now."""
+        return any(versions.serving is not None for versions in self._names.values())
+
+    def names(self) -> list[str]:
+        """Every name that was seen."""
+        return list(self._names)
+
+    def versions(self, name: str) -> list[int]:
+        """Versions of a model that serve now, ascending."""
+        known = self._names.get(name)
+        return sorted(e.version for e in known.entries.values() if e.state is State.READY) if known else []
+
+    def policy(self, name: str) -> Policy:
+        """The version policy that holds for a model."""
+        known = self._names.get(name)
+        return (known.policy if known else None) or self._policy
+
+    def models(self) -> Iterator[Model]:
+        """Every loaded model, by name and version."""
+        for _, known in sorted(self._names.copy().items()):
+            for _, entry in sorted(known.entries.copy().items()):
+                if entry.loaded is not None:
+                    yield entry.loaded.model
+
+    def index(self) -> list[tuple[str, str, State, str]]:
+        """Name, version, state and reason of everything in the repository."""
+        lines = []
+        for name, known in sorted(self._names.copy().items()):
+            lines += [
+                (name, str(entry.version), entry.state, entry.reason)
+                for _, entry in sorted(known.entries.copy().items())
+            ]
+            lines += [(name, folder, State.UNAVAILABLE, reason) for folder, reason in sorted(known.refused.items())]
+        return lines
+
+    def refused(self, name: str, version: str) -> bool:
+        """Whether the files on disk of a line of the index were refused."""
+        known = self._names.get(name)
+        if known is None or version in known.refused:
+            return known is not None
+        entry = known.entries.get(int(version))
+        return entry is not None and entry.refused
+
+    def _find(self, name: str, version: str) -> Loaded[Model]:
+        known = self._names.get(name)
+        if known is None and not self._opened:
+            raise NotReadyError("the server is starting; come back later")
+        if known is None:
+            raise UnknownModelError(f"model {shorten(name)}: not found; served: {', '.join(self._served()) or 'none'}")
+        if version:
+            entry = known.entries.get(int(version)) if version.isdecimal() and len(version) < 10 else None
+            if entry is None or str(entry.version) != version:
+                have = ", ".join(map(str, self.versions(name))) or "none"
+                raise UnknownModelError(f"model {name}: version {shorten(version)} not found; ready: {have}")
+        else:
+            entry = known.serving
+        if entry is None:
+            raise NotReadyError(f"model {name}: not ready{self._why(known)}")
+        if entry.state is not State.READY or entry.loaded is None:
+            state = entry.state.lower() if entry.state is not State.UNAVAILABLE else entry.reason or "unavailable"
+            raise NotReadyError(f"model {name}: version {entry.version} is not ready: {state}")
+        return entry.loaded
+
+    def _served(self) -> list[str]:
+        return [name for name, known in sorted(self._names.items()) if known.serving is not None]
+
+    def _why(self, known: _Versions[Model]) -> str:
+        newest = max(known.entries.values(), key=lambda entry: entry.version, default=None)
+        reason = newest.reason if newest is not None else known.refused.get("", "")
+        return f": {reason}" if reason else ""
+
+    # what changes
+
+    async def start(self, names: frozenset[str] = frozenset()) -> None:
+        """Load what the mode asks for: every model, or in explicit mode those of `names`.
+
+        Raises:
+            BundleError: the repository is no folder, or a model of `names` is not in it.
+        """
+        self._wanted |= names
+        found = await self._scan()
+        if missing := sorted(names - found.keys()):
+            raise BundleError(f"load_model: {missing[0]!r} is not in {self._root}; there are {sorted(found)}")
+        await self._refresh(found)
+        self._opened = True
+
+    async def refresh(self) -> None:
+        """Look at the folder again and follow it.
+
+        Raises:
+            BundleError: the repository is no folder any more; nothing changes.
+        """
+        await self._refresh(await self._scan())
+
+    async def poll(self, seconds: float) -> None:
+        """Refresh every `seconds`, for ever; a folder that cannot be read is logged once and changes nothing."""
+        complaint = ""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.refresh()
+                complaint = ""
+            except (BundleError, OSError) as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.error("repository not read", reason=complaint)
+
+    async def load(self, name: str) -> None:
+        """Load a model, or look at its folder again.
+
+        Raises:
+            ModelControlError: the mode does not allow it, or its newest version is refused; says what serves.
+            UnknownModelError: it is not in the repository.
+        """
+        self._allow("load")
+        try:
+            found = await self._scan()
+        except BundleError as error:
+            raise ModelControlError(str(error)) from None
+        if name not in found:
+            raise UnknownModelError(f"model {shorten(name)}: not in the repository")
+        self._wanted.add(name)
+        await self._refresh({name: found[name]}, only=name)
+        known = self._names[name]
+        candidates = (known.policy or self._policy).candidates(known.entries)
+        newest = known.entries[candidates[0]] if candidates else None
+        if newest is None or newest.state is not State.READY or newest.reason:
+            have = f"; version {known.serving.version} goes on serving" if known.serving else ""
+            raise ModelControlError(f"model {name}: not loaded{self._why(known)}{have}")
+
+    async def unload(self, name: str) -> None:
+        """Stop serving a model; requests that hold it end first.
+
+        Raises:
+            ModelControlError: the mode does not allow it.
+            UnknownModelError: it is not known.
+        """
+        self._allow("unload")
+        if name not in self._names:
+            raise UnknownModelError(f"model {shorten(name)}: not found")
+        self._wanted.discard(name)
+        async with self._lock:
+            self._keep(name, self._names[name], set(), "unloaded by request")
+
+    async def close(self) -> None:
+        """Wait for versions that are leaving."""
+        await asyncio.gather(*self._leaving)
+
+    def _allow(self, act: str) -> None:
+        if self._mode != "explicit":
+            raise ModelControlError(
+                f"{act}: not allowed with --model-control {self._mode}; the operator may start with --model-control "
+                "explicit", denied=True,
+            )  # fmt: skip
+
+    async def _scan(self) -> dict[str, Home]:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, scan, self._root)
+
+    async def _refresh(self, found: dict[str, Home], only: str | None = None) -> None:
+        async with self._lock:
+            names = {only} if only else found.keys() | self._names.keys()
+            for name in sorted(names):
+                home = found.get(name)
+                if home is None:
+                    self._remove(name)
+                elif self._mode != "explicit" or name in self._wanted:
+                    await self._follow(name, home)
+                elif name not in self._names:
+                    known = self._names.setdefault(name, _Versions())
+                    known.refused = home.refused
+                    for version in home.versions:
+                        known.entries[version] = Entry(version, reason="not loaded; load it to serve it")
+                    self.changed()
+
+    async def _follow(self, name: str, home: Home) -> None:
+        """Bring one model to what its folder and policy ask for: load first, then change over, then unload."""
+        known = self._names.setdefault(name, _Versions())
+        if "" in home.refused:  # the folder as a whole is not to be trusted: what serves goes on
+            if known.refused != home.refused:
+                log.error("model refused", model=name, reason=home.refused[""])
+            known.refused = home.refused
+            return
+        known.refused, known.policy = home.refused, home.policy
+        policy = home.policy or self._policy
+        for version in home.versions:
+            known.entries.setdefault(version, Entry(version))
+        good: set[int] = set()
+        for version in policy.candidates(home.versions):
+            if policy.enough(len(good)):
+                break
+            entry = known.entries[version]
+            if entry.seen != home.versions[version] or (entry.loaded is None and not entry.refused):
+                await self._try(name, entry, home)
+            if entry.state is State.READY:
+                good.add(version)
+        if not good and known.serving is not None and known.serving.version in home.versions:
+            good.add(known.serving.version)  # nothing better: the policy is not worth an outage
+        self._keep(name, known, good, f"not among the versions served ({policy})")
+        for version in known.entries.keys() - home.versions.keys():
+            if known.entries[version].loaded is None and known.entries[version].state is State.UNAVAILABLE:
+                del known.entries[version]
+        self.changed()
+
+    async def _try(self, name: str, entry: Entry[Model], home: Home) -> None:
+        """Load one version; on success it is ready, else refused, and what was loaded of it before goes on."""
+        entry.seen = home.versions[entry.version]
+        before = entry.loaded if entry.state is State.READY else None
+        if before is None:
+            entry.state, entry.reason = State.LOADING, ""
+            self.changed()
+        task = partial(self._load, home.path / str(entry.version))
+        try:
+            model = await asyncio.get_running_loop().run_in_executor(self._loader, task)
+        except (BundleError, OSError, MemoryError) as error:
+            log.error("bundle refused", model=name, version=entry.version, reason=str(error))
+            entry.refused, entry.reason = True, f"refused: {error}"
+            if before is None:
+                entry.state = State.UNAVAILABLE
+            else:
+                entry.reason += "; what was loaded before goes on serving"
+            self.changed()
+            return
+        if before is not None:
+            self._leave(before)
+        entry.loaded, entry.state, entry.reason = Loaded(model), State.READY, ""
+        entry.refused = False
+        log.info("model ready", model=name, version=entry.version)
+
+    def _keep(self, name: str, known: _Versions[Model], good: set[int], reason: str) -> None:
+        """Let the newest of `good` answer, and unload every other version that serves: one step, nothing in between."""
+        serving = known.entries[max(good)] if good else None
+        if serving is not known.serving and serving is not None:
+            log.info("model serving", model=name, version=serving.version)
+        known.serving = serving
+        for entry in known.entries.values():
+            if entry.version in good:
+                continue
+            if entry.state is State.READY and entry.loaded is not None:
+                entry.state, entry.reason, entry.seen = State.UNLOADING, "", None
+                self._leave(entry.loaded, entry, reason)
+            elif entry.state is State.UNAVAILABLE and not entry.refused:
+                entry.reason = reason
+        self.changed()
+
+    def _remove(self, name: str) -> None:
+        """The folder is gone."""
+        known = self._names[name]
+        self._wanted.discard(name)
+        self._keep(name, known, set(), "removed from the repository")
+        known.refused = {}
+        if all(entry.loaded is None for entry in known.entries.values()):
+            del self._names[name]
+            self.changed()
+
+    def _leave(self, loaded: Loaded[Model], entry: Entry[Model] | None = None, reason: str = "") -> None:
+        task = asyncio.get_running_loop().create_task(self._unload(loaded, entry, reason))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _unload(self, loaded: Loaded[Model], entry: Entry[Model] | None, reason: str) -> None:
+        await loaded.free()
+        if entry is not None and entry.loaded is loaded:
+            entry.loaded, entry.state, entry.reason = None, State.UNAVAILABLE, reason
+            self.changed()
