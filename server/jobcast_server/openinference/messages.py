@@ -6,6 +6,7 @@ The answer is raw unless the caller asks for typed contents (parameter `binary_d
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from jobcast_server.errors import InvalidRequestError, Violation, shorten
 from jobcast_server.gathering import DEFAULT_PRIORITY, MOST_ROWS, PRIORITIES
-from jobcast_server.openinference.engine import Column, Outputs, Request
+from jobcast_server.openinference.columns import Column
+from jobcast_server.openinference.engine import Outputs, Request
 from jobcast_server.openinference.schema import NUMBERS, Input, Plan, Schema
 from jobcast_server.openinference.tensors import Texts, decoded
 
@@ -25,6 +27,10 @@ CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents", "INT64": "int64_co
 
 FINAL = "triton_enable_empty_final_response"
 """Request parameter with which a streaming client asks to be told that an answer is its request's last."""
+
+MOST_HEADS = 256
+LONGEST_HEAD = 8192
+"""Bytes; a longer head is checked anew each time."""
 
 RAW = b"\x32"
 ID = b"\x1a"
@@ -45,199 +51,93 @@ def parse(raw: bytes) -> pb.ModelInferRequest:
         ) from None
 
 
-def read(message: pb.ModelInferRequest, schema: Schema, version: str, *, streamed: bool = False) -> Request:
-    """The request for a model.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """All of a raw request but its id and its data: checked once, since callers send the same one again and again.
 
-    Raises:
-        InvalidRequestError: names what is wrong with names, types, shapes, sizes, parameters or text.
+    Attributes:
+        wanted: places of the outputs to write. typed: whether they are asked for as typed contents.
+        echo: the parameters that the answer repeats, as bytes of it.
     """
-    start = time.perf_counter()
-    tensors = message.inputs
-    plan = schema.plan(tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors))
-    columns = _raw(message, schema, plan) if message.raw_input_contents else _typed(message, schema, plan)
-    if message.parameters or message.outputs or any(tensor.parameters for tensor in tensors):
-        write, priority, timeout = _told(message, schema, plan.rows, version, streamed)
-    else:
-        everything = tuple(range(len(schema.outputs)))
-        write = _writer(message, schema, plan.rows, version, everything, everything)
-        priority, timeout = DEFAULT_PRIORITY, 0.0
-    return Request(plan.rows, columns, write, priority, timeout, time.perf_counter() - start)
+
+    name: str
+    version: str
+    plan: Plan
+    wanted: tuple[int, ...]
+    typed: bool
+    echo: bytes
+    priority: int
+    timeout: float
 
 
-def _raw(message: pb.ModelInferRequest, schema: Schema, plan: Plan) -> list[Column]:
-    raws = message.raw_input_contents
-    if len(raws) != len(message.inputs):
-        raise InvalidRequestError(
-            [Violation("raw_input_contents", f"must have one entry per input ({len(message.inputs)}), got {len(raws)}")]
-        )
-    columns: list[Column] = []
-    for column, place in zip(schema.inputs, plan.places, strict=True):
-        if place < 0:
-            columns.append(None)
-            continue
-        if message.inputs[place].HasField("contents"):
-            raise InvalidRequestError(
-                [Violation(f"inputs[{column.spec.name}].contents", "must be absent where raw_input_contents is used")]
-            )
-        columns.append(column_of(column, raws[place], plan.rows))
-    return columns
+class Heads:
+    """The heads that callers of one model use."""
 
+    def __init__(self, schema: Schema, version: str) -> None:
+        self._schema = schema
+        self._version = version
+        self._known: dict[tuple[bytes, bool], Head] = {}
 
-def column_of(column: Input, raw: bytes | memoryview, rows: int) -> Column:
-    """Raw data of an input of `rows` rows.
+    def read(self, message: pb.ModelInferRequest, *, streamed: bool = False) -> Request:
+        """The request in a message, which loses its id and data.
 
-    Raises:
-        InvalidRequestError: the data has another size, or is not text.
-    """
-    if column.size:
-        if len(raw) != column.size * rows:
-            raise InvalidRequestError(
-                [Violation(f"inputs[{column.spec.name}]", f"must have {column.size * rows} bytes, got {len(raw)}")]
-            )
-        return raw
-    texts = Texts(raw, rows * column.width, column.spec.name)
-    return texts if rows > MOST_ROWS else texts.take(rows * column.width)
-
-
-def _typed(message: pb.ModelInferRequest, schema: Schema, plan: Plan) -> list[Column]:
-    columns: list[Column] = []
-    for column, place in zip(schema.inputs, plan.places, strict=True):
-        if place < 0:
-            columns.append(None)
-            continue
-        name, contents = column.spec.name, message.inputs[place].contents
-        field = CONTENTS[column.datatype]
-        if other := [found.name for found, _ in contents.ListFields() if found.name != field]:
-            raise InvalidRequestError(
-                [Violation(f"inputs[{name}].contents", f"must be {field} for {column.datatype}, got {other[0]}")]
-            )
-        values = getattr(contents, field)
-        if len(values) != plan.rows * column.width:
-            raise InvalidRequestError(
-                [
-                    Violation(
-                        f"inputs[{name}].contents", f"must hold {plan.rows * column.width} values, got {len(values)}"
-                    )
-                ]
-            )
-        if column.datatype == "BYTES":
-            columns.append([decoded(value, name) for value in values])
+        Raises:
+            InvalidRequestError: names what is wrong with names, types, shapes, sizes, parameters or text.
+        """
+        start = time.perf_counter()
+        identity, raws = message.id, list(message.raw_input_contents)
+        if not raws:
+            head = self._check(message, streamed)
+            columns = _typed(message, self._schema, head.plan)
         else:
-            columns.append(np.array(values, NUMBERS[column.datatype]).tobytes())
-    return columns
+            message.ClearField("id")
+            message.ClearField("raw_input_contents")
+            key = (message.SerializeToString(), streamed)
+            known = self._known.get(key)
+            head = known or self._check(message, streamed)
+            columns = self._raw(message, head.plan, raws, checked=known is not None)
+            if known is None and len(key[0]) <= LONGEST_HEAD:
+                if len(self._known) >= MOST_HEADS:
+                    self._known.clear()
+                self._known[key] = head
+        write = self._writer(head, identity)
+        return Request(head.plan.rows, columns, write, head.priority, head.timeout, time.perf_counter() - start)
 
-
-def _told(
-    message: pb.ModelInferRequest, schema: Schema, rows: int, version: str, streamed: bool
-) -> tuple[Callable[[Outputs], bytes], int, float]:
-    """What parameters and named outputs ask for: writer, priority and timeout in seconds."""
-    for kind, tensors in (("inputs", message.inputs), ("outputs", message.outputs)):
-        for tensor in tensors:
-            _refuse_tensor_parameters(f"{kind}[{tensor.name}]", tensor.parameters)
-    wanted = schema.wanted([output.name for output in message.outputs])
-    parameters = {name: _value(parameter) for name, parameter in message.parameters.items()}
-    binary = boolean("parameters", parameters, "binary_data_output", default=True)
-    raw = set(wanted) if binary else set[int]()
-    for output in message.outputs:
-        chosen = {name: _value(parameter) for name, parameter in output.parameters.items()}
-        place = schema.output_places[output.name]
-        if boolean(f"outputs[{output.name}].parameters", chosen, "binary_data", default=binary):
-            raw.add(place)
-        else:
-            raw.discard(place)
-    if raw and raw != set(wanted):
-        raise InvalidRequestError(
-            [Violation("outputs", "must be all raw or all typed: a message cannot hold both, got some of each")]
-        )
-    write = _writer(message, schema, rows, version, wanted, wanted if raw else (), streamed and FINAL in parameters)
-    return write, priority_of(parameters), timeout_of(parameters)
-
-
-def _refuse_tensor_parameters(where: str, parameters: Mapping[str, pb.InferParameter]) -> None:
-    for name in parameters:
-        if name.startswith("shared_memory"):
-            raise InvalidRequestError([Violation(f"{where}.parameters", "shared memory is not offered; send the data")])
-        if name == "classification":
-            raise InvalidRequestError([Violation(f"{where}.parameters", "classification is not offered")])
-
-
-def _value(parameter: pb.InferParameter) -> Any:
-    chosen = parameter.WhichOneof("parameter_choice")
-    return None if chosen is None else getattr(parameter, chosen)
-
-
-def boolean(where: str, parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """A yes-or-no parameter.
-
-    Raises:
-        InvalidRequestError: it is something else.
-    """
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidRequestError([Violation(f"{where}[{name}]", f"must be a boolean, got {shorten(str(value))}")])
-    return value
-
-
-def priority_of(parameters: Mapping[str, Any]) -> int:
-    """The level of a request, 1 goes first; 0 and levels beyond the last mean the default.
-
-    Raises:
-        InvalidRequestError: it is no whole number from 0.
-    """
-    value = parameters.get("priority", 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequestError(
-            [Violation("parameters[priority]", f"must be a whole number >= 0, got {shorten(str(value))}")]
-        )
-    return value if 1 <= value <= PRIORITIES else DEFAULT_PRIORITY
-
-
-def timeout_of(parameters: Mapping[str, Any]) -> float:
-    """Seconds that a request may wait, from microseconds; 0 = no limit of its own.
-
-    Raises:
-        InvalidRequestError: it is no whole number from 0.
-    """
-    value = parameters.get("timeout", 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequestError(
-            [Violation("parameters[timeout]", f"must be microseconds >= 0, got {shorten(str(value))}")]
-        )
-    return value / 1e6
-
-
-def _writer(
-    message: pb.ModelInferRequest, schema: Schema, rows: int, version: str, wanted: tuple[int, ...],
-    raw: tuple[int, ...], final: bool = False,
-) -> Callable[[Outputs], bytes]:  # fmt: skip
-    shapes = tuple((schema.outputs[place][0], schema.outputs[place][1], schema.outputs[place][2]) for place in wanted)
-    own = b""
-    if message.parameters or final:
+    def _check(self, message: pb.ModelInferRequest, streamed: bool) -> Head:
+        schema = self._schema
+        tensors = message.inputs
+        plan = schema.plan(tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors))
+        for kind, told in (("inputs", tensors), ("outputs", message.outputs)):
+            for tensor in told:
+                _refuse_tensor_parameters(f"{kind}[{tensor.name}]", tensor.parameters)
+        parameters = {name: _value(parameter) for name, parameter in message.parameters.items()}
         echo = pb.ModelInferResponse()
         for name, parameter in message.parameters.items():
             echo.parameters[name].CopyFrom(parameter)
-        if final:
+        if streamed and FINAL in parameters:
             echo.parameters["triton_final_response"].bool_param = True
-        own = echo.SerializeToString()
-    if message.id:
-        identity = message.id.encode()
-        own += ID + varint(len(identity)) + identity
-    if not raw:
-        return lambda outputs: _typed_answer(message.model_name, version, rows, shapes, wanted, outputs) + own
-    head = _head(message.model_name, version, rows, shapes)
+        return Head(
+            message.model_name, self._version, plan, schema.wanted([output.name for output in message.outputs]),
+            _typed_wanted(message, parameters), echo.SerializeToString(), priority_of(parameters), timeout_of(parameters),
+        )  # fmt: skip
 
-    def write(outputs: Outputs) -> bytes:
-        parts = [head, own]
-        for place in wanted:
-            data = outputs[place].tobytes()
-            parts += (RAW, varint(len(data)), data)
-        return b"".join(parts)
+    def _raw(self, message: pb.ModelInferRequest, plan: Plan, raws: list[bytes], *, checked: bool) -> list[Column]:
+        if len(raws) != len(message.inputs):
+            problem = f"must have one entry per input ({len(message.inputs)}), got {len(raws)}"
+            raise InvalidRequestError([Violation("raw_input_contents", problem)])
+        columns: list[Column] = []
+        for column, place in zip(self._schema.inputs, plan.places, strict=True):
+            if place < 0:
+                columns.append(None)
+                continue
+            if not checked and message.inputs[place].HasField("contents"):
+                problem = "must be absent where raw_input_contents is used"
+                raise InvalidRequestError([Violation(f"inputs[{column.spec.name}].contents", problem)])
+            columns.append(column_of(column, raws[place], plan.rows))
+        return columns
 
-    return write
-
-
-@lru_cache(maxsize=4096)
-def _head(name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
+    @lru_cache(maxsize=4096)
+def _static(name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
     """All of a raw answer but its id and its data."""
     answer = pb.ModelInferResponse(model_name=name, model_version=version)
     for output, datatype, tail in shapes:
@@ -245,11 +145,8 @@ def _head(name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tupl
     return bytes(answer.SerializeToString())
 
 
-def _typed_answer(
-    name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...], wanted: tuple[int, ...],
-    outputs: Outputs,
-) -> bytes:  # fmt: skip
-    answer = pb.ModelInferResponse.FromString(_head(name, version, rows, shapes))
+def _typed_answer(static: bytes, wanted: tuple[int, ...], outputs: Outputs) -> bytes:
+    answer = pb.ModelInferResponse.FromString(static)
     for output, place in zip(answer.outputs, wanted, strict=True):
         values: NDArray[np.float32] = outputs[place]
         getattr(output.contents, CONTENTS[output.datatype]).extend(values.reshape(-1).tolist())
