@@ -1,0 +1,60 @@
+"""schemathesis against the served OpenAPI document: the document is true, and no request breaks the server.
+
+schemathesis runs as it is, with pins of its own, and the same examples each time.
+"""
+
+import json
+import subprocess
+import urllib.request
+
+import pytest
+from jobcast_bench.peers.environment import PeerError, python_of
+
+LONGEST_RUN_S = 120
+EXAMPLES = 25
+SEED = 20
+PHASES = "examples,coverage,fuzzing"
+
+
+@pytest.fixture(scope="session")
+def schemathesis():
+    try:
+        return python_of("schemathesis").with_name("st")
+    except PeerError as error:
+        pytest.skip(str(error))
+
+
+def fetch(target, path):
+    with urllib.request.urlopen(f"http://{target.http}{path}", timeout=10) as answer:
+        return answer.headers.get_content_type(), answer.read()
+
+
+def test_document_and_page_are_served(target):
+    kind, document = fetch(target, "/openapi.json")
+    assert kind == "application/json"
+    assert json.loads(document)["openapi"].startswith("3.")
+    kind, page = fetch(target, "/docs")
+    assert kind == "text/html"
+    assert b"openapi.json" in page
+
+
+def test_document_holds_every_path(target):
+    paths = set(json.loads(fetch(target, "/openapi.json")[1])["paths"])
+    model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+    inference = {f"{stem}{leaf}" for stem in (model, version) for leaf in ("", "/ready", "/infer", "/config", "/stats")}
+    server = {"/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/stats", "/v2/repository/index"}
+    control = {f"/v2/repository/models/{{name}}/{verb}" for verb in ("load", "unload")}
+    assert inference | server | control <= paths
+
+
+def test_schemathesis_finds_nothing(target, schemathesis, tmp_path):
+    run = [
+        schemathesis, "run", f"http://{target.http}/openapi.json", "--seed", SEED, "--max-examples", EXAMPLES,
+        "--phases", PHASES, "--checks", "all", "--request-timeout", "10", "--no-shrink", "--continue-on-failure",
+        "--report", "junit", "--report-junit-path", tmp_path / "report.xml",
+    ]  # fmt: skip
+    done = subprocess.run(
+        list(map(str, run)), capture_output=True, text=True, timeout=LONGEST_RUN_S, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
+    assert fetch(target, "/v2/health/ready")
