@@ -7,6 +7,7 @@ from jobcast_server.admission import Admission
 from jobcast_server.gathering import Gathering
 from jobcast_server.openinference.engine import Engine as TensorEngine
 from jobcast_server.openinference.engine import Request
+from jobcast_server.openinference.messages import Heads
 from jobcast_server.repository.bundle import load
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
@@ -25,7 +26,7 @@ class Model:
     Attributes:
         name, version: as in the repository.
         statistics: what it did, whoever asked.
-        tensors, calls: the engine of inference requests, and those of them that wait.
+        tensors, calls: the engine of inference requests, and those of them that wait. heads: what they look like.
         jobs, predictions: the same for the contract; None for another predictor than `PREDICTOR`.
     """
 
@@ -42,6 +43,7 @@ class Model:
             self.bundle.session.run(self.bundle.example)
         self.bundle.session.observe = observe
         self.tensors = TensorEngine(self.bundle, self.statistics, settings.max_batch_rows)
+        self.heads = Heads(self.tensors.schema, self.version)
         together, queue = settings.dynamic_batching, self.statistics.queue
         self.calls: Gathering[Request] = Gathering(
             self.tensors.one, self.tensors.many, admission, queue, together=together

@@ -6,24 +6,21 @@ Any thread may call it. Requests that share a pass do not notice each other: one
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobcast_server.errors import InvalidRequestError, RequestError, Violation
+from jobcast_server.errors import InvalidRequestError, RequestError
 from jobcast_server.gathering import DEFAULT_PRIORITY
-from jobcast_server.openinference.schema import NUMBERS, Input, Schema
-from jobcast_server.openinference.tensors import Texts, numbers
+from jobcast_server.openinference.columns import Column, Columns
+from jobcast_server.openinference.schema import Input, Schema
+from jobcast_server.openinference.tensors import Texts
 from jobcast_server.repository.bundle import Bundle
 from jobcast_server.repository.session import Feeds
 from jobcast_server.statistics import Statistics
 
 PIECE_ROWS = 256
 """Rows of one step of a large request."""
-
-Column = bytes | memoryview | list[str] | Texts | None
-"""Data of one input: raw numbers, texts (still to be read where there are many), or nothing."""
 
 Outputs = list[NDArray[np.float32]]
 
@@ -55,9 +52,11 @@ class Engine:
     statistics: Statistics
     max_rows: int
     schema: Schema = field(init=False)
+    _columns: Columns = field(init=False)
 
     def __post_init__(self) -> None:
         self.schema = Schema(self.bundle.manifest, self.max_rows)
+        self._columns = Columns(self.schema.inputs)
 
     def one(self, request: Request) -> bytes:
         """Answer a small request.
@@ -123,36 +122,10 @@ class Engine:
 
     def _feeds(self, requests: Sequence[Request], rows: int, first: int) -> Feeds:
         """Columns of all requests, one below the other; `first` is the row's number where the first one begins."""
-        feeds: Feeds = {}
-        problems = []
-        for place, column in enumerate(self.schema.inputs):
-            values = _column(column, [(request.columns[place], request.rows) for request in requests], rows)
-            if column.spec.missing is not None:
-                values = np.where(values == column.spec.missing, np.nan, values)
-            wrong = column.wrong(values)
-            if wrong is not None:
-                for row in np.flatnonzero(wrong)[:10].tolist():
-                    violation = column.violation(values, row)
-                    problems.append(violation if not first else _moved(violation, row, first))
-            feeds[column.spec.name] = values
-        if problems:
-            raise InvalidRequestError(problems)
+        feeds, good = self._columns.read([(request.rows, request.columns) for request in requests], rows)
+        if not good:
+            raise InvalidRequestError(self._columns.violations(feeds, first))
         return feeds
-
-
-def _column(column: Input, parts: list[tuple[Any, int]], rows: int) -> NDArray[np.generic]:
-    if all(data is None for data, _ in parts):
-        return column.fill(rows)
-    if column.datatype == "BYTES":
-        texts: list[str] = []
-        for data, count in parts:
-            texts += [str(column.spec.default or "")] * (count * column.width) if data is None else data
-        return np.array(texts, object).reshape(rows, *column.tail)
-    kind = NUMBERS[column.datatype]
-    if len(parts) == 1:
-        return numbers(parts[0][0], kind, column.tail)
-    raw = b"".join(column.fill(count).tobytes() if data is None else data for data, count in parts)
-    return numbers(raw, kind, column.tail)
 
 
 def _cut(request: Request, inputs: list[Input], first: int, rows: int) -> Request:
@@ -168,8 +141,3 @@ def _cut(request: Request, inputs: list[Input], first: int, rows: int) -> Reques
         else:
             columns.append(memoryview(data)[first * column.size : (first + rows) * column.size])
     return Request(rows, columns, request.write)
-
-
-def _moved(violation: Violation, row: int, first: int) -> Violation:
-    """The violation with the row's number in the whole request."""
-    return Violation(violation.field.replace(f"][{row}]", f"][{first + row}]", 1), violation.problem)

@@ -118,7 +118,8 @@ class Heads:
             echo.parameters["triton_final_response"].bool_param = True
         return Head(
             message.model_name, self._version, plan, schema.wanted([output.name for output in message.outputs]),
-            _typed_wanted(message, parameters), echo.SerializeToString(), priority_of(parameters), timeout_of(parameters),
+            _typed_wanted(message, parameters), echo.SerializeToString(), priority_of(parameters),
+            timeout_of(parameters),
         )  # fmt: skip
 
     def _raw(self, message: pb.ModelInferRequest, plan: Plan, raws: list[bytes], *, checked: bool) -> list[Column]:
@@ -136,7 +137,138 @@ class Heads:
             columns.append(column_of(column, raws[place], plan.rows))
         return columns
 
-    @lru_cache(maxsize=4096)
+    def _writer(self, head: Head, identity: str) -> Callable[[Outputs], bytes]:
+        shapes = tuple(self._schema.outputs[place] for place in head.wanted)
+        own = head.echo
+        if identity:
+            encoded = identity.encode()
+            own += ID + varint(len(encoded)) + encoded
+        static = _static(head.name, head.version, head.plan.rows, shapes)
+        if head.typed:
+            return lambda outputs: _typed_answer(static, head.wanted, outputs) + own
+
+        def write(outputs: Outputs) -> bytes:
+            parts = [static, own]
+            for place in head.wanted:
+                data = outputs[place].tobytes()
+                parts += (RAW, varint(len(data)), data)
+            return b"".join(parts)
+
+        return write
+
+
+def column_of(column: Input, raw: bytes | memoryview, rows: int) -> Column:
+    """Raw data of an input of `rows` rows.
+
+    Raises:
+        InvalidRequestError: the data has another size, or is not text.
+    """
+    if column.size:
+        if len(raw) != column.size * rows:
+            raise InvalidRequestError(
+                [Violation(f"inputs[{column.spec.name}]", f"must have {column.size * rows} bytes, got {len(raw)}")]
+            )
+        return raw
+    texts = Texts(raw, rows * column.width, column.spec.name)
+    return texts if rows > MOST_ROWS else texts.take(rows * column.width)
+
+
+def _typed(message: pb.ModelInferRequest, schema: Schema, plan: Plan) -> list[Column]:
+    columns: list[Column] = []
+    for column, place in zip(schema.inputs, plan.places, strict=True):
+        if place < 0:
+            columns.append(None)
+            continue
+        name, contents = column.spec.name, message.inputs[place].contents
+        field = CONTENTS[column.datatype]
+        if other := [found.name for found, _ in contents.ListFields() if found.name != field]:
+            raise InvalidRequestError(
+                [Violation(f"inputs[{name}].contents", f"must be {field} for {column.datatype}, got {other[0]}")]
+            )
+        values = getattr(contents, field)
+        if len(values) != plan.rows * column.width:
+            raise InvalidRequestError(
+                [
+                    Violation(
+                        f"inputs[{name}].contents", f"must hold {plan.rows * column.width} values, got {len(values)}"
+                    )
+                ]
+            )
+        if column.datatype == "BYTES":
+            columns.append([decoded(value, name) for value in values])
+        else:
+            columns.append(np.array(values, NUMBERS[column.datatype]).tobytes())
+    return columns
+
+
+def _typed_wanted(message: pb.ModelInferRequest, parameters: Mapping[str, Any]) -> bool:
+    """Whether the caller asks for typed contents; raw when it does not say."""
+    binary = boolean("parameters", parameters, "binary_data_output", default=True)
+    asked = {binary} if not message.outputs else set[bool]()
+    for output in message.outputs:
+        chosen = {name: _value(parameter) for name, parameter in output.parameters.items()}
+        asked.add(boolean(f"outputs[{output.name}].parameters", chosen, "binary_data", default=binary))
+    if len(asked) > 1:
+        raise InvalidRequestError(
+            [Violation("outputs", "must be all raw or all typed: a message cannot hold both, got some of each")]
+        )
+    return not asked.pop()
+
+
+def _refuse_tensor_parameters(where: str, parameters: Mapping[str, pb.InferParameter]) -> None:
+    for name in parameters:
+        if name.startswith("shared_memory"):
+            raise InvalidRequestError([Violation(f"{where}.parameters", "shared memory is not offered; send the data")])
+        if name == "classification":
+            raise InvalidRequestError([Violation(f"{where}.parameters", "classification is not offered")])
+
+
+def _value(parameter: pb.InferParameter) -> Any:
+    chosen = parameter.WhichOneof("parameter_choice")
+    return None if chosen is None else getattr(parameter, chosen)
+
+
+def boolean(where: str, parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """A yes-or-no parameter.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequestError([Violation(f"{where}[{name}]", f"must be a boolean, got {shorten(str(value))}")])
+    return value
+
+
+def priority_of(parameters: Mapping[str, Any]) -> int:
+    """The level of a request, 1 goes first; 0 and levels beyond the last mean the default.
+
+    Raises:
+        InvalidRequestError: it is no whole number from 0.
+    """
+    value = parameters.get("priority", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequestError(
+            [Violation("parameters[priority]", f"must be a whole number >= 0, got {shorten(str(value))}")]
+        )
+    return value if 1 <= value <= PRIORITIES else DEFAULT_PRIORITY
+
+
+def timeout_of(parameters: Mapping[str, Any]) -> float:
+    """Seconds that a request may wait, from microseconds; 0 = no limit of its own.
+
+    Raises:
+        InvalidRequestError: it is no whole number from 0.
+    """
+    value = parameters.get("timeout", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequestError(
+            [Violation("parameters[timeout]", f"must be microseconds >= 0, got {shorten(str(value))}")]
+        )
+    return value / 1e6
+
+
+@lru_cache(maxsize=4096)
 def _static(name: str, version: str, rows: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
     """All of a raw answer but its id and its data."""
     answer = pb.ModelInferResponse(model_name=name, model_version=version)

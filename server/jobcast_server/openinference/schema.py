@@ -93,9 +93,9 @@ class Input:
         ]
         return np.array(bad) if any(bad) else None
 
-    def violation(self, values: NDArray[np.generic], row: int) -> Violation:
-        """What the first wrong value of a row breaks."""
-        where = f"inputs[{self.spec.name}][{row}]"
+    def violation(self, values: NDArray[np.generic], row: int, first: int = 0) -> Violation:
+        """What the first wrong value of a row breaks; `first` is the number of the first row."""
+        where = f"inputs[{self.spec.name}][{first + row}]"
         for column, value in enumerate(values[row].reshape(-1).tolist()):
             place = where if self.width == 1 else f"{where}[{column}]"
             if problem := self._problem(value):

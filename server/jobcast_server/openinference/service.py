@@ -156,4 +156,4 @@ class Service:
 
 
 def _read(message: pb.ModelInferRequest, model: Model) -> Any:
-    return messages.read(message, model.tensors.schema, model.version)
+    return model.heads.read(message)

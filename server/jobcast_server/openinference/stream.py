@@ -69,4 +69,4 @@ class Streams:
 
 
 def _read(message: pb.ModelInferRequest, model: Model) -> Request:
-    return messages.read(message, model.tensors.schema, model.version, streamed=True)
+    return model.heads.read(message, streamed=True)

@@ -3,9 +3,6 @@
 import struct
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jobcast_server.errors import InvalidRequestError, Violation
 
 LENGTH = struct.Struct("<I")
@@ -69,8 +66,3 @@ def encode_texts(texts: Iterable[str]) -> bytes:
         raw = text.encode()
         parts += (LENGTH.pack(len(raw)), raw)
     return b"".join(parts)
-
-
-def numbers(raw: bytes | memoryview, dtype: np.dtype[np.generic], tail: tuple[int, ...]) -> NDArray[np.generic]:
-    """Raw numbers as an array [N, ...]."""
-    return np.frombuffer(raw, dtype).reshape(-1, *tail)
