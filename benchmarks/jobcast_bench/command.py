@@ -9,23 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
 from jobcast_bench.machine import cpu_model
 from jobcast_bench.measures import Result
 from jobcast_bench.micro import MicroError, run_micro
+from jobcast_bench.page import RATIOS
+from jobcast_bench.peers.environment import PeerError
 from jobcast_bench.picture import draw
+from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, Rate
-from jobcast_bench.serving import ServerError
+from jobcast_bench.side_command import run_batching, run_peer
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
 
 SHIPPED_SLO = Path(__file__).resolve().parents[1] / "slo.toml"
+SHIPPED_PEER_SLO = SHIPPED_SLO.with_name("peer.toml")
 FAILED = 4
-HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio")
+HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio", *RATIOS)
 
 FULL_DURATION_S, FULL_REPEATS = 2.0, 3
 QUICK_DURATION_S, QUICK_REPEATS = 0.4, 2
@@ -58,6 +61,9 @@ class RateType(click.ParamType[Rate]):
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the requests.")
 @click.option("--quick", is_flag=True, help="A run of about 20 s with fewer scenarios, for CI.")
 @click.option("--micro", is_flag=True, help="Also the engine's stages, in process.")
+@click.option("--peer", type=click.Choice(["mlserver"]), help="Instead: side by side with this server.")
+@click.option("--compare-batching", is_flag=True, help="Instead: side by side with and without dynamic batching.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the side-by-side table in.")
 @click.option("--serve-arg", "server_arguments", multiple=True, help="Passed on to `jobcast serve`; repeatable.")
 @click.option("--slo", "slo_file", type=click.Path(dir_okay=False, path_type=Path), help="Objectives to judge by.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="reports/bench", show_default=True)
@@ -73,6 +79,9 @@ def bench(
     seed: int,
     quick: bool,
     micro: bool,
+    peer: str | None,
+    compare_batching: bool,
+    page: Path | None,
     server_arguments: tuple[str, ...],
     slo_file: Path | None,
     out: Path,
@@ -93,49 +102,66 @@ def bench(
         address=address,
         server_arguments=server_arguments,
     )
-    if address is not None:
-        # Start and memory belong to a process that is not ours to look at.
-        settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
-    console = Console(stderr=True)
-    slos = _objectives(slo_file)
+    command = shlex.join(["jobcast", *sys.argv[1:]])
+    side_by_side = peer is not None or compare_batching
+    if side_by_side and (address is not None or groups or (peer and compare_batching)):
+        raise click.UsageError(
+            "--peer and --compare-batching start their own servers: not with --address or --scenario"
+        )
+    if page is not None and not side_by_side:
+        raise click.UsageError("--page goes with --peer or --compare-batching")
+    slos = _objectives(slo_file, None if compare_batching else SHIPPED_PEER_SLO if peer else SHIPPED_SLO)
     try:
-        results = _measure(settings, micro, console)
-    except (ServerError, MicroError) as error:
+        if side_by_side:
+            results, verdicts = (run_peer if peer else run_batching)(settings, slos, command, out, page)
+        else:
+            results, verdicts = _run(settings, micro, slos, command, out)
+    except (ServerError, MicroError, PeerError) as error:
         raise click.ClickException(str(error)) from error
-    report = Report(shlex.join(["jobcast", *sys.argv[1:]]), settings, split_cores(), results, judge(slos, results))
-    report.write(out)
-    draw(results, out, cpu_model())
-    _tell(results, report.verdicts, out)
-    wrong = any(result.errors or result.invalid for result in results)
-    if wrong or any(verdict.state == "failed" for verdict in report.verdicts):
+    _tell(results, verdicts, page or out / "report.md")
+    wrong = any(result.errors or result.invalid or _rival_failed(result) for result in results)
+    if wrong or any(verdict.state == "failed" for verdict in verdicts):
         sys.exit(FAILED)
 
 
-def _objectives(slo_file: Path | None) -> list[Slo]:
-    if slo_file is None and not SHIPPED_SLO.exists():
+def _run(
+    settings: Settings, micro: bool, slos: list[Slo], command: str, out: Path
+) -> tuple[list[Result], list[Verdict]]:
+    if settings.address is not None:
+        # Start and memory belong to a process that is not ours to look at.
+        settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
+    results = _measure(settings, micro)
+    report = Report(command, settings, split_cores(), results, judge(slos, results))
+    report.write(out)
+    draw(results, out, cpu_model())
+    return results, report.verdicts
+
+
+def _rival_failed(result: Result) -> bool:
+    """A comparison with a server that failed compares nothing."""
+    failures = result.measures.get("rival_errors")
+    return failures is not None and failures.median > 0
+
+
+def _objectives(slo_file: Path | None, shipped: Path | None) -> list[Slo]:
+    chosen = slo_file or shipped
+    if chosen is None or (slo_file is None and not chosen.exists()):
         return []
     try:
-        return read(slo_file or SHIPPED_SLO)
+        return read(chosen)
     except SloError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"--slo {slo_file}: {error.strerror}") from error
 
 
-def _measure(settings: Settings, micro: bool, console: Console) -> list[Result]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # Drawing takes CPU on the client's core: twice a second is enough.
-    with Progress(*columns, console=console, refresh_per_second=2, transient=True) as bar:
-        task = bar.add_task("starting", total=windows_of(settings) + micro)
-
-        def step(done: str) -> None:
-            bar.update(task, description=done, advance=1)
-
+def _measure(settings: Settings, micro: bool) -> list[Result]:
+    with steps(windows_of(settings) + micro) as step:
         results = [run_micro(settings.models)] if micro else []
         return [*measure(settings, split_cores(), step), *results]
 
 
-def _tell(results: list[Result], verdicts: list[Verdict], out: Path) -> None:
+def _tell(results: list[Result], verdicts: list[Verdict], written: Path) -> None:
     for result in results:
         wanted = HEADLINES if result.latency is not None else tuple(result.measures)
         shown = [name for name in wanted if name in result.measures]
@@ -149,4 +175,4 @@ def _tell(results: list[Result], verdicts: list[Verdict], out: Path) -> None:
             click.echo(f"  wrong answer: {reason}")
     for verdict in verdicts:
         click.echo(f"{verdict.state:8}{verdict.slo}: {verdict.detail}")
-    click.echo(f"report: {out / 'report.md'}")
+    click.echo(f"report: {written}")

@@ -103,10 +103,14 @@ class Fleet:
         return self._pool.submit(task, *arguments).result()
 
     def measure(self, load: Load, processes: int, probe: Probe | None) -> Window:
-        """One window, an equal share of its load in each of `processes`; `load.in_flight` and `rate` are totals."""
+        """One window, an equal share of its load in each of `processes`.
+
+        `load.in_flight`, `connections` and `rate` are totals; each process has at least one connection.
+        """
         each = replace(
             load,
             in_flight=max(load.in_flight // processes, 1),
+            connections=max(load.connections // processes, 1),
             rate=None if load.rate is None else load.rate / processes,
         )
         pending = [

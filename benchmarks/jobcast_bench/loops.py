@@ -28,6 +28,10 @@ LATE_NS = 1_000_000
 """A request that goes out this long after it was due counts as sent late."""
 
 
+class CallError(Exception):
+    """A call that failed without a gRPC status; its text is the name that it is counted under."""
+
+
 @dataclass
 class Tally:
     """What one process saw in one window; times in ns of the clock that the loop was given."""
@@ -47,9 +51,9 @@ class Tally:
         if len(self.latencies) % SAMPLE_EVERY == 1 and len(self.samples) < most_samples:
             self.samples.append((request, answer))
 
-    def failed(self, error: grpc.RpcError) -> None:
-        """Count one failure under its gRPC status."""
-        self.errors[error.code().name] += 1
+    def failed(self, error: Exception) -> None:
+        """Count one failure under its gRPC status, or under a CallError's name."""
+        self.errors[error.code().name if isinstance(error, grpc.RpcError) else str(error)] += 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ async def closed_loop(
             tally.sent += 1
             try:
                 answer = await call(request)
-            except grpc.RpcError as error:
+            except (grpc.RpcError, CallError) as error:
                 tally.failed(error)
             else:
                 tally.answered(since, clock(), request, answer, bounds.most_samples)
@@ -96,7 +100,7 @@ def lone_loop(
         tally.sent += 1
         try:
             answer = call(request)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, CallError) as error:
             tally.failed(error)
         else:
             tally.answered(since, clock(), request, answer, bounds.most_samples)
@@ -115,7 +119,7 @@ async def open_loop(
         tally.lags.append(clock() - intended)
         try:
             answer = await call(request)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, CallError) as error:
             tally.failed(error)
         else:
             tally.answered(intended, clock(), request, answer, bounds.most_samples)

@@ -27,6 +27,14 @@ MEASURES = {
     "echo_p50_ratio": "p50 divided by the echo's",
     "onnxruntime_rows_per_s": "rows per second of the same graph and rows in process",
     "onnxruntime_ratio": "rows per second divided by onnxruntime's in process",
+    "rival_calls_per_s": "calls per second of the server beside it",
+    "rival_p50_us": "p50 of the server beside it, us",
+    "rival_p99_us": "p99 of the server beside it, us",
+    "rival_server_cpu_us": "CPU of the server beside it per successful call, us",
+    "rival_errors": "failed calls and wrong answers of the server beside it, over all repeats",
+    "throughput_ratio": "calls per second divided by those of the server beside it",
+    "p50_ratio": "p50 divided by that of the server beside it",
+    "p99_ratio": "p99 divided by that of the server beside it",
     "offered_per_s": "requests per second that the open loop intended",
     "late_share": "share of requests that went out more than 1 ms after they were due",
     "send_lag_p99_us": "p99 of the time between due and sent, us (part of the latency)",
@@ -61,6 +69,7 @@ class Repeat:
 
     subject: Window
     echo: Window | None = None
+    rival: Window | None = None
     onnxruntime_rows_per_s: float | None = None
     offered_per_s: float | None = None
 
@@ -133,9 +142,25 @@ def _columns(repeats: list[Repeat], rows: int) -> dict[str, list[float | None]]:
             values["echo_p50_ratio"] = p50_subject / p50 if p50_subject and p50 else None
             # In an open loop both rates are given: their ratio says nothing.
             values["echo_ratio"] = None if repeat.offered_per_s else subject.rate_per_s / echo.rate_per_s
+        if repeat.rival is not None and repeat.rival.succeeded:
+            values |= _beside(subject, repeat.rival)
         for name, value in values.items():
             taken[name].append(value)
     return taken
+
+
+def _beside(subject: Window, rival: Window) -> dict[str, float | None]:
+    """The figures of the server that ran the same load right after, and the ratios to them."""
+    values: dict[str, float | None] = {
+        "rival_calls_per_s": rival.rate_per_s,
+        "rival_server_cpu_us": rival.server_cpu_us,
+        "throughput_ratio": subject.rate_per_s / rival.rate_per_s,
+    }
+    for name, percentile in (("p50", 50.0), ("p99", 99.0)):
+        own, other = subject.latency.percentile(percentile), rival.latency.percentile(percentile)
+        values[f"rival_{name}_us"] = None if other is None else float(other)
+        values[f"{name}_ratio"] = own / other if own and other else None
+    return values
 
 
 def result_of(name: str, title: str, rows: int, repeats: list[Repeat]) -> Result:
@@ -149,14 +174,28 @@ def result_of(name: str, title: str, rows: int, repeats: list[Repeat]) -> Result
         if known and len(known) == len(repeats):
             measures[measure] = Summary.of(known)
     measures["errors"] = Summary.of([float(sum(window.failures for window in subjects))])
+    rivals = [repeat.rival for repeat in repeats if repeat.rival is not None]
+    if rivals:
+        measures["rival_errors"] = Summary.of([float(sum(window.failures for window in rivals))])
     result = Result(name, title, measures, merged, _merged(echoes) if echoes else None, merged.count)
     for window in subjects:
         result.errors.update(window.errors)
         result.invalid.extend(window.invalid)
     result.client_bound = any(window.client_bound for window in subjects)
     result.echo_client_bound = any(echo.client_bound for echo in echoes)
-    result.notes = _notes(result, echoes)
+    result.notes = _notes(result, echoes) + _rival_notes(rivals)
     return result
+
+
+def _rival_notes(rivals: list[Window]) -> list[str]:
+    notes = []
+    if any(window.client_bound for window in rivals):
+        notes.append("client_bound rival: the server beside it can do more; the true throughput_ratio is lower")
+    broken = sum((window.errors for window in rivals), Counter[str]())
+    if broken:
+        notes.append(f"the server beside it failed calls: {dict(broken)}")
+    notes += [f"wrong answer of the server beside it: {reason}" for window in rivals for reason in window.invalid[:1]]
+    return notes
 
 
 def _notes(result: Result, echoes: list[Window]) -> list[str]:

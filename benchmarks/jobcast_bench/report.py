@@ -30,9 +30,13 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write report.md and report.json; the folder is made when it is not there."""
+        self.write_json(folder)
+        (folder / "report.md").write_text(self.as_markdown(), encoding="utf-8")
+
+    def write_json(self, folder: Path) -> None:
+        """Write report.json alone."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.json").write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text(self.as_markdown(), encoding="utf-8")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: settings, machine, every measure with its repeats, histograms in HdrHistogram's V2 form."""
@@ -85,7 +89,7 @@ class Report:
             "",
             "Figures are medians over the repeats, lowest and highest in brackets.",
             "",
-            *_slo_table(self.verdicts),
+            *slo_table(self.verdicts),
             *_latency_table(self.results),
             *(line for result in self.results for line in _section(result)),
         ]
@@ -130,7 +134,8 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def _slo_table(verdicts: list[Verdict]) -> list[str]:
+def slo_table(verdicts: list[Verdict]) -> list[str]:
+    """Lines of a section with the objectives; none without any."""
     if not verdicts:
         return []
     rows = [f"| {verdict.slo} | {verdict.detail} | {MARKS[verdict.state]} |" for verdict in verdicts]

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores, Fleet
+from jobcast_bench.infer import infer_requests
 from jobcast_bench.inprocess import newest_bundle, rows_per_s
 from jobcast_bench.measures import Repeat, Result, Summary, result_of
 from jobcast_bench.probe import Probe
+from jobcast_bench.process import ServerError
 from jobcast_bench.rows import batch_requests, single_requests
 from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
 from jobcast_bench.serving import Served, require_ready
@@ -44,6 +46,27 @@ def windows_of(settings: Settings) -> int:
     """How many steps `measure` reports to its progress."""
     starts = settings.repeats if "server" in settings.groups and settings.address is None else 1
     return starts + settings.repeats * len(settings.scenarios)
+
+
+def load_of(scenario: Scenario, settings: Settings, address: str, bundle: Path | None) -> Load:
+    """The load of a scenario on one address, without its rate; raises ServerError where it lacks a bundle."""
+    if bundle is None and scenario.target in ("infer", "rest"):
+        raise ServerError(f"{scenario.name}: no bundle of hpc-runtime in {settings.models.name}/ to make requests from")
+    return Load(
+        address=address,
+        target=scenario.target,
+        duration_s=settings.duration_s,
+        warmup_s=settings.warmup_s,
+        in_flight=scenario.in_flight,
+        connections=scenario.connections,
+        rows=scenario.rows,
+        process=scenario.process,
+        count=settings.count,
+        seed=settings.seed,
+        bundle=bundle,
+        # A server that was started elsewhere may serve another version, or round otherwise on another processor.
+        exact=settings.address is None,
+    )
 
 
 class Bench:
@@ -82,18 +105,7 @@ class Bench:
         return result
 
     def _load(self, scenario: Scenario, offered: float | None) -> Load:
-        return Load(
-            address=self._address,
-            target=scenario.target,
-            duration_s=self._settings.duration_s,
-            warmup_s=self._settings.warmup_s,
-            in_flight=scenario.in_flight,
-            rows=scenario.rows,
-            rate=offered,
-            process=scenario.process,
-            count=self._settings.count,
-            seed=self._settings.seed,
-        )
+        return replace(load_of(scenario, self._settings, self._address, self._bundle), rate=offered)
 
     def _offered(self, scenario: Scenario) -> float | None:
         if scenario.rate is None:
@@ -106,7 +118,10 @@ class Bench:
     def _payload(self, scenario: Scenario, answer_bytes: int) -> int:
         """An echo moves its payload twice: the mean of request and answer carries the same bytes in all."""
         seed = self._settings.seed
-        requests = batch_requests(scenario.rows, seed) if scenario.target == "batch" else single_requests(seed)
+        if scenario.target == "infer" and self._bundle is not None:
+            requests = infer_requests(self._bundle, seed)
+        else:
+            requests = batch_requests(scenario.rows, seed) if scenario.target == "batch" else single_requests(seed)
         mean = sum(map(len, requests)) // len(requests)
         return (mean + (answer_bytes or mean)) // 2
 

@@ -46,6 +46,7 @@ class Scenario:
     target: Target
     echo: Target
     in_flight: int = 1
+    connections: int = 1
     processes: int | None = 1
     rows: int = 1
     rate: Rate | None = None
@@ -78,6 +79,15 @@ SATURATED = Scenario(
     in_flight=SATURATING,
     processes=None,
 )
+INFER = Scenario("infer", "ModelInfer, closed loop, 1 connection", "infer", "echo")
+INFER_SATURATED = Scenario(
+    "infer-saturated",
+    f"ModelInfer, closed loop, {SATURATING} in flight",
+    "infer",
+    "echo",
+    in_flight=SATURATING,
+    processes=None,
+)
 STREAM = Scenario(
     "stream",
     f"PredictStream, 1 stream, {STREAM_WINDOW} messages in flight",
@@ -87,8 +97,31 @@ STREAM = Scenario(
 )
 BATCHES = tuple(_batch(rows) for rows in (10, 100, 1_000, 10_000))
 
-GROUPS = ("server", "predict", "predict-saturated", "predict-open", *(batch.name for batch in BATCHES), "stream")
+GROUPS = (
+    "server", "predict", "predict-saturated", "predict-open", *(batch.name for batch in BATCHES), "stream",
+    "infer", "infer-saturated",
+)  # fmt: skip
 """Names for `--scenario`, in the order they run. `server` is the start and the memory of the process itself."""
+
+
+def _beside(group: str, target: Target, title: str, connections: int) -> Scenario:
+    name = f"{group}-{connections}"
+    plural = "connection" if connections == 1 else "connections"
+    title = f"{title}, {connections} {plural}"
+    return Scenario(name, title, target, "echo", in_flight=connections, connections=connections)
+
+
+PEER_SCENARIOS = (
+    *(_beside("peer-grpc", "infer", "gRPC ModelInfer", connections) for connections in (1, 8)),
+    *(_beside("peer-rest", "rest", "REST infer, JSON", connections) for connections in (1, 8)),
+)
+"""Loads for two servers side by side, one call in flight over each connection."""
+
+BATCHING_SCENARIOS = (
+    *(_beside("batching-predict", "predict", "Predict", connections) for connections in (1, 8, 64)),
+    *(_beside("batching-infer", "infer", "ModelInfer", connections) for connections in (1, 8, 64)),
+)
+"""Loads for the server with dynamic batching, and beside it without."""
 
 QUICK_GROUPS = ("server", "predict", "predict-saturated", "predict-open", "batch-100", "batch-1000", "stream")
 QUICK_RATES = (Rate(50, "%"),)
@@ -99,7 +132,8 @@ _OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
 
 def known_result(name: str) -> bool:
     """Whether a result (and so an SLO) can bear this scenario name."""
-    return (name in GROUPS and name != "predict-open") or name == "micro" or bool(_OPEN.fullmatch(name))
+    beside = any(name == scenario.name for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS))
+    return (name in GROUPS and name != "predict-open") or name == "micro" or beside or bool(_OPEN.fullmatch(name))
 
 
 def select(groups: tuple[str, ...], rates: tuple[Rate, ...], quick: bool) -> list[Scenario]:
@@ -112,5 +146,6 @@ def select(groups: tuple[str, ...], rates: tuple[Rate, ...], quick: bool) -> lis
             processes: tuple[Process, ...] = ("poisson",) if quick else ("constant", "poisson")
             chosen.extend(open_scenario(process, rate) for rate in rates for process in processes)
         else:
-            chosen.extend(scenario for scenario in (SINGLE, SATURATED, *BATCHES, STREAM) if scenario.name == group)
+            known = (SINGLE, SATURATED, *BATCHES, STREAM, INFER, INFER_SATURATED)
+            chosen.extend(scenario for scenario in known if scenario.name == group)
     return chosen

@@ -7,16 +7,20 @@ import asyncio
 import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import grpc
 
 from jobcast_bench.answers import Check, check_batch, check_echo, check_single
 from jobcast_bench.arrivals import Process, offsets
+from jobcast_bench.http1 import Connection, LoneConnection
+from jobcast_bench.infer import check_infer, check_rest, infer_requests, rest_requests
 from jobcast_bench.latency import Latency
-from jobcast_bench.loops import LATE_NS, Bounds, Tally, closed_loop, lone_loop, open_loop, stream_loop
+from jobcast_bench.loops import LATE_NS, Bounds, Call, Tally, closed_loop, lone_loop, open_loop, stream_loop
 from jobcast_bench.rows import batch_requests, single_requests
 
 CHANNEL_OPTIONS = [
@@ -29,6 +33,7 @@ METHODS = {
     "predict": "/rtpredictor.v1.JobRuntimePredictor/Predict",
     "batch": "/rtpredictor.v1.JobRuntimePredictor/PredictBatch",
     "stream": "/rtpredictor.v1.JobRuntimePredictor/PredictStream",
+    "infer": "/inference.GRPCInferenceService/ModelInfer",
     "echo": "/jobcast.Echo/Echo",
     "echo-stream": "/jobcast.Echo/EchoStream",
 }
@@ -41,7 +46,7 @@ CHECKS: dict[str, Check] = {
     "echo-stream": check_echo,
 }
 
-Target = Literal["predict", "batch", "stream", "echo", "echo-stream"]
+Target = Literal["predict", "batch", "stream", "infer", "rest", "echo", "echo-stream"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Load:
     """One process's share of a window.
 
     `rows` per request for a batch; `echo_bytes` of payload for an echo; `in_flight` calls (or messages of the
-    stream) at a time over `connections` connections; `rate` requests/s turns it into an open loop.
+    stream) at a time over `connections` connections; `rate` requests/s turns it into an open loop. `bundle` is the
+    version that `infer` and `rest` make their requests from; `exact`: their answers must have the bits of its graph.
     """
 
     address: str
@@ -66,6 +72,8 @@ class Load:
     timeout_s: float = 10.0
     seed: int = 0
     arrival_seed: int = 0
+    bundle: Path | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,12 +111,31 @@ def requests_of(load: Load) -> tuple[bytes, ...]:
         return tuple(bytes([index]) * load.echo_bytes for index in range(1, 17))
     if load.target == "batch":
         return batch_requests(load.rows, load.seed)
+    if load.target == "infer":
+        return infer_requests(_bundle(load), load.seed)
+    if load.target == "rest":
+        return rest_requests(_bundle(load), load.seed, load.address)
     return single_requests(load.seed)
+
+
+def check_of(load: Load) -> Check:
+    """What the answers of a load are held to."""
+    if load.target == "infer":
+        return check_infer(_bundle(load), load.seed, load.exact)
+    if load.target == "rest":
+        return check_rest(_bundle(load), load.seed, load.exact)
+    return CHECKS[load.target]
+
+
+def _bundle(load: Load) -> Path:
+    if load.bundle is None:
+        raise ValueError(f"bundle: missing; the requests of {load.target!r} are made from a bundle's manifest")
+    return load.bundle
 
 
 def drive(load: Load) -> Share:
     """Run one share of a window to its end. Errors of calls are counted, not raised."""
-    if load.in_flight == 1 and load.rate is None and load.target in ("predict", "batch", "echo"):
+    if load.in_flight == 1 and load.rate is None and load.target in ("predict", "batch", "infer", "rest", "echo"):
         return _share(load, *_lone_window(load))
     # select() takes microseconds where epoll rounds a timer up to the next millisecond: an open loop needs the former.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
@@ -117,8 +144,21 @@ def drive(load: Load) -> Share:
 
 
 def _lone_window(load: Load) -> tuple[Tally, float, int]:
-    """One call at a time over the blocking client, whose own share of a latency is the smallest."""
+    """One call at a time over a blocking client, whose own share of a latency is the smallest."""
     requests = requests_of(load)
+    with _lone_call(load) as call:
+        lone_loop(call, requests, _bounds(replace(load, duration_s=load.warmup_s)))
+        before = time.process_time()
+        tally = lone_loop(call, requests, _bounds(load))
+        return tally, time.process_time() - before, time.monotonic_ns()
+
+
+@contextmanager
+def _lone_call(load: Load) -> Iterator[Callable[[bytes], bytes]]:
+    if load.target == "rest":
+        with LoneConnection(load.address, load.timeout_s) as connection:
+            yield connection.call
+        return
     with grpc.insecure_channel(load.address, CHANNEL_OPTIONS) as channel:
         method = channel.unary_unary(METHODS[load.target])
 
@@ -126,26 +166,33 @@ def _lone_window(load: Load) -> tuple[Tally, float, int]:
             answer: bytes = method(request, timeout=load.timeout_s)
             return answer
 
-        lone_loop(call, requests, _bounds(replace(load, duration_s=load.warmup_s)))
-        before = time.process_time()
-        tally = lone_loop(call, requests, _bounds(load))
-        return tally, time.process_time() - before, time.monotonic_ns()
+        yield call
 
 
 async def _window(load: Load) -> tuple[Tally, float, int]:
     requests = requests_of(load)
-    channels = [grpc.aio.insecure_channel(load.address, CHANNEL_OPTIONS) for _ in range(load.connections)]
-    try:
-        run = _stream_runner if load.target in ("stream", "echo-stream") else _unary_runner
-        drive_once = run(load, channels, requests)
+    async with AsyncExitStack() as stack:
+        drive_once = _runner(load, requests, stack)
         warm = replace(load, duration_s=load.warmup_s, rate=None)
         await drive_once(warm)
         before = time.process_time()
         tally = await drive_once(load)
         return tally, time.process_time() - before, time.monotonic_ns()
-    finally:
-        for channel in channels:
-            await channel.close()
+
+
+def _runner(load: Load, requests: tuple[bytes, ...], stack: AsyncExitStack) -> "Runner":
+    if load.target == "rest":
+        connections = [Connection(load.address, load.timeout_s) for _ in range(load.connections)]
+        for connection in connections:
+            stack.callback(connection.close)
+        return _unary_runner([connection.call for connection in connections], requests)
+    channels = [grpc.aio.insecure_channel(load.address, CHANNEL_OPTIONS) for _ in range(load.connections)]
+    for channel in channels:
+        stack.push_async_callback(channel.close)
+    if load.target in ("stream", "echo-stream"):
+        return _stream_runner(load, channels, requests)
+    methods = [channel.unary_unary(METHODS[load.target]) for channel in channels]
+    return _unary_runner([_call_over(method, load.timeout_s) for method in methods], requests)
 
 
 Runner = Callable[[Load], Any]
@@ -155,18 +202,15 @@ def _bounds(load: Load) -> Bounds:
     return Bounds(round(load.duration_s * 1e9), load.count, most_samples=3 if load.rows >= 1000 else 100)
 
 
-def _unary_runner(load: Load, channels: list[Any], requests: tuple[bytes, ...]) -> Runner:
-    methods = [channel.unary_unary(METHODS[load.target]) for channel in channels]
+def _call_over(method: Any, timeout_s: float) -> Call:
+    async def call(request: bytes) -> bytes:
+        answer: bytes = await method(request, timeout=timeout_s)
+        return answer
 
-    def call_over(method: Any) -> Any:
-        async def call(request: bytes) -> bytes:
-            answer: bytes = await method(request, timeout=load.timeout_s)
-            return answer
+    return call
 
-        return call
 
-    calls = [call_over(method) for method in methods]
-
+def _unary_runner(calls: list[Call], requests: tuple[bytes, ...]) -> Runner:
     async def once(load: Load) -> Tally:
         if load.rate is not None:
             return await open_loop(
@@ -189,7 +233,8 @@ def _stream_runner(load: Load, channels: list[Any], requests: tuple[bytes, ...])
 
 
 def _share(load: Load, tally: Tally, cpu_s: float, end_ns: int) -> Share:
-    wrong = (CHECKS[load.target](request, answer) for request, answer in tally.samples)
+    check = check_of(load)
+    wrong = (check(request, answer) for request, answer in tally.samples)
     invalid = tuple(reason for reason in wrong if reason)
     latency, lag = Latency(tally.latencies), Latency(tally.lags)
     return Share(

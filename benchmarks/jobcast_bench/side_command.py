@@ -1,0 +1,84 @@
+"""The modes of `jobcast bench` that put two servers side by side, and write their section of a page."""
+
+from pathlib import Path
+
+from jobcast_bench.bar import steps
+from jobcast_bench.fleet import split_cores
+from jobcast_bench.measures import Result
+from jobcast_bench.page import Section
+from jobcast_bench.peers import mlserver
+from jobcast_bench.report import Report
+from jobcast_bench.run import Settings
+from jobcast_bench.sides import TRIED, batching_steps, beside_mlserver, beside_unbatched, peer_steps
+from jobcast_bench.slo import Slo, Verdict, judge
+
+METHOD = (
+    "closed loop, one call in flight over each connection, from one load process; the same request bytes to both; "
+    "medians over the repeats with lowest and highest, ratios taken within a repeat"
+)
+
+
+def run_peer(
+    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+) -> tuple[list[Result], list[Verdict]]:
+    """Measure beside MLServer; raises as `beside_mlserver`."""
+    cores = split_cores()
+    theirs = mlserver.versions()
+    with steps(peer_steps(settings)) as step:
+        results, trials = beside_mlserver(settings, cores, step)
+    tried = "; ".join(f"{trial.setup}: {trial.calls_per_s:,.0f}/s" for trial in trials)
+    notes = [
+        METHOD + "; quantiles in one answer of 101 are held to the graph's own, bit for bit, on both servers",
+        "MLServer runs as its documentation advises, with `debug` off and the setup that was fastest in a trial of one "
+        f"short window each ({TRIED.title}): {tried}",
+        "MLServer does not take the binary-tensor extension over REST: both get JSON",
+    ]
+    verdicts = judge(slos, results)
+    section = Section(
+        "peer-mlserver",
+        "Beside MLServer",
+        "jobcast",
+        "MLServer",
+        command,
+        settings,
+        cores,
+        results,
+        verdicts,
+        notes,
+        theirs,
+    )
+    _write(section, out, page)
+    return results, verdicts
+
+
+def run_batching(
+    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+) -> tuple[list[Result], list[Verdict]]:
+    """Measure with dynamic batching beside without; raises as `beside_unbatched`."""
+    cores = split_cores()
+    with steps(batching_steps(settings)) as step:
+        results = beside_unbatched(settings, cores, step)
+    notes = [METHOD, "the same server twice: `--dynamic-batching` (on) and `--no-dynamic-batching` (off)"]
+    verdicts = judge(slos, results)
+    section = Section(
+        "dynamic-batching",
+        "Dynamic batching, on and off",
+        "on",
+        "off",
+        command,
+        settings,
+        cores,
+        results,
+        verdicts,
+        notes,
+    )
+    _write(section, out, page)
+    return results, verdicts
+
+
+def _write(section: Section, out: Path, page: Path | None) -> None:
+    report = Report(section.command, section.settings, section.cores, section.results, section.verdicts)
+    report.write_json(out)
+    (out / "report.md").write_text(section.as_markdown(), encoding="utf-8")
+    if page is not None:
+        section.write(page)

@@ -1,0 +1,48 @@
+"""`jobcast bench --peer mlserver` as its user starts it: both servers in processes of their own, one page."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+OBJECTIVE = '[[slo]]\nscenario = "peer-grpc-8"\nmeasure = "{}"\ncomparison = "{}"\nvalue = {}\n'
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("jobcast")), "bench", "--models", str(MODELS), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+def test_one_command_measures_both_servers_and_writes_the_page(tmp_path: Path) -> None:
+    slo, page, out = tmp_path / "mine.toml", tmp_path / "performance.md", tmp_path / "out"
+    slo.write_text(OBJECTIVE.format("errors", "==", 0) + OBJECTIVE.format("throughput_ratio", ">=", 1000))
+    done = bench(
+        "--peer", "mlserver", "--duration", "0.3", "--repeats", "1",
+        "--slo", str(slo), "--page", str(page), "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 4, done.stdout + done.stderr  # nobody is a thousand times faster
+    assert "failed  peer-grpc-8 throughput_ratio >= 1000" in done.stdout
+    results = {result["name"]: result for result in json.loads((out / "report.json").read_text())["results"]}
+    assert list(results) == ["peer-grpc-1", "peer-grpc-8", "peer-rest-1", "peer-rest-8"]
+    for name, result in results.items():
+        told = (name, result["errors"], result["invalid"], result["notes"])
+        assert result["measures"]["errors"]["median"] == result["measures"]["rival_errors"]["median"] == 0, told
+        assert result["measures"]["throughput_ratio"]["median"] > 0, told
+    text = page.read_text()
+    assert "MLServer: mlserver 1.7.1" in text
+    assert text.count("| jobcast |") == text.count("| MLServer |") == text.count("| ratio |") == 4
+    assert text.count("parallel_workers") == 4  # every setup that was tried
+
+
+def test_modes_that_exclude_each_other_are_refused() -> None:
+    for arguments in (
+        ("--peer", "mlserver", "--compare-batching"),
+        ("--peer", "mlserver", "--address", "127.0.0.1:1"),
+        ("--compare-batching", "--scenario", "infer"),
+        ("--page", "page.md"),
+    ):
+        done = bench(*arguments)
+        assert done.returncode == 2
+        assert "--peer" in done.stderr
+        assert "--compare-batching" in done.stderr
