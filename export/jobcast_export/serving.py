@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+import open_inference_pb2 as oip
+from google.protobuf import text_format
 from jobcast_proto.manifest import InputSpec, Manifest, OutputSpec
 
 CONFIG, SETTINGS = "config.pbtxt", "model-settings.json"
@@ -19,7 +21,7 @@ MLSERVER_RUNTIME = "mlserver_onnx.OnnxModel"
 
 _TRITON_TYPES = {"float64": "TYPE_FP64", "float32": "TYPE_FP32", "int64": "TYPE_INT64", "string": "TYPE_STRING"}
 _V2_TYPES = {"float64": "FP64", "float32": "FP32", "int64": "INT64", "string": "BYTES"}
-_POLICY = re.compile(r"^[ \t]*(version_policy)\s*:?\s*(?=\{)", re.MULTILINE)
+_TOKEN = re.compile(r"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}<>\[\]]|\w+|.""", re.DOTALL)
 
 
 def triton_config(manifest: Manifest, policy: str | None = None) -> str:
@@ -63,29 +65,38 @@ def model_settings(manifest: Manifest) -> str:
 
 
 def version_policy(config: str) -> str | None:
-    """The `version_policy { ... }` block of a `config.pbtxt`, word for word, or None.
+    """The `version_policy { ... }` block of a `config.pbtxt` itself, word for word with its comments, or None.
 
     Raises:
-        ValueError: its braces do not close.
+        ValueError: the text is not a model configuration.
     """
-    found = _POLICY.search(config)
-    if found is None:
-        return None
-    depth = 0
-    for position in range(found.end(), len(config)):
-        depth += {"{": 1, "}": -1}.get(config[position], 0)
-        if depth == 0:
-            return config[found.start(1) : position + 1]
-    line = config.count("\n", 0, found.start(1)) + 1
-    raise ValueError(f"{CONFIG}: line {line}: version_policy: a brace is not closed; mend the block or remove it")
+    _parsed(config)
+    depth, start = 0, None
+    for found in _TOKEN.finditer(config):
+        token = found[0]
+        if token in ("{", "<", "["):
+            depth += 1
+        elif token in ("}", ">", "]"):
+            depth -= 1
+            if depth == 0 and start is not None:
+                return config[start : found.end()]
+        elif depth == 0 and token == "version_policy":  # noqa: S105 - no secret
+            start = found.start()
+    return None
 
 
 def pinned_versions(policy: str | None) -> list[int]:
     """Versions that a policy names (`specific`), ascending; empty where it names none (`latest`, `all`)."""
-    if policy is None or "specific" not in policy:
-        return []
-    lists = re.findall(r"versions\s*:\s*(\[[\d\s,]*\]|\d+)", policy)
-    return sorted({int(number) for text in lists for number in re.findall(r"\d+", text)})
+    return sorted(set(_parsed(policy or "").version_policy.specific.versions))
+
+
+def _parsed(config: str) -> oip.ModelConfig:
+    parsed = oip.ModelConfig()
+    try:
+        text_format.Parse(config, parsed, allow_unknown_field=True)
+    except text_format.ParseError as error:
+        raise ValueError(f"{CONFIG}: is not a model configuration: {error}") from None
+    return parsed
 
 
 def kept_policy(home: Path) -> str | None:

@@ -65,6 +65,12 @@ def test_mlserver_reads_the_shipped_settings_as_the_graph_is(graph: onnxruntime.
         ("version_policy: { specific: { versions: [1] } }\n", "version_policy: { specific: { versions: [1] } }", [1]),
         ("  version_policy { specific { versions: 3 versions: 12 } }", None, [3, 12]),
         ("x: 1\nversion_policy: {\n  specific {\n    versions: [ 12, 3 ]\n  }\n}\ny: 2\n", None, [3, 12]),
+        ('name: "version_policy {" x { version_policy: 1 } # version_policy {\n', None, []),
+        (
+            "x: 1 version_policy { # set by a rollback } before: none\n  specific < versions: [1] >\n} y: 2",
+            "version_policy { # set by a rollback } before: none\n  specific < versions: [1] >\n}",
+            [1],
+        ),
         ("version_policy: { latest { num_versions: 2 } }", None, []),
         ("version_policy: { all { } }", None, []),
     ],
