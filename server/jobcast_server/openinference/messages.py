@@ -15,10 +15,11 @@ import open_inference_pb2 as pb
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from jobcast_server.errors import InvalidRequestError, Violation, shorten
-from jobcast_server.gathering import DEFAULT_PRIORITY, MOST_ROWS, PRIORITIES
+from jobcast_server.errors import InvalidRequestError, Violation
+from jobcast_server.gathering import MOST_ROWS
 from jobcast_server.openinference.columns import Column
 from jobcast_server.openinference.engine import Outputs, Request
+from jobcast_server.openinference.parameters import boolean, priority_of, refuse_unoffered, timeout_of
 from jobcast_server.openinference.schema import NUMBERS, Input, Plan, Schema
 from jobcast_server.openinference.tensors import Texts, decoded
 
@@ -109,7 +110,7 @@ class Heads:
         plan = schema.plan(tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors))
         for kind, told in (("inputs", tensors), ("outputs", message.outputs)):
             for tensor in told:
-                _refuse_tensor_parameters(f"{kind}[{tensor.name}]", tensor.parameters)
+                refuse_unoffered(f"{kind}[{tensor.name}]", tensor.parameters)
         parameters = {name: _value(parameter) for name, parameter in message.parameters.items()}
         echo = pb.ModelInferResponse()
         for name, parameter in message.parameters.items():
@@ -215,57 +216,9 @@ def _typed_wanted(message: pb.ModelInferRequest, parameters: Mapping[str, Any]) 
     return not asked.pop()
 
 
-def _refuse_tensor_parameters(where: str, parameters: Mapping[str, pb.InferParameter]) -> None:
-    for name in parameters:
-        if name.startswith("shared_memory"):
-            raise InvalidRequestError([Violation(f"{where}.parameters", "shared memory is not offered; send the data")])
-        if name == "classification":
-            raise InvalidRequestError([Violation(f"{where}.parameters", "classification is not offered")])
-
-
 def _value(parameter: pb.InferParameter) -> Any:
     chosen = parameter.WhichOneof("parameter_choice")
     return None if chosen is None else getattr(parameter, chosen)
-
-
-def boolean(where: str, parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """A yes-or-no parameter.
-
-    Raises:
-        InvalidRequestError: it is something else.
-    """
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidRequestError([Violation(f"{where}[{name}]", f"must be a boolean, got {shorten(str(value))}")])
-    return value
-
-
-def priority_of(parameters: Mapping[str, Any]) -> int:
-    """The level of a request, 1 goes first; 0 and levels beyond the last mean the default.
-
-    Raises:
-        InvalidRequestError: it is no whole number from 0.
-    """
-    value = parameters.get("priority", 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequestError(
-            [Violation("parameters[priority]", f"must be a whole number >= 0, got {shorten(str(value))}")]
-        )
-    return value if 1 <= value <= PRIORITIES else DEFAULT_PRIORITY
-
-
-def timeout_of(parameters: Mapping[str, Any]) -> float:
-    """Seconds that a request may wait, from microseconds; 0 = no limit of its own.
-
-    Raises:
-        InvalidRequestError: it is no whole number from 0.
-    """
-    value = parameters.get("timeout", 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequestError(
-            [Violation("parameters[timeout]", f"must be microseconds >= 0, got {shorten(str(value))}")]
-        )
-    return value / 1e6
 
 
 @lru_cache(maxsize=4096)
