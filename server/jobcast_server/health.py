@@ -59,8 +59,12 @@ class Health(aio.HealthServicer):  # type: ignore[misc]
         """A serialized `HealthCheckResponse` of the contract."""
         ready = self._readiness.contract()
         models: dict[str, str] = {}
+        for name in self._repository.names():
+            versions = self._repository.versions(name)
+            models[name] = f"version {versions[-1]}: ready" if versions else "not ready"
         for name, version, state, reason in self._repository.index():
-            models[f"{name}/{version}"] = f"{state.lower()}: {reason}" if reason else state.lower()
+            if reason:
+                models[f"{name}/{version}"] = f"{state.lower()}: {reason}"
         health = pb.HealthCheckResponse(
             status=pb.HealthCheckResponse.SERVING if ready else pb.HealthCheckResponse.NOT_SERVING,
             message="ready" if ready else f"not ready: the server is {self._readiness.phase}",

@@ -138,8 +138,9 @@ class Life:
         named = frozenset(filter(None, map(str.strip, self._settings.load_model.split(","))))
         await self._repository.start(named)
         if self._settings.model_control != "explicit" and not self._repository.any_ready():
-            reasons = [reason for _, _, _, reason in self._repository.index() if reason]
-            raise BundleError(reasons[0] if reasons else "models: no bundle found; train one, or mend --models")
+            reasons = [f"{name}: {reason}" for name, _, _, reason in self._repository.index() if reason]
+            nothing = f"models: no bundle found in {self._settings.models}; train one, or mend --models"
+            raise BundleError("\n".join(reasons) or nothing)
 
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()

@@ -91,7 +91,7 @@ def test_model_info_is_true(server, stub, job):
     stub.PredictBatch(pb.PredictBatchRequest(jobs=[job] * 7 + [pb.JobFeatures()]))
     after = stub.GetModelInfo(pb.GetModelInfoRequest())
     assert after.predictions_served - before.predictions_served == 7
-    assert after.model_version == str(server.ready["version"])
+    assert after.model_version == server.ready["models"][0].removeprefix("hpc-runtime/")
     assert "cpu" in after.model_type
     assert after.is_loaded
     assert after.num_features == len(after.feature_names) > 0
@@ -106,7 +106,7 @@ def test_health_check(stub):
     health = stub.HealthCheck(pb.HealthCheckRequest())
     assert health.status == pb.HealthCheckResponse.SERVING
     assert health.memory_usage_mb > 10
-    assert "hpc-runtime" in health.model_status
+    assert dict(health.model_status) == {"hpc-runtime": "version 1: ready"}
 
 
 def test_unknown_model_is_not_found(stub, job):

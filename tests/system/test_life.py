@@ -125,7 +125,7 @@ def test_a_port_in_use(flag):
 def test_no_bundle_is_exit_2(tmp_path):
     ended = run("--port", "0", "--metrics-port", "0", "--models", str(tmp_path))
     assert ended.returncode == 2
-    assert "no bundle of hpc-runtime found" in ended.stderr
+    assert "no bundle found" in ended.stderr
 
 
 def test_the_console_prints_a_call_that_works(tmp_path):

@@ -1,0 +1,67 @@
+"""Tables and numbers for people: lines and colours on a terminal; elsewhere aligned columns, one row a line."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import click
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table; an empty cell is shown as `-`, so that columns stay columns for awk.
+
+    Nothing in a cell is markup, and control characters, which a manifest may hold, are shown and not obeyed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    cells = [[printable(cell) or "-" for cell in row] for row in rows]
+    if console.is_terminal:
+        table = Table(*header, title=title or None, title_justify="left", title_style="bold")
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
+        return
+    if title:
+        click.echo(f"\n{title}")
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    for row in (list(header), *cells):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_facts(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and what they are, one a line; facts that are empty are left out."""
+    told = [(name, printable(value)) for name, value in rows if value]
+    width = max((len(name) for name, _ in told), default=0)
+    for name, value in told:
+        click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}")
+
+
+def printable(text: str) -> str:
+    """The text with control characters as their codes."""
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def number(value: float | None) -> str:
+    """A number at a sensible precision; empty when there is none."""
+    if value is None or not math.isfinite(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage."""
+    return "" if share is None else f"{100 * share:.4g} %"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
