@@ -9,7 +9,8 @@ from jobcast_bench.page import Section
 from jobcast_bench.peers import mlserver
 from jobcast_bench.report import Report
 from jobcast_bench.run import Settings
-from jobcast_bench.sides import TRIED, batching_steps, beside_mlserver, beside_unbatched, peer_steps
+from jobcast_bench.scenarios import Scenario
+from jobcast_bench.sides import TRIED, Trial, batching_steps, beside_mlserver, beside_unbatched, peer_steps
 from jobcast_bench.slo import Slo, Verdict, judge
 
 METHOD = (
@@ -26,11 +27,11 @@ def run_peer(
     theirs = mlserver.versions()
     with steps(peer_steps(settings)) as step:
         results, trials = beside_mlserver(settings, cores, step)
-    tried = "; ".join(f"{trial.setup}: {trial.calls_per_s:,.0f}/s" for trial in trials)
     notes = [
         METHOD + "; quantiles in one answer of 101 are held to the graph's own, bit for bit, on both servers",
-        "MLServer runs as its documentation advises, with `debug` off and the setup that was fastest in a trial of one "
-        f"short window each ({TRIED.title}): {tried}",
+        "MLServer runs as its documentation advises, with `debug` off and, for each protocol, the setup that was "
+        "fastest in a trial of short windows",
+        *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in TRIED),
         "MLServer does not take the binary-tensor extension over REST: both get JSON",
     ]
     verdicts = judge(slos, results)
@@ -74,6 +75,10 @@ def run_batching(
     )
     _write(section, out, page)
     return results, verdicts
+
+
+def _listed(trials: list[Trial], scenario: Scenario) -> str:
+    return "; ".join(f"{trial.setup}: {trial.calls_per_s:,.0f}/s" for trial in trials if trial.scenario is scenario)
 
 
 def _write(section: Section, out: Path, page: Path | None) -> None:

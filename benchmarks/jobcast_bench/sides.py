@@ -3,9 +3,11 @@
 Both run all the time on the same core; the one that is not asked is idle.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
+from statistics import median
 from typing import Protocol
 
 from jobcast_bench.fleet import Cores, Fleet, Window
@@ -17,8 +19,9 @@ from jobcast_bench.run import Progress, Settings, load_of
 from jobcast_bench.scenarios import BATCHING_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
 
-TRIALS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
-TRIED = next(scenario for scenario in PEER_SCENARIOS if scenario.name == "peer-grpc-8")
+SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
+TRIED = tuple(scenario for scenario in PEER_SCENARIOS if scenario.connections > 1)
+TRIAL_ROUNDS, TRIAL_S = 3, 0.5
 
 
 class Server(Protocol):
@@ -31,8 +34,9 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """Calls per second that a setup of the peer reached in a short window."""
+    """Calls per second that a setup of the peer reached under one scenario, median of its short windows."""
 
+    scenario: Scenario
     setup: Setup
     calls_per_s: float
 
@@ -46,61 +50,77 @@ def _watched(server: Server) -> Iterator[Probe]:
         probe.close()
 
 
-def beside(
-    scenarios: tuple[Scenario, ...], subject: Server, rival: Server, settings: Settings, cores: Cores, step: Progress
-) -> list[Result]:
-    """Every scenario against both, A B A B; one load process, since one core carries the load."""
-    bundle = newest_bundle(settings.models)
-    results = []
-    with Fleet(1, cores, settings.seed) as fleet, _watched(subject) as own, _watched(rival) as other:
+def address_of(server: Server, scenario: Scenario) -> str:
+    """The listener that a scenario is for."""
+    return server.http_address if scenario.target == "rest" else server.address
 
-        def window(scenario: Scenario, server: Server, probe: Probe) -> Window:
-            address = server.http_address if scenario.target == "rest" else server.address
-            measured = fleet.measure(load_of(scenario, settings, address, bundle), 1, probe)
-            step(scenario.title)
-            return measured
 
-        for scenario in scenarios:
-            repeats = [
-                Repeat(window(scenario, subject, own), rival=window(scenario, rival, other))
-                for _ in range(settings.repeats)
-            ]
-            results.append(result_of(scenario.name, scenario.title, 1, repeats))
-    return results
+class Sides:
+    """Measures on one load process, since one core carries the load."""
+
+    def __init__(self, settings: Settings, fleet: Fleet, step: Progress) -> None:
+        self._settings = settings
+        self._bundle = newest_bundle(settings.models)
+        self._fleet = fleet
+        self._step = step
+
+    def window(self, scenario: Scenario, server: Server, probe: Probe | None = None) -> Window:
+        """One window of a scenario on one server."""
+        load = load_of(scenario, self._settings, address_of(server, scenario), self._bundle)
+        measured = self._fleet.measure(load, 1, probe)
+        self._step(scenario.title)
+        return measured
+
+    def beside(self, scenarios: Iterable[Scenario], subject: Server, rival: Server) -> list[Result]:
+        """Every scenario against both, A B A B."""
+        results = []
+        with _watched(subject) as own, _watched(rival) as other:
+            for scenario in scenarios:
+                repeats = [
+                    Repeat(self.window(scenario, subject, own), rival=self.window(scenario, rival, other))
+                    for _ in range(self._settings.repeats)
+                ]
+                results.append(result_of(scenario.name, scenario.title, 1, repeats))
+        return results
 
 
 def peer_steps(settings: Settings) -> int:
     """How many steps `beside_mlserver` reports."""
-    return len(TRIALS) + 2 * settings.repeats * len(PEER_SCENARIOS)
+    return TRIAL_ROUNDS * len(TRIED) * len(SETUPS) + 2 * settings.repeats * len(PEER_SCENARIOS)
 
 
-def try_setups(settings: Settings, cores: Cores, step: Progress) -> list[Trial]:
-    """One window of eight gRPC connections on each setup that the peer's documentation leaves to trial, best first."""
-    bundle = newest_bundle(settings.models)
-    short = replace(settings, duration_s=min(settings.duration_s, 1.0))
-    tried = []
-    with Fleet(1, cores, settings.seed) as fleet:
-        for setup in TRIALS:
-            with MlServer(settings.models, cores, setup) as server:
-                window = fleet.measure(load_of(TRIED, short, server.address, bundle), 1, None)
-            tried.append(Trial(setup, window.rate_per_s if window.succeeded else 0.0))
-            step(f"trying MLServer: {setup}")
-    return sorted(tried, key=lambda trial: -trial.calls_per_s)
+def _tried(servers: Mapping[Setup, Server], settings: Settings, fleet: Fleet, step: Progress) -> list[Trial]:
+    """Every setup under each protocol in turns; the fastest first."""
+    duration = min(settings.duration_s, TRIAL_S)
+    short = Sides(replace(settings, duration_s=duration, warmup_s=duration / 2), fleet, step)
+    rates: dict[tuple[Scenario, Setup], list[float]] = {}
+    for scenario, _, (setup, server) in product(TRIED, range(TRIAL_ROUNDS), servers.items()):
+        rates.setdefault((scenario, setup), []).append(short.window(scenario, server).rate_per_s)
+    trials = [Trial(scenario, setup, median(seen)) for (scenario, setup), seen in rates.items()]
+    return sorted(trials, key=lambda trial: -trial.calls_per_s)
 
 
 def beside_mlserver(settings: Settings, cores: Cores, step: Progress) -> tuple[list[Result], list[Trial]]:
-    """Our server beside MLServer in the setup that is fastest here, on the same bundle.
+    """Our server beside MLServer on the same bundle, for each protocol in the setup that is fastest here.
 
     Raises:
         PeerError: MLServer's environment cannot be made.
         ServerError: one of the servers does not come up.
     """
-    trials = try_setups(settings, cores, step)
-    with (
-        Served(settings.models, cores, settings.server_arguments) as ours,
-        MlServer(settings.models, cores, trials[0].setup) as theirs,
-    ):
-        return beside(PEER_SCENARIOS, ours, theirs, settings, cores, step), trials
+    results = []
+    with ExitStack() as stack:
+        ours = stack.enter_context(Served(settings.models, cores, settings.server_arguments))
+        servers = {setup: stack.enter_context(MlServer(settings.models, cores, setup)) for setup in SETUPS}
+        fleet = stack.enter_context(Fleet(1, cores, settings.seed))
+        trials = _tried(servers, settings, fleet, step)
+        fastest = {tried: next(trial.setup for trial in trials if trial.scenario is tried) for tried in TRIED}
+        for setup in set(SETUPS) - set(fastest.values()):
+            servers[setup].close()
+        sides = Sides(settings, fleet, step)
+        for tried, setup in fastest.items():
+            scenarios = [scenario for scenario in PEER_SCENARIOS if scenario.target == tried.target]
+            results += sides.beside(scenarios, ours, servers[setup])
+    return results, trials
 
 
 def batching_steps(settings: Settings) -> int:
@@ -114,5 +134,6 @@ def beside_unbatched(settings: Settings, cores: Cores, step: Progress) -> list[R
     with (
         Served(settings.models, cores, (*arguments, "--dynamic-batching")) as batching,
         Served(settings.models, cores, (*arguments, "--no-dynamic-batching")) as single,
+        Fleet(1, cores, settings.seed) as fleet,
     ):
-        return beside(BATCHING_SCENARIOS, batching, single, settings, cores, step)
+        return Sides(settings, fleet, step).beside(BATCHING_SCENARIOS, batching, single)
