@@ -1,0 +1,75 @@
+"""`jobcast models verify` accepts and refuses what a server does, with the same exit code."""
+
+import pytest
+
+
+def test_all_are_good(toys, bundles, run):
+    bundles.copy(toys)
+    lines = run("verify").stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"{'hpc-runtime'}/1", *(f"toy-latency/{v}" for v in (1, 2, 3))]
+    assert all(": good, golden rows within " in line for line in lines)
+
+
+DAMAGES = {
+    "bit": (lambda bundles, folder: bundles.flip(folder), "model.onnx: SHA-256 is "),
+    "golden": (lambda bundles, folder: bundles.move_golden(folder, 10), "golden.json: row 0 of point is "),
+    "missing": (lambda bundles, folder: (folder / "golden.json").unlink(), "golden.json: must be a regular file"),
+    "more": (lambda bundles, folder: (folder / "x.py").write_text(""), "x.py: is not listed in manifest.json"),
+    "version": (lambda bundles, folder: bundles.edit(folder, lambda m: m.update(version=9)), "says toy-latency/9"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_one_bad_version_is_exit_code_2(toys, bundles, run, run_json, damage):
+    harm, reason = DAMAGES[damage]
+    harm(bundles, toys / "toy-latency" / "2")
+    lines = run("verify", code=2).stdout.splitlines()
+    assert [": good," in line for line in lines] == [True, False, True]
+    assert lines[1].startswith("toy-latency/2: refused: ")
+    assert reason in lines[1]
+    found = run_json("verify", "toy-latency", code=2)
+    assert [verdict["good"] for verdict in found] == [True, False, True]
+    assert reason in found[1]["reason"]
+
+
+def test_versions_that_no_policy_serves_are_verified_too(toys, bundles, run):
+    bundles.flip(toys / "toy-latency" / "1")
+    assert "toy-latency/1: refused: " in run("verify", code=2).stdout
+
+
+def test_only_what_is_named(toys, bundles, run_json):
+    bundles.flip(toys / "toy-latency" / "1")
+    bundles.copy(toys)
+    assert [(v["name"], v["version"]) for v in run_json("verify", "hpc-runtime")] == [("hpc-runtime", "1")]
+    assert [v["version"] for v in run_json("verify", "toy-latency", "2")] == ["2"]
+    assert [v["version"] for v in run_json("verify", "toy-latency", "1", code=2)] == ["1"]
+
+
+def test_allowed_steps(toys, bundles, run):
+    bundles.move_golden(toys / "toy-latency" / "1", 3)
+    assert "within 3 float32 steps" in run("verify", "toy-latency", "1").stdout
+    assert "2 allowed" in run("verify", "toy-latency", "1", "--golden-ulps", "2", code=2).stdout
+    assert "2 allowed" in run("verify", "toy-latency", "1", code=2, JOBCAST_GOLDEN_ULPS="2").stdout
+
+
+def test_a_folder_that_is_no_version_is_refused(toys, run):
+    (toys / "toy-latency" / "latest").mkdir()
+    assert "toy-latency/latest: refused: folder 'latest': a version must be" in run("verify", code=2).stdout
+
+
+def test_a_schema_that_the_job_contract_cannot_use(repository, bundles, run):
+    folder = bundles.copy(repository)
+    bundles.toy(repository.parent / "other").rename(repository / "hpc-runtime" / "2")
+    bundles.edit(repository / "hpc-runtime" / "2", lambda manifest: manifest.update(predictor="hpc-runtime", version=2))
+    lines = run("verify", code=2).stdout.splitlines()
+    assert lines[0].startswith("hpc-runtime/1: good")
+    assert lines[1].startswith("hpc-runtime/2: refused: ")
+    assert folder.is_dir()
+
+
+def test_an_empty_repository_is_not_good(repository, run):
+    assert "no version found in" in run("verify", code=2).stderr
+
+
+def test_a_misspelt_name(toys, run):
+    assert "did you mean 'toy-latency'?" in run("verify", "toylatency", code=2).stderr
