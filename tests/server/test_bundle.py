@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from jobcast_server.repository.bundle import load
 from jobcast_server.errors import BundleError
+from jobcast_server.repository.bundle import load
 from jobcast_server.rtpredictor.columns import check
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
@@ -172,12 +172,20 @@ def test_oversize(folder):
         (lambda manifest: manifest.update(extra=1), "manifest.json: extra: Extra inputs are not permitted"),
         (lambda manifest: manifest.update(version=2), "says hpc-runtime/2; a bundle lies in a folder of that name"),
         (lambda manifest: manifest.update(limit_level=0.123), "level 0.123 must be one of quantile_levels"),
-        (lambda manifest: manifest["inputs"].pop(), "manifest.json: inputs: must be"),
+        (lambda manifest: manifest["inputs"].pop(), "model.onnx: has 12 inputs or outputs, manifest.json says 11"),
     ],
 )
 def test_a_manifest_that_does_not_fit(folder, change, reason):
     edit(folder, change)
     refused(folder, reason)
+
+
+def test_another_schema_cannot_answer_the_contract(folder):
+    manifest = load(folder, allowed_ulps=4).manifest
+    check(manifest)
+    for part in ("inputs", "outputs"):
+        with pytest.raises(BundleError, match=f"manifest.json: {part}: must be"):
+            check(manifest.model_copy(update={part: getattr(manifest, part)[1:]}))
 
 
 def test_telemetry_is_off_before_onnxruntime_loads():

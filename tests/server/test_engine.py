@@ -11,9 +11,9 @@ import pytest
 import rt_predictor_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
+from jobcast_server.errors import InvalidRequestError
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.batch import CHUNK_ROWS, split
-from jobcast_server.errors import InvalidRequestError
 from jobcast_server.rtpredictor.validate import Rules
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))

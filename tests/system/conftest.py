@@ -267,3 +267,21 @@ def infer_request(golden: dict[str, Any]) -> Callable[..., oip.ModelInferRequest
         return request
 
     return make
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The repository that is tested."""
+    return MODELS
+
+
+@pytest.fixture
+def serve_command() -> Callable[..., list[str]]:
+    """The command line of a server with flags of one's own."""
+    return command
+
+
+@pytest.fixture
+def clean_environment() -> dict[str, str]:
+    """Variables without any of the server's."""
+    return environment()

@@ -49,9 +49,10 @@ class Streams:
     async def _one(self, request: bytes, context: Any) -> bytes:
         start = time.perf_counter()
         outcome = "error"
-        message = None
+        name = identity = ""
         try:
             message = messages.parse(request)
+            name, identity = message.model_name, message.id
             answer = await self._plane.answer(
                 message.model_name, message.model_version, partial(_read, message), partial(check_deadline, context)
             )
@@ -59,11 +60,10 @@ class Streams:
             return ANSWER + messages.varint(len(answer)) + answer
         except RequestError as error:
             outcome = status_of(error).outcome
-            told = pb.ModelStreamInferResponse(error_message=str(error))
-            if message is not None:
-                told.infer_response.model_name = message.model_name
-                told.infer_response.id = message.id
-            return bytes(told.SerializeToString())
+            blank = pb.ModelInferResponse(model_name=name, id=identity)
+            return bytes(
+                pb.ModelStreamInferResponse(error_message=str(error), infer_response=blank).SerializeToString()
+            )
         finally:
             self._metrics.request(PROTOCOL, METHOD, outcome, time.perf_counter() - start)
 
