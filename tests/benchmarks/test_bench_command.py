@@ -29,14 +29,14 @@ def objective(folder: Path, scenario: str, measure: str, comparison: str, value:
 def test_a_run_writes_report_and_picture(tmp_path: Path) -> None:
     out = tmp_path / "out"
     slo = objective(tmp_path, "predict", "errors", "==", 0)
-    names = ("server", "predict", "predict-open", "batch-100", "stream")
+    names = ("server", "predict", "predict-open", "batch-100", "stream", "infer")
     scenarios = [argument for name in names for argument in ("--scenario", name)]
     done = bench(*SHORT, *scenarios, "--rate", "200/s", "--slo", slo, "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((out / "report.json").read_text())
     results = {result["name"]: result for result in report["results"]}
     opened = ["predict-open-constant-200/s", "predict-open-poisson-200/s"]
-    assert list(results) == ["server", "predict", *opened, "batch-100", "stream"]
+    assert list(results) == ["server", "predict", *opened, "batch-100", "stream", "infer"]
     for name, result in results.items():
         assert result["errors"] == {}, name
         assert result["invalid"] == [], name
@@ -64,6 +64,18 @@ def test_an_objective_that_cannot_hold_fails_the_run_and_says_by_how_much(tmp_pa
     assert "failed  predict p50_us <= 1: " in done.stdout
     assert "above 1 by" in done.stdout
     assert "**FAILED**" in (tmp_path / "report.md").read_text()
+
+
+def test_batching_is_compared_with_the_same_server_without(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    done = bench(*SHORT, "--duration", "0.1", "--compare-batching", "--out", str(tmp_path), "--page", str(page))
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = {
+        result["name"]: result["measures"] for result in json.loads((tmp_path / "report.json").read_text())["results"]
+    }
+    assert list(results) == [f"batching-{target}-{n}" for target in ("predict", "infer") for n in (1, 8, 64)]
+    assert all(measures["rival_errors"]["median"] == measures["errors"]["median"] == 0 for measures in results.values())
+    assert page.read_text().count("| on |") == page.read_text().count("| off |") == 6
 
 
 @pytest.mark.parametrize(
