@@ -94,17 +94,25 @@ class Statistics:
         with self._lock:
             self.failures[reason] += 1
 
-    def passed(self, rows: int, requests: int, decode: float, compute: float, encode: float) -> None:
-        """Count one pass over `rows` rows of `requests` requests, with its three times in seconds."""
+    def passed(self, rows: int, requests: int, decode: float, compute: float, encode: float | None) -> None:
+        """Count one pass over `rows` rows of `requests` requests, with its three times in seconds.
+
+        A piece of a large request has no time of encoding: `encoded` counts the request's own.
+        """
         self.decode.observe(decode, requests)
         self.compute.observe(compute, requests)
-        self.encode.observe(encode, requests)
+        if encode is not None:
+            self.encode.observe(encode, requests)
         self.batch.observe(rows)
         with self._lock:
             known = self.passes.setdefault(rows, Passes())
             known.count += 1
             known.decode += decode
             known.compute += compute
-            known.encode += encode
+            known.encode += encode or 0.0
             self.rows += rows
             self.last = time.time_ns() // 1_000_000
+
+    def encoded(self, seconds: float) -> None:
+        """Count the writing of one large answer."""
+        self.encode.observe(seconds)

@@ -5,6 +5,8 @@ import math
 import urllib.request
 
 import grpc
+import open_inference_pb2 as oip
+import open_inference_pb2_grpc as inference
 import pytest
 import rt_predictor_pb2 as pb
 import rt_predictor_pb2_grpc as rpc
@@ -70,3 +72,34 @@ def test_duration_buckets_are_fine_around_100_us(server):
     assert bounds[-2:] == [10, math.inf]
     around = [bound for bound in bounds if 50e-6 <= bound <= 200e-6]
     assert all(later / earlier <= 1.5 for earlier, later in itertools.pairwise(around))
+
+
+def test_models_and_protocols_are_counted(start, job, infer_request):
+    served = start()
+    with served.channel() as channel:
+        call = inference.GRPCInferenceServiceStub(channel).ModelInfer
+        for rows in (1, 3, 300):
+            call(infer_request(rows))
+        with pytest.raises(grpc.RpcError):
+            call(oip.ModelInferRequest(model_name="hpc-runtime"))
+        with pytest.raises(grpc.RpcError):
+            call(oip.ModelInferRequest(model_name="nobody"))
+        rpc.JobRuntimePredictorStub(channel).Predict(pb.PredictRequest(features=job))
+        samples = scrape(served)
+    model = {"model": "hpc-runtime", "version": "1"}
+    assert value(samples, "jobcast_ready") == value(samples, "jobcast_model_ready", **model) == 1
+    assert value(samples, "jobcast_model_refused", **model) == 0
+    assert value(samples, "jobcast_model_rows_total", **model) == 1 + 3 + 300 + 1
+    assert value(samples, "jobcast_model_passes_total", **model) == 1 + 1 + 2 + 1
+    assert value(samples, "jobcast_model_success_seconds_count", **model) == 4
+    assert value(samples, "jobcast_model_failure_seconds_count", **model) == 1
+    assert value(samples, "jobcast_model_failures_total", **model, reason="invalid") == 1
+    for stage, count in (("queue", 4), ("decode", 5), ("compute", 5), ("encode", 4)):
+        assert value(samples, f"jobcast_model_{stage}_seconds_count", **model) == count
+    compute = value(samples, "jobcast_model_compute_seconds_sum", **model)
+    assert 0 < compute < value(samples, "jobcast_model_success_seconds_sum", **model)
+    assert value(samples, "jobcast_model_batch_rows_count", **model) == 5
+    for outcome, count in (("success", 3), ("invalid", 1), ("not_found", 1)):
+        labels = {"protocol": "grpc", "method": "ModelInfer", "outcome": outcome}
+        assert value(samples, "jobcast_requests_total", **labels) == count
+    assert value(samples, "jobcast_request_duration_seconds_count", protocol="grpc", method="ModelInfer") == 5

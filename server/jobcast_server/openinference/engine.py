@@ -111,7 +111,7 @@ class Engine:
         feeds = self._feeds([_cut(request, self.schema.inputs, first, rows)], rows, first)
         decoded = time.perf_counter()
         outputs = list(self.bundle.session.run(feeds))
-        self.statistics.passed(rows, 1, decoded - start, time.perf_counter() - decoded, 0.0)
+        self.statistics.passed(rows, 1, decoded - start, time.perf_counter() - decoded, None)
         return outputs
 
     def _alone(self, request: Request) -> bytes | RequestError:

@@ -67,7 +67,7 @@ class Plane:
         start = time.perf_counter()
         outputs = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         answer = request.write(outputs)
-        model.statistics.encode.observe(time.perf_counter() - start)
+        model.statistics.encoded(time.perf_counter() - start)
         return answer
 
 
