@@ -9,10 +9,12 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -32,6 +34,11 @@ from jobcast_server.policy import Policy
 from jobcast_server.readiness import Phase, Readiness
 from jobcast_server.repository import session
 from jobcast_server.repository.repository import Repository
+from jobcast_server.rest import listener as rest_listener
+from jobcast_server.rest.app import App
+from jobcast_server.rest.body import Bodies
+from jobcast_server.rest.endpoints import Endpoints
+from jobcast_server.rest.infer import Infer
 from jobcast_server.rtpredictor.calls import Calls
 from jobcast_server.rtpredictor.info import Tally
 from jobcast_server.rtpredictor.stream import Streams
@@ -60,6 +67,7 @@ async def serve(settings: Settings) -> None:
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         server, port = listener.listen(settings)
+        bound = stack.enter_context(rest_listener.bind(settings))
         page, thread = metrics.serve(settings.host, settings.metrics_port)
         stack.callback(thread.join)
         stack.callback(page.server_close)
@@ -68,7 +76,16 @@ async def serve(settings: Settings) -> None:
         workers = stack.enter_context(ThreadPoolExecutor(threads, "batch"))
         loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
         life = Life(settings, metrics, provider, threads, workers, loader)
-        await life.run(server, port, page.server_port, stop)
+        await life.run(server, bound, Ports(port, bound.getsockname()[1], page.server_port), stop)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the server listens."""
+
+    grpc: int
+    http: int
+    metrics: int
 
 
 class Life:
@@ -93,33 +110,42 @@ class Life:
         self._repository.changed = self._tell
         self._plane = Plane(self._repository, self._admission, workers)
 
-    async def run(self, server: grpc.aio.Server, port: int, metrics_port: int, stop: asyncio.Event) -> None:
+    async def run(self, server: grpc.aio.Server, bound: socket.socket, ports: Ports, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
 
         Raises:
             BundleError: no bundle of the repository is good.
         """
         started = time.perf_counter()
-        self._register(server, port)
+        self._register(server, ports.grpc)
         await self._health.tell()
         await server.start()
+        rest = self._rest(bound)
+        await rest.start()
         try:
             await self._open()
         except BaseException:
-            await server.stop(None)
+            await asyncio.gather(server.stop(None), rest.stop(0))
             raise
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._readiness.phase = Phase.RUNNING
         await self._health.tell()
-        self._say_ready(port, metrics_port, time.perf_counter() - started)
+        self._say_ready(ports, time.perf_counter() - started)
         async with contextlib.AsyncExitStack() as stack:
             if self._settings.model_control == "poll":
                 poll = asyncio.create_task(self._repository.poll(self._settings.poll_interval))
                 stack.callback(poll.cancel)
             await stop.wait()
-        await self._drain(server)
+        await self._drain(server, rest)
+
+    def _rest(self, bound: socket.socket) -> rest_listener.Listener:
+        bodies = Bodies(self._settings.max_body_bytes, self._workers)
+        endpoints = Endpoints(self._plane, self._readiness, self._settings, bodies)
+        infer = Infer(self._plane, self._metrics, bodies)
+        app = App(infer, endpoints, bodies, self._readiness, self._metrics)
+        return rest_listener.Listener(app, bound, self._settings)
 
     def _register(self, server: grpc.aio.Server, port: int) -> None:
         settings, metrics, admission = self._settings, self._metrics, self._admission
@@ -154,7 +180,7 @@ class Life:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _drain(self, server: grpc.aio.Server) -> None:
+    async def _drain(self, server: grpc.aio.Server, rest: rest_listener.Listener) -> None:
         settings, admission = self._settings, self._admission
         log.info("draining", drain_delay=settings.drain_delay, calls=admission.calls, streams=admission.streams)
         self._readiness.phase = Phase.STOPPING
@@ -165,19 +191,19 @@ class Life:
             await asyncio.wait_for(admission.idle(), settings.drain_timeout)
         await asyncio.sleep(SETTLE_S)
         lost = admission.calls + admission.streams
-        await server.stop(SETTLE_S)
+        await asyncio.gather(server.stop(SETTLE_S), rest.stop(SETTLE_S))
         log.info("stopped", unfinished=lost)
 
-    def _say_ready(self, port: int, metrics_port: int, seconds: float) -> None:
+    def _say_ready(self, ports: Ports, seconds: float) -> None:
         settings = self._settings
         models = {f"{model.name}/{model.version}": model.bundle.golden_ulps for model in self._repository.models()}
         log.info(
-            "ready", host=settings.host, port=port, metrics_port=metrics_port, models=sorted(models),
-            golden_ulps=max(models.values(), default=0), provider=self._provider, threads=self._threads,
-            seconds=round(seconds, 3),
+            "ready", host=settings.host, port=ports.grpc, http_port=ports.http, metrics_port=ports.metrics,
+            models=sorted(models), golden_ulps=max(models.values(), default=0), provider=self._provider,
+            threads=self._threads, seconds=round(seconds, 3),
         )  # fmt: skip
         if settings.log_format == "console":
-            _greet(settings, port, metrics_port)
+            _greet(settings, ports)
 
 
 def _spare_cores() -> int:
@@ -192,13 +218,15 @@ def _spare_cores() -> int:
     return max(1, cores - 1)
 
 
-def _greet(settings: Settings, port: int, metrics_port: int) -> None:
+def _greet(settings: Settings, ports: Ports) -> None:
     command = Path(sys.argv[0])
     with contextlib.suppress(ValueError):
         command = command.resolve().relative_to(Path.cwd())
-    elsewhere = "" if port == Settings.model_fields["port"].default else f" --address {settings.host}:{port}"
+    default = ports.grpc == Settings.model_fields["port"].default
+    elsewhere = "" if default else f" --address {settings.host}:{ports.grpc}"
     click.echo(
-        f"jobcast serves gRPC on {settings.host}:{port}, metrics on http://{settings.host}:{metrics_port}/metrics"
+        f"jobcast serves gRPC on {settings.host}:{ports.grpc}, REST on http://{settings.host}:{ports.http} "
+        f"(described at /docs), metrics on http://{settings.host}:{ports.metrics}/metrics"
     )
     click.echo("Try it from another terminal:")
     click.echo(

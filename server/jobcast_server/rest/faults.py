@@ -45,3 +45,7 @@ def refusal(error: RequestError | HttpError) -> Refusal:
         return Refusal(error.status, OUTCOMES.get(error.status, "invalid"), body_of(str(error)), error.headers)
     status = status_of(error)
     return Refusal(status.http, status.outcome, body_of(str(error)))
+
+
+FAULT = Refusal(500, "error", body_of("internal error; the server's log tells more"))
+"""A fault of ours."""

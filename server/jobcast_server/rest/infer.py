@@ -13,7 +13,7 @@ from jobcast_server.openinference.engine import Request
 from jobcast_server.openinference.plane import Plane
 from jobcast_server.rest import messages
 from jobcast_server.rest.body import BINARY, JSON, Bodies, GoneError, Receive, Scope, Send
-from jobcast_server.rest.faults import HttpError, Refusal, body_of, refusal
+from jobcast_server.rest.faults import FAULT, HttpError, Refusal, refusal
 
 PROTOCOL = "http"
 OPERATION = "ModelInfer"
@@ -81,7 +81,7 @@ class Infer:
         except Exception:
             outcome = "error"
             log.exception("request failed", method=OPERATION, model=name)
-            await self._refuse(send, Refusal(500, outcome, body_of("internal error; the server's log tells more")))
+            await self._refuse(send, FAULT)
         finally:
             self._metrics.request(PROTOCOL, OPERATION, outcome, time.perf_counter() - start)
 
@@ -100,8 +100,7 @@ class Infer:
                 answer = await self._plane.answer(name, version, reading.read, caller.check)
             finally:
                 caller.close()
-        assert reading.writer is not None
-        return answer, reading.writer.length
+        return answer, reading.length
 
     async def _refuse(self, send: Send, told: Refusal) -> None:
         await self._bodies.send(send, told.status, told.body, headers=told.headers)
@@ -111,20 +110,23 @@ class Reading:
     """One body until its model is known.
 
     Attributes:
-        writer: what wrote the answer.
+        length: bytes of JSON in the answer once it is written, where binary data is behind it; else 0.
     """
 
     def __init__(self, body: bytes, length: bytes | None, caller: Caller) -> None:
         self._body = body
         self._length = length
         self._caller = caller
-        self.writer: messages.Writer | None = None
+        self._writer: messages.Writer | None = None
+
+    @property
+    def length(self) -> int:
+        """See above."""
+        return 0 if self._writer is None else self._writer.length
 
     def read(self, model: Model) -> Request:
         """The request for the model."""
-        request, self.writer = messages.read(
-            self._body, self._length, model.tensors.schema, model.name, model.version
-        )
+        request, self._writer = messages.read(self._body, self._length, model.tensors.schema, model.name, model.version)
         if request.rows > MOST_ROWS:
             self._caller.watch()
         return request

@@ -1,4 +1,4 @@
-"""JSON requests, with tensors in the JSON or in binary behind it, to the engine's request; outputs to the answer's body.
+"""JSON requests, tensors in the JSON or in binary behind it, to the engine's request; outputs to the answer's body.
 
 Nothing is taken for what it is not: a boolean is no number, a text no number, a fraction no integer. Fields that the
 protocol does not know are passed over.
@@ -229,7 +229,7 @@ def _writer(
                 binary.add(place)
             else:
                 binary.discard(place)
-    answer = {"model_name": name, "model_version": version}
+    answer: dict[str, Any] = {"model_name": name, "model_version": version}
     if "id" in told:
         if type(told["id"]) is not str:
             raise _wrong("id", f"must be a text, got {kind_of(told['id'])}")

@@ -11,7 +11,7 @@ from jobcast_server.openinference.schema import Input
 FORMATS = {"FP64": "d", "FP32": "f", "INT64": "q"}
 """Letters of the module struct by datatype."""
 
-KINDS = {"FP64": {int, float}, "FP32": {int, float}, "INT64": {int}, "BYTES": {str}}
+KINDS: dict[str, set[type]] = {"FP64": {int, float}, "FP32": {int, float}, "INT64": {int}, "BYTES": {str}}
 """Types of the JSON values that a datatype takes; a boolean is of none of them."""
 
 WORDS = {"FP64": "a number, or null for not known", "FP32": "a number, or null for not known", "BYTES": "a text"}
@@ -55,7 +55,9 @@ def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
         for item in level:
             if type(item) is not list or len(item) != size:
                 got = f"one of {len(item)}" if type(item) is list else shorten(str(item))
-                problem = f"must be flat, or nested as the shape says: an array of {size} at depth {depth + 1}, got {got}"
+                problem = (
+                    f"must be flat, or nested as the shape says: an array of {size} at depth {depth + 1}, got {got}"
+                )
                 raise InvalidRequestError([Violation(f"inputs[{name}].data", problem)])
         level = list(chain.from_iterable(level))
     return level
@@ -63,7 +65,7 @@ def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 def _wrong(told: Input, data: list[Any]) -> InvalidRequestError:
     """What the first wrong value is."""
-    kinds = KINDS[told.datatype] | ({type(None)} if told.datatype in ("FP64", "FP32") else set())
+    kinds = KINDS[told.datatype] | ({type(None)} if told.datatype in ("FP64", "FP32") else set[type]())
     for place, value in enumerate(data):
         if type(value) not in kinds or not _fits(told, value):
             row, at = divmod(place, told.width)

@@ -1,0 +1,114 @@
+"""The ASGI application: inference goes to `Infer` at once, everything else through FastAPI. Every answer is JSON."""
+
+import time
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from jobcast_server.errors import RequestError
+from jobcast_server.metrics import Metrics
+from jobcast_server.readiness import Phase, Readiness
+from jobcast_server.rest import paths, routes
+from jobcast_server.rest.body import Bodies, GoneError, Receive, Scope, Send
+from jobcast_server.rest.endpoints import Endpoints
+from jobcast_server.rest.faults import CLOSE, FAULT, OUTCOMES, HttpError, Refusal, refusal
+from jobcast_server.rest.infer import PROTOCOL, Infer
+
+ELSEWHERE = "Unknown"
+"""Operation, in metrics, of a path or method that does not exist."""
+
+SUCCESS = 200
+
+log = structlog.get_logger()
+
+
+class App:
+    """Answers every HTTP request."""
+
+    def __init__(
+        self, infer: Infer, endpoints: Endpoints, bodies: Bodies, readiness: Readiness, metrics: Metrics
+    ) -> None:
+        self._infer = infer
+        self._bodies = bodies
+        self._readiness = readiness
+        self._metrics = metrics
+        self._others = routes.build(endpoints)
+        self._others.add_exception_handler(RequestError, _tell)
+        self._others.add_exception_handler(HttpError, _tell)
+        self._others.add_exception_handler(HTTPException, _tell)
+        self._others.add_exception_handler(Exception, _tell)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self._readiness.phase is Phase.STOPPING:
+            send = _closing(send)
+        try:
+            path = paths.canonical(scope["raw_path"].decode("ascii"))
+            model = paths.inference(path) if path.endswith("/infer") else None
+            if model is not None and scope["method"] == "POST":
+                await self._infer(*model, scope, receive, send)
+                return
+            if model is not None:
+                raise HttpError(405, f"method: must be POST, got {scope['method']}", ((b"allow", b"POST"),))
+        except HttpError as error:
+            await self._refuse(send, refusal(error))
+            return
+        await self._other({**scope, "path": path}, receive, send)
+
+    async def _refuse(self, send: Send, told: Refusal) -> None:
+        self._metrics.request(PROTOCOL, ELSEWHERE, told.outcome, 0.0)
+        await self._bodies.send(send, told.status, told.body, headers=told.headers)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = time.perf_counter()
+        held: dict[str, Any] = {}
+
+        async def hold(message: Any) -> None:
+            held.update(message)
+
+        outcome = "cancelled"
+        try:
+            try:
+                await self._others(scope, receive, hold)
+            except GoneError:
+                return
+            except Exception:  # which FastAPI raises again once it has its answer
+                log.exception("request failed", path=scope["path"][:200])
+            outcome = "success" if held["status"] == SUCCESS else OUTCOMES.get(held["status"], "invalid")
+            headers = dict(held["headers"])
+            headers.pop(b"content-length")
+            kind, accepted = headers.pop(b"content-type"), dict(scope["headers"]).get(b"accept-encoding", b"")
+            await self._bodies.send(send, held["status"], held["body"], accepted, kind, tuple(headers.items()))
+        finally:
+            route = scope.get("route")
+            operation = ELSEWHERE if route is None else route.name
+            self._metrics.request(PROTOCOL, operation, outcome, time.perf_counter() - start)
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    """The answer for an error of any kind."""
+    if isinstance(error, HTTPException):
+        path, method = request.scope["path"][:200], request.method
+        problem = f"path: {path} does not exist here; see /docs"
+        if error.status_code == 405:  # the only other one that a router raises
+            problem = f"method: must be {(error.headers or {}).get('Allow')}, got {method}"
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
+        error = HttpError(error.status_code, problem, headers)
+    told = refusal(error) if isinstance(error, RequestError | HttpError) else FAULT
+    answer = Response(told.body, told.status, media_type="application/json")
+    answer.raw_headers += told.headers
+    return answer
+
+
+def _closing(send: Send) -> Send:
+    """Tell callers of a server that stops to leave their connections."""
+
+    async def last(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], CLOSE]
+        await send(message)
+
+    return last

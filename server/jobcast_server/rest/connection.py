@@ -1,0 +1,111 @@
+"""One connection: uvicorn's, with bounds on what a caller may send and on its time, and refusals in JSON."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from jobcast_server.rest.faults import body_of
+
+LONGEST_HEAD = 65536
+"""Bytes of a request line and header fields."""
+
+LONGEST_REQUEST_S = 60.0
+"""Seconds in which a request must have arrived, and an answer must have left after the last byte was written."""
+
+
+class Connection(HttpToolsProtocol):
+    """A caller's connection.
+
+    Attributes:
+        most: bytes that one request may have on the wire, whatever they are.
+    """
+
+    most = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._begun: float | None = None
+        self._bytes = self._head = 0
+        self._in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A caller came."""
+        super().connection_made(transport)
+        self._begun = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self._bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._bytes > LONGEST_HEAD:
+            self.refuse(431, f"header: must be at most {LONGEST_HEAD} bytes, got more")
+        elif self._bytes > self.most:
+            self.refuse(413, f"request: must be at most {self.most} bytes on the wire, got more")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._begun = self.loop.time()
+        self._head = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the header, or of the trailer of a chunked body."""
+        self._head += len(name) + len(value)
+        if self._head > LONGEST_HEAD:
+            raise ValueError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The header is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        super().on_message_complete()
+        self._begun = None
+        self._bytes = 0
+        self._in_head = True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing came for a while."""
+        self._begun = self.loop.time()
+        super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        if self._head > LONGEST_HEAD:
+            self.refuse(431, f"header: must be at most {LONGEST_HEAD} bytes, got more")
+        else:
+            self.refuse(400, "request: must be HTTP/1.1 with one whole Content-Length or chunks, got something else")
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A caller offers another protocol, which it must not insist on; the parser reads no more behind that."""
+        self.cycle.keep_alive = False
+
+    def refuse(self, status: int, problem: str) -> None:
+        """End the connection, with an error unless an answer is on its way."""
+        waiting = self.cycle is not None and not self.cycle.response_complete
+        if waiting and (self.cycle.response_started or not self.cycle.more_body):
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        body = body_of(problem)
+        fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        fields += [*self.server_state.default_headers, (b"connection", b"close")]
+        head = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+        self._begun = self.loop.time()
+        self.transport.close()
+
+    def look(self, now: float) -> None:
+        """End the connection when its time is over."""
+        if self._begun is None or now - self._begun < LONGEST_REQUEST_S:
+            return
+        if self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self.refuse(408, f"request: must have arrived within {LONGEST_REQUEST_S:g} s")

@@ -1,0 +1,167 @@
+"""The OpenAPI document: every operation, parameter, body and status, made from the routes and checked against them."""
+
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+from typing import Any
+
+import orjson
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from jobcast_server.rest import page, schemas
+from jobcast_server.rest.messages import LENGTH
+
+TITLE = "jobcast"
+REF = "#/components/schemas/{model}"
+DESCRIPTION = f"""The Open Inference Protocol v2 over HTTP, for every model of the repository.
+
+Every answer is JSON, errors are `{{"error": "..."}}`. Tensors may also be binary: their bytes (little-endian; texts
+each behind its length in four bytes) follow the JSON, whose length the header `{LENGTH}` gives, in requests and in
+answers. Bodies may be compressed (gzip, deflate). Parts of a path are percent-decoded once.
+
+Shared memory, trace and log settings (`/v2/systemsharedmemory`, `/v2/cudasharedmemory`, `/v2/trace`, `/v2/logging`) are
+not offered and answer 501."""
+
+TAGS = [
+    {"name": "inference", "description": "Ask a model."},
+    {"name": "server", "description": "The server as a whole."},
+    {"name": "models", "description": "What a model is, and what it did."},
+    {"name": "repository", "description": "What lies in the repository, and what is loaded."},
+    {"name": "document", "description": "This document."},
+]
+
+WORDS = {
+    400: "The request breaks a rule; the text names field, rule and value.",
+    403: "The server runs with another --model-control than explicit.",
+    404: "There is no such model or version.",
+    405: "Another method is needed; the header Allow names it.",
+    408: "The request did not arrive in time, or waited longer than its timeout parameter allows.",
+    409: "The model was not loaded; the text says what serves.",
+    413: "The body is longer than --max-body-bytes.",
+    415: "Content-Type or Content-Encoding is not one of those accepted.",
+    429: "Too much work is in hand; come back later.",
+    431: "The header is too long.",
+    500: "A fault of the server; its log tells more.",
+    503: "The model is known and cannot answer now, or the server starts or stops.",
+}
+"""Meaning of every status that is an error."""
+
+COMMON = (400, 408, 431, 500)
+"""What any request may get: one that is no HTTP, too slow or too long, and a fault of the server."""
+
+BODY = (413, 415)
+"""What a request with a body may get besides."""
+
+INFER = (200, 404, *BODY, 429, 503, *COMMON)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of error answers."""
+    return {status: {"model": schemas.Error, "description": WORDS[status]} for status in sorted({*statuses, *COMMON})}
+
+
+class Docs:
+    """The document, made when somebody first asks, and a page made from it."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes = routes
+        self._made: dict[str, Any] = {}
+
+    async def document(self) -> Response:
+        """This document."""
+        return Response(orjson.dumps(self._document()), media_type="application/json")
+
+    async def page(self, request: Request) -> Response:
+        """This document as a page to read, or as it is where JSON is asked for."""
+        if _prefers_json(request.headers.get("accept", "")):
+            return await self.document()
+        return Response(page.render(self._document()), media_type="text/html")
+
+    def _document(self) -> dict[str, Any]:
+        if not self._made:
+            self._made = make(self._routes)
+        return self._made
+
+
+def make(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The document of the routes, and of inference, which has none."""
+    made = get_openapi(
+        title=TITLE, version=installed("jobcast-server"), description=DESCRIPTION, tags=TAGS, routes=routes
+    )
+    for path in made["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)  # nothing is parsed by the framework, so it refuses nothing
+    components = made["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)
+    _, defined = models_json_schema(
+        [(schemas.InferRequest, "validation"), (schemas.InferResponse, "validation")], ref_template=REF
+    )
+    components.update(defined["$defs"])
+    stem = "/v2/models/{name}"
+    inference = {f"{stem}/infer": _infer(False), f"{stem}/versions/{{version}}/infer": _infer(True)}
+    made["paths"] = dict(sorted((made["paths"] | inference).items()))
+    return made
+
+
+def _infer(versioned: bool) -> dict[str, Any]:
+    names = ("name", "version") if versioned else ("name",)
+    responses: dict[str, Any] = {}
+    for status in INFER:
+        content = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
+        responses[str(status)] = {"description": WORDS.get(status, ""), "content": content}
+    responses["200"] = {
+        "description": "The outputs.",
+        "headers": {LENGTH: {"description": "Bytes of JSON, where binary data is behind it.", "schema": _LENGTH}},
+        "content": {
+            "application/json": {"schema": {"$ref": REF.format(model="InferResponse")}},
+            "application/octet-stream": {"schema": {}},
+        },
+    }
+    return {
+        "post": {
+            "tags": ["inference"],
+            "summary": "Ask a model" + (" of a version" if versioned else ""),
+            "description": "Outputs for one or many rows. Inputs that may be left out are in the model's metadata.",
+            "operationId": "ModelInfer" + ("Version" if versioned else ""),
+            "parameters": [
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+                for name in names
+            ]
+            + [{"name": LENGTH, "in": "header", "description": _HEADER, "schema": _LENGTH}],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {"$ref": REF.format(model="InferRequest")}, "examples": {"job": {"value": EXAMPLE}}
+                    }
+                },
+            },
+            "responses": dict(sorted(responses.items())),
+        }
+    }  # fmt: skip
+
+
+def _prefers_json(accept: str) -> bool:
+    return "application/json" in accept and "text/html" not in accept
+
+
+_LENGTH = {"type": "integer", "minimum": 1}
+_HEADER = "Bytes of JSON at the begin of the body, where binary data is behind it."
+
+EXAMPLE = {
+    "id": "job-1",
+    "inputs": [
+        {"name": "processors_req", "datatype": "FP64", "shape": [1, 1], "data": [32]},
+        {"name": "nodes_req", "datatype": "FP64", "shape": [1, 1], "data": [4]},
+        {"name": "wallclock_req", "datatype": "FP64", "shape": [1, 1], "data": [3600]},
+        {"name": "submit_time", "datatype": "INT64", "shape": [1, 1], "data": [1000000000]},
+        {"name": "partition", "datatype": "BYTES", "shape": [1, 1], "data": ["normal"]},
+        {"name": "qos", "datatype": "BYTES", "shape": [1, 1], "data": ["normal"]},
+    ],
+    "outputs": [{"name": "point"}],
+}
+"""A request to the predictor hpc-runtime."""

@@ -1,0 +1,87 @@
+"""The REST port: bound before anything is loaded, served by uvicorn on the server's own event loop."""
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+
+from jobcast_server.errors import StartupError
+from jobcast_server.rest.app import App
+from jobcast_server.rest.connection import LONGEST_HEAD, Connection
+from jobcast_server.settings import Settings
+
+KEEP_ALIVE_S = 75
+"""Seconds that a connection may be idle: more than the 60 of common load balancers, which are to close first."""
+
+BACKLOG = 2048
+TICKS = 10
+"""Turns of uvicorn's clock between two looks at the connections."""
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The port.
+
+    Raises:
+        StartupError: it is taken.
+    """
+    host = settings.host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, settings.http_port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StartupError(
+            f"http_port: {settings.host}:{settings.http_port} cannot be listened on ({error.strerror}); "
+            "choose another --http-port"
+        ) from None
+
+
+class Listener(uvicorn.Server):
+    """Serves an application on a bound socket until it is stopped."""
+
+    def __init__(self, app: App, bound: socket.socket, settings: Settings) -> None:
+        limits = {"most": 2 * settings.max_body_bytes + LONGEST_HEAD}
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a caller's mistake is no line of the log
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=type("Bounded", (Connection,), limits),
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                loop="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                backlog=BACKLOG,
+            )
+        )
+        self._bound = bound
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.on_tick(0)
+        await self.startup([self._bound])
+        self._serving = asyncio.create_task(self.main_loop())
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more connections, and let those that are busy finish for at most `seconds`."""
+        self.should_exit = True
+        if self._serving is not None:
+            await self._serving
+        self.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]
+        await self.shutdown([self._bound])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every tenth of a second."""
+        if counter % TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
