@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[1] / "models"))
 LEVELS = [0.05, 0.5, 0.95]
-FACTORS = [0.5, 1.0, 2.0]
+FACTORS = (0.5, 1.0, 2.0)
 
 
 class Bundles:
@@ -26,15 +26,18 @@ class Bundles:
         self.edit(folder, lambda manifest: manifest.update(version=version))
         return folder
 
-    def toy(self, repository: Path, version: int = 1, *, scale: float = 1.0, rows: int = 16, seed: int = 0) -> Path:
+    def toy(
+        self, repository: Path, version: int = 1, *, scale: float = 1.0, rows: int = 16, seed: int = 0,
+        factors: Sequence[float] = FACTORS,
+    ) -> Path:  # fmt: skip
         """`toy-latency`: milliseconds from tokens, a model's name and a time; answers are `scale` times a fixed rule.
 
         Inputs: `prompt_tokens` FP64, `output_tokens` FP64 (NaN = 256), `submit_time` INT64, `model` text, all [N, 1].
-        Outputs: `quantiles` [N, 3] = point x (0.5, 1, 2), `point` [N, 1].
+        Outputs: `quantiles` [N, 3] = point x `factors`, `point` [N, 1].
         """
         folder = repository / "toy-latency" / str(version)
         folder.mkdir(parents=True)
-        model = _toy_graph(scale)
+        model = _toy_graph(scale, factors)
         (folder / "model.onnx").write_bytes(model)
         (folder / "golden.json").write_text(json.dumps(_toy_golden(model, rows, seed)))
         (folder / "manifest.json").write_text(json.dumps(_toy_manifest(version, scale)))
@@ -85,7 +88,7 @@ def _toy_point() -> Callable[[float, float, int, str], float]:
     return toy_point
 
 
-def _toy_graph(scale: float) -> bytes:
+def _toy_graph(scale: float, factors: Sequence[float]) -> bytes:
     from onnx import TensorProto, helper
 
     def constant(name: str, kind: int, values: list[Any]) -> Any:
@@ -127,7 +130,7 @@ def _toy_graph(scale: float) -> bytes:
             constant("eighth", float_, [0.125]),
             constant("base", float_, [20.0]),
             constant("scale", float_, [scale]),
-            constant("factors", float_, FACTORS),
+            constant("factors", float_, list(factors)),
             constant("seconds", whole, [3600]),
             constant("day", whole, [24]),
         ],

@@ -19,6 +19,7 @@ LINES = [
     "",
     "   # indented",
     "instance_group < count: 2 >",
+    "of_another_server { version_policy { specific { versions: [8] } } }",
 ]
 POLICIES = {
     "version_policy { latest { num_versions: 2 } }": Policy(2),

@@ -22,6 +22,14 @@ def test_predictions_move_as_the_graph_does(pair, run_json):
     assert back["median_change"] == pytest.approx(-1 / 11, 1e-5)
 
 
+def test_a_wider_interval_around_the_same_point(repository, bundles, run_json):
+    bundles.toy(repository, 1, factors=(0.5, 1.0, 2.0))
+    bundles.toy(repository, 2, factors=(0.25, 1.0, 3.25))
+    found = run_json("diff", "toy-latency", "1", "2")["predictions"]
+    assert found["point"]["largest"] == 0
+    assert found["interval_width"]["median_change"] == pytest.approx(1.0, 1e-5)
+
+
 def test_golden_rows_of_both_are_used_once(repository, bundles, run_json):
     bundles.toy(repository, 1, seed=1, rows=10)
     bundles.toy(repository, 2, seed=2, rows=7)
@@ -59,6 +67,10 @@ def test_metrics_side_by_side_with_sign(pair, run, run_json):
     text = run("diff", "toy-latency", "2", "1").stdout
     line = next(line for line in text.splitlines() if line.startswith("mae "))
     assert line.split() == ["mae", "13.2", "12", "-1.2", "(-9.1", "%)"]
+    text = run("diff", "toy-latency", "1", "2").stdout
+    assert "mae                12         13.2       +1.2 (+10.0 %)" in text
+    assert "coverage_interval  0.89       0.89       0\n" in text
+    assert "point                10.0 %  10.0 %           10.0 %   +10.0 %" in text
 
 
 def test_every_section_that_changed(pair, bundles, run, run_json):

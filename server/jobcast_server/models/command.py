@@ -38,7 +38,8 @@ def _setting(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The option that sets what `jobcast serve` reads under the same name."""
     about = Settings.model_fields[name]
     shown = f"{about.description} [default: {about.default}; variable: {variable(name)}]"
-    return click.option("--" + name.replace("_", "-"), name, default=None, help=shown)
+    metavar = getattr(about.annotation, "__name__", "").upper()
+    return click.option("--" + name.replace("_", "-"), name, default=None, metavar=metavar, help=shown)
 
 
 def _common(command: Callable[P, R]) -> Callable[P, R]:

@@ -53,8 +53,10 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as a percentage."""
-    return "" if share is None else f"{100 * share:.4g} %"
+    """A share as a percentage; with one digit behind the point, or two significant ones where it is small."""
+    if share is None:
+        return ""
+    return f"{100 * share:.1f} %" if abs(share) >= 0.01 else f"{100 * share:.2g} %"
 
 
 def size(count: int) -> str:

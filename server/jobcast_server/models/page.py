@@ -54,11 +54,12 @@ def _print_answers(answers: Comparison) -> None:
     )
 
 
-def _spread(spread: Spread | None) -> tuple[str, str, str, str]:
+def _spread(spread: Spread | None) -> tuple[str, ...]:
     if spread is None:
         return "", "", "", ""
-    signed = f"{100 * spread.median_change:+.4g} %"
-    return percent(spread.median), percent(spread.p95), percent(spread.largest), signed
+    sign = "+" if spread.median_change > 0 else ""
+    changes = (spread.median, spread.p95, spread.largest)
+    return *map(percent, changes), f"{sign}{percent(spread.median_change)}"
 
 
 def _schema_rows(section: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -95,6 +96,8 @@ def _change(item: Mapping[str, float | None]) -> str:
     change, old = item["change"], item["old"]
     if change is None:
         return ""
-    sign = "+" if change > 0 else "-" if change < 0 else ""
+    if not change:
+        return "0"
+    sign = "+" if change > 0 else "-"
     share = f" ({100 * change / abs(old):+.1f} %)" if old else ""
     return f"{sign}{number(abs(change))}{share}"
