@@ -173,7 +173,7 @@ def test_numbers_that_json_or_doubles_cannot_hold(post, good, number):
 
 @pytest.mark.parametrize(
     "name",
-    ["..%2f..%2fetc", "%2e%2e", "hpc-runtime%2f1", "%252e", "%00", "%ff", "a%0d%0aX: y", "%E2%98%83", "x" * 5000],
+    ["..%2f..%2fetc", "%2e%2e", "hpc-runtime%2f1", "%252e", "%00", "%ff", "a%0d%0aX:%20y", "%E2%98%83", "x" * 5000],
 )
 def test_odd_model_names(post, good, name):
     assert post("{}", path=f"/v2/models/{name}/infer")[0] in (400, 404, 414)

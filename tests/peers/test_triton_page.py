@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf
 SCRIPTS = [text for language, text in BLOCKS if language == "python"]
 TOOLS = {"curl": 0, "grpcurl": 1, "perf_analyzer": 2}
 COMMANDS = [text for language, text in BLOCKS if language == "sh"]
-SHORT = "--measurement-mode count_windows --measurement-request-count 20 --stability-percentage 999 --max-trials 3"
+SHORT = "--request-count 100"
 
 
 def here(text, addresses):
@@ -56,4 +56,4 @@ def test_load_tool_on_the_page(peer_server, tmp_path):
         pytest.skip(str(error))
     text = here(COMMANDS[TOOLS["perf_analyzer"]], peer_server).replace("perf_analyzer ", f"'{binary}' {SHORT} ")
     told = run(["bash", "-euo", "pipefail", "-c", text], tmp_path, **environment)
-    assert len(re.findall(r"^(?:Concurrency|Request Rate): .*throughput", told, re.MULTILINE)) == 7
+    assert len(re.findall(r"^(?:Concurrency|Request Rate): .*throughput", told, re.MULTILINE)) == 4
