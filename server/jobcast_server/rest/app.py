@@ -22,6 +22,9 @@ ELSEWHERE = "Unknown"
 
 SUCCESS = 200
 
+PACKED = frozenset(("/docs", "/openapi.json"))
+"""Besides inference, what may be packed. Not the rest: a client of Triton's accepts gzip and cannot read it there."""
+
 log = structlog.get_logger()
 
 
@@ -80,7 +83,8 @@ class App:
             outcome = "success" if held["status"] == SUCCESS else OUTCOMES.get(held["status"], "invalid")
             headers = dict(held["headers"])
             headers.pop(b"content-length")
-            kind, accepted = headers.pop(b"content-type"), dict(scope["headers"]).get(b"accept-encoding", b"")
+            kind = headers.pop(b"content-type")
+            accepted = dict(scope["headers"]).get(b"accept-encoding", b"") if scope["path"] in PACKED else b""
             await self._bodies.send(send, held["status"], held["body"], accepted, kind, tuple(headers.items()))
         finally:
             route = scope.get("route")

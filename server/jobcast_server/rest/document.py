@@ -55,12 +55,19 @@ COMMON = (400, 408, 431, 500)
 BODY = (413, 415)
 """What a request with a body may get besides."""
 
-INFER = (200, 404, *BODY, 429, 503, *COMMON)
+UNROUTED = (
+    schemas.Error, schemas.InferRequest, schemas.InferResponse, schemas.IndexRequest, schemas.LoadRequest,
+    schemas.UnloadRequest,
+)  # fmt: skip
+"""What no route declares, because the framework is not to read it."""
+
+INFER = (404, *BODY, 429, 503)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Descriptions of error answers."""
-    return {status: {"model": schemas.Error, "description": WORDS[status]} for status in sorted({*statuses, *COMMON})}
+    content = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
+    return {status: {"content": content, "description": WORDS[status]} for status in sorted({*statuses, *COMMON})}
 
 
 class Docs:
@@ -97,9 +104,7 @@ def make(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     components = made["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components.pop(unused, None)
-    _, defined = models_json_schema(
-        [(schemas.InferRequest, "validation"), (schemas.InferResponse, "validation")], ref_template=REF
-    )
+    _, defined = models_json_schema([(model, "validation") for model in UNROUTED], ref_template=REF)
     components.update(defined["$defs"])
     stem = "/v2/models/{name}"
     inference = {f"{stem}/infer": _infer(False), f"{stem}/versions/{{version}}/infer": _infer(True)}
@@ -109,10 +114,7 @@ def make(routes: Sequence[BaseRoute]) -> dict[str, Any]:
 
 def _infer(versioned: bool) -> dict[str, Any]:
     names = ("name", "version") if versioned else ("name",)
-    responses: dict[str, Any] = {}
-    for status in INFER:
-        content = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
-        responses[str(status)] = {"description": WORDS.get(status, ""), "content": content}
+    responses: dict[str, Any] = {str(status): told for status, told in errors(*INFER).items()}
     responses["200"] = {
         "description": "The outputs.",
         "headers": {LENGTH: {"description": "Bytes of JSON, where binary data is behind it.", "schema": _LENGTH}},
@@ -125,13 +127,12 @@ def _infer(versioned: bool) -> dict[str, Any]:
         "post": {
             "tags": ["inference"],
             "summary": "Ask a model" + (" of a version" if versioned else ""),
-            "description": "Outputs for one or many rows. Inputs that may be left out are in the model's metadata.",
+            "description": f"Outputs for one or many rows. {BINARY_BODY}",
             "operationId": "ModelInfer" + ("Version" if versioned else ""),
             "parameters": [
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
                 for name in names
-            ]
-            + [{"name": LENGTH, "in": "header", "description": _HEADER, "schema": _LENGTH}],
+            ],
             "requestBody": {
                 "required": True,
                 "content": {
@@ -150,7 +151,11 @@ def _prefers_json(accept: str) -> bool:
 
 
 _LENGTH = {"type": "integer", "minimum": 1}
-_HEADER = "Bytes of JSON at the begin of the body, where binary data is behind it."
+BINARY_BODY = (
+    "The body may also be `application/octet-stream`: the same JSON, whose inputs have the parameter "
+    f"`binary_data_size` in place of `data`, and behind it their bytes in order; the header `{LENGTH}` then gives the "
+    "bytes of JSON."
+)
 
 EXAMPLE = {
     "id": "job-1",

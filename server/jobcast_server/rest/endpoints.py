@@ -6,13 +6,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jobcast_server.errors import InvalidRequestError, NotReadyError, UnsupportedError, Violation
+from jobcast_server.errors import NotReadyError, UnsupportedError
 from jobcast_server.openinference import describe
 from jobcast_server.openinference.plane import Plane
 from jobcast_server.openinference.service import NEVER_WRITTEN
 from jobcast_server.readiness import Readiness
-from jobcast_server.rest import messages
 from jobcast_server.rest.body import JSON, Bodies
+from jobcast_server.rest.json import kind_of, parse, scalars, wrong
 from jobcast_server.rest.plain import plain
 from jobcast_server.settings import Settings
 
@@ -72,25 +72,25 @@ class Endpoints:
         told = await self._body(request)
         ready = told.get("ready", False)
         if type(ready) is not bool:
-            raise _wrong("ready", f"must be a boolean, got {messages.kind_of(ready)}")
+            raise wrong("ready", f"must be a boolean, got {kind_of(ready)}")
         index = describe.index(self._repository, "", ready=ready)
         return answer([plain(model) for model in index.models])
 
     async def repository_model_load(self, request: Request, name: str) -> Response:
         """Load a model, or look at its folder again; only with `--model-control explicit`."""
-        parameters = messages.scalars((await self._body(request)).get("parameters", {}), "parameters")
+        parameters = scalars((await self._body(request)).get("parameters", {}), "parameters")
         if parameters:
-            raise _wrong(f"parameters[{min(parameters)[:80]}]", NEVER_WRITTEN)
+            raise wrong(f"parameters[{min(parameters)[:80]}]", NEVER_WRITTEN)
         await self._repository.load(name)
         return answer({})
 
     async def repository_model_unload(self, request: Request, name: str) -> Response:
         """Stop serving a model once its requests have ended; only with `--model-control explicit`."""
-        parameters = messages.scalars((await self._body(request)).get("parameters", {}), "parameters")
+        parameters = scalars((await self._body(request)).get("parameters", {}), "parameters")
         if unknown := parameters.keys() - {UNLOAD_PARAMETER}:
-            raise _wrong(f"parameters[{min(unknown)[:80]}]", f"is not known; there is {UNLOAD_PARAMETER}")
+            raise wrong(f"parameters[{min(unknown)[:80]}]", f"is not known; there is {UNLOAD_PARAMETER}")
         if type(parameters.get(UNLOAD_PARAMETER, False)) is not bool:
-            raise _wrong(f"parameters[{UNLOAD_PARAMETER}]", "must be a boolean")
+            raise wrong(f"parameters[{UNLOAD_PARAMETER}]", "must be a boolean")
         await self._repository.unload(name)
         return answer({})
 
@@ -108,13 +108,9 @@ class Endpoints:
 
     async def _body(self, request: Request) -> dict[str, object]:
         body = await self._bodies.read(dict(request.scope["headers"]), request.receive)
-        return messages.parse(body) if body.strip() else {}
+        return parse(body) if body.strip() else {}
 
 
 def answer(told: object, status: int = 200) -> Response:
     """An answer of JSON."""
     return Response(orjson.dumps(told), status, media_type=JSON.decode())
-
-
-def _wrong(where: str, problem: str) -> InvalidRequestError:
-    return InvalidRequestError([Violation(where, problem)])

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -18,6 +19,8 @@ from jobcast_server.rest.faults import FAULT, HttpError, Refusal, refusal
 PROTOCOL = "http"
 OPERATION = "ModelInfer"
 LENGTH = messages.LENGTH.lower().encode()
+
+Known = WeakKeyDictionary[Model, messages.Heads]
 
 log = structlog.get_logger()
 
@@ -60,6 +63,7 @@ class Infer:
         self._plane = plane
         self._metrics = metrics
         self._bodies = bodies
+        self._heads: Known = WeakKeyDictionary()
 
     async def __call__(self, name: str, version: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to a model."""
@@ -95,7 +99,7 @@ class Infer:
         body = await self._bodies.read(headers, receive)
         with admission.call():
             caller = Caller(receive)
-            reading = Reading(body, headers.get(LENGTH), caller)
+            reading = Reading(body, headers.get(LENGTH), self._heads, caller)
             try:
                 answer = await self._plane.answer(name, version, reading.read, caller.check)
             finally:
@@ -113,8 +117,9 @@ class Reading:
         length: bytes of JSON in the answer once it is written, where binary data is behind it; else 0.
     """
 
-    def __init__(self, body: bytes, length: bytes | None, caller: Caller) -> None:
+    def __init__(self, body: bytes, length: bytes | None, heads: Known, caller: Caller) -> None:
         self._body = body
+        self._heads = heads
         self._length = length
         self._caller = caller
         self._writer: messages.Writer | None = None
@@ -126,7 +131,10 @@ class Reading:
 
     def read(self, model: Model) -> Request:
         """The request for the model."""
-        request, self._writer = messages.read(self._body, self._length, model.tensors.schema, model.name, model.version)
+        heads = self._heads.get(model)
+        if heads is None:
+            heads = self._heads[model] = messages.Heads(model.tensors.schema, model.name, model.version)
+        request, self._writer = heads.read(self._body, self._length)
         if request.rows > MOST_ROWS:
             self._caller.watch()
         return request

@@ -5,17 +5,17 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
 from pydantic import BaseModel
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from jobcast_server.rest import schemas
-from jobcast_server.rest.document import BODY, Docs, errors
+from jobcast_server.rest.document import BODY, REF, Docs, errors
 from jobcast_server.rest.endpoints import Endpoints
 
 QUIET: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 """The server has metrics of its own, and sends nothing anywhere."""
 
-Name = Annotated[str, Path(min_length=1, description="Name of the model.")]
-Version = Annotated[str, Path(min_length=1, description="A version, such as 1.")]
+Name = Annotated[str, Path(min_length=1, description="Name of the model.", examples=["hpc-runtime"])]
+Version = Annotated[str, Path(min_length=1, description="A version.", examples=["1"])]
 Handler = Callable[..., Awaitable[Response]]
 
 MODEL = "/v2/models/{name:part}"
@@ -89,16 +89,14 @@ def _add(
 ) -> None:  # fmt: skip
     extra = None
     if body is not None:
-        extra = {"requestBody": {"content": {"application/json": {"schema": body.model_json_schema()}}}}
+        extra = {
+            "requestBody": {"content": {"application/json": {"schema": {"$ref": REF.format(model=body.__name__)}}}}
+        }
     app.add_api_route(
         path, handler, methods=[method], name=name, response_model=answer, responses=errors() | (told or {}),
         tags=[tag], openapi_extra=extra, operation_id=name + _suffix(path), summary=_first_line(handler),
-        response_class=Response if answer is None else _Json,
+        response_class=HTMLResponse if answer is None else JSONResponse,
     )  # fmt: skip
-
-
-class _Json(Response):
-    media_type = "application/json"
 
 
 def _suffix(path: str) -> str:

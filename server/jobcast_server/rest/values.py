@@ -4,9 +4,10 @@ import struct
 from itertools import chain
 from typing import Any
 
-from jobcast_server.errors import InvalidRequestError, Violation, shorten
+from jobcast_server.errors import InvalidRequestError
 from jobcast_server.openinference.columns import Column
 from jobcast_server.openinference.schema import Input
+from jobcast_server.rest.json import kind_of, wrong
 
 FORMATS = {"FP64": "d", "FP32": "f", "INT64": "q"}
 """Letters of the module struct by datatype."""
@@ -28,24 +29,22 @@ def column(told: Input, data: Any, rows: int) -> Column:
     """
     name = told.spec.name
     if type(data) is not list:
-        problem = "must be given" if data is None else f"must be an array, got {shorten(str(data))}"
-        raise InvalidRequestError([Violation(f"inputs[{name}].data", problem)])
+        raise wrong(f"inputs[{name}].data", f"must be an array, got {'nothing' if data is None else kind_of(data)}")
     if data and type(data[0]) is list:
         data = _flat(name, data, (rows, *told.tail))
     if len(data) != rows * told.width:
-        problem = f"must hold {rows * told.width} values, got {len(data)}"
-        raise InvalidRequestError([Violation(f"inputs[{name}].data", problem)])
+        raise wrong(f"inputs[{name}].data", f"must hold {rows * told.width} values, got {len(data)}")
     kinds = set(map(type, data))
     if not kinds <= KINDS[told.datatype]:
         if type(None) not in kinds or not kinds - {type(None)} <= KINDS[told.datatype] or told.datatype not in WORDS:
-            raise _wrong(told, data)
+            raise _misfit(told, data)
         data = [NAN if value is None else value for value in data]
     if told.datatype == "BYTES":
         return list(data)
     try:
         return struct.pack(f"<{len(data)}{FORMATS[told.datatype]}", *data)
     except (struct.error, OverflowError):
-        raise _wrong(told, data) from None
+        raise _misfit(told, data) from None
 
 
 def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
@@ -54,25 +53,23 @@ def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     for depth, size in enumerate(shape):
         for item in level:
             if type(item) is not list or len(item) != size:
-                got = f"one of {len(item)}" if type(item) is list else shorten(str(item))
+                got = f"one of {len(item)}" if type(item) is list else kind_of(item)
                 problem = (
                     f"must be flat, or nested as the shape says: an array of {size} at depth {depth + 1}, got {got}"
                 )
-                raise InvalidRequestError([Violation(f"inputs[{name}].data", problem)])
+                raise wrong(f"inputs[{name}].data", problem)
         level = list(chain.from_iterable(level))
     return level
 
 
-def _wrong(told: Input, data: list[Any]) -> InvalidRequestError:
+def _misfit(told: Input, data: list[Any]) -> InvalidRequestError:
     """What the first wrong value is."""
     kinds = KINDS[told.datatype] | ({type(None)} if told.datatype in ("FP64", "FP32") else set[type]())
     for place, value in enumerate(data):
         if type(value) not in kinds or not _fits(told, value):
             row, at = divmod(place, told.width)
             where = f"inputs[{told.spec.name}].data[{row}]" + (f"[{at}]" if told.width > 1 else "")
-            shown = {list: "an array", dict: "an object", bool: str(value).lower(), type(None): "null"}.get(type(value))
-            problem = f"must be {WORDS.get(told.datatype, WHOLE)}, got {shown or shorten(str(value))}"
-            return InvalidRequestError([Violation(where, problem)])
+            return wrong(where, f"must be {WORDS.get(told.datatype, WHOLE)}, got {kind_of(value)}")
     raise AssertionError("every value is of its type")
 
 
