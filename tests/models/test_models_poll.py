@@ -1,4 +1,4 @@
-"""A server that polls follows a rollback and its release by itself, and no request notices."""
+"""A server that polls follows a rollback and its release by itself, and no request notices; others when told."""
 
 import threading
 from collections.abc import Iterator
@@ -84,3 +84,13 @@ def test_a_polling_server_follows_without_one_failed_request(toys, start, run, t
     assert {version for version, _ in load.answers} == {"1", "2", "3"}
     for version, point in load.answers:
         assert point == pytest.approx(base * int(version), rel=1e-6)
+
+
+def test_an_explicit_server_follows_when_it_is_told(toys, start, run):
+    address = start("--model-control", "explicit", "--load-model", "toy-latency")
+    with grpc.insecure_channel(address) as channel:
+        stub = rpc.GRPCInferenceServiceStub(channel)
+        assert "send it RepositoryModelLoad for toy-latency" in run("rollback", "toy-latency").stdout
+        assert stub.ModelInfer(request(), timeout=LONGEST_S).model_version == "3"
+        stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="toy-latency"), timeout=LONGEST_S)
+        assert stub.ModelInfer(request(), timeout=LONGEST_S).model_version == "2"
