@@ -5,18 +5,17 @@ before goes on; a version that is to go is unloaded when its last request has en
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 
-from jobcast_server.errors import BundleError, ModelControlError, NotReadyError, UnknownModelError, shorten
+from jobcast_server.errors import BundleError, ModelControlError, UnknownModelError, shorten
 from jobcast_server.policy import Policy
+from jobcast_server.repository.catalogue import Catalogue, Versions
 from jobcast_server.repository.entry import Entry, Loaded, State
 from jobcast_server.repository.folder import Home, scan
 
@@ -26,133 +25,24 @@ Mode = Literal["none", "poll", "explicit"]
 log = structlog.get_logger()
 
 
-@dataclass
-class _Versions(Generic[Model]):
-    """A model name with its entries."""
-
-    entries: dict[int, Entry[Model]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    policy: Policy | None = None
-    serving: Entry[Model] | None = None
-
-
-class Repository(Generic[Model]):
-    """Loaded versions by name; used from the event loop only, except `index` and `models`, which any thread may call.
+class Repository(Catalogue[Model]):
+    """The catalogue that follows a folder; used from the event loop only.
 
     Attributes:
-        load: reads and verifies a version's folder and makes the model; runs on `loader`; raises BundleError.
         changed: called after every change of a state.
     """
 
     def __init__(self, root: Path, policy: Policy, mode: Mode, load: Callable[[Path], Model], loader: Executor) -> None:
+        """Take `load`, which reads and verifies a version's folder on `loader` and raises BundleError."""
+        super().__init__(policy)
         self._root = root
-        self._policy = policy
         self._mode = mode
         self._load = load
         self._loader = loader
-        self._names: dict[str, _Versions[Model]] = {}
         self._wanted: set[str] = set()
         self._lock = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
-        self._opened = False
         self.changed: Callable[[], None] = lambda: None
-
-    # what answers
-
-    def hold(self, name: str, version: str = "") -> AbstractContextManager[Model]:
-        """Keep the model that answers for `name`, or its named version, for the time of a request.
-
-        Raises:
-            UnknownModelError: there is no such model or version.
-            NotReadyError: it exists and does not serve.
-        """
-        return self._find(name, version).hold()
-
-    def get(self, name: str, version: str = "") -> Model:
-        """The same without holding it: for answers that are made at once. Raises as `hold` does."""
-        return self._find(name, version).model
-
-    def ready(self, name: str, version: str = "") -> bool:
-        """Whether the model, or its named version, would answer now."""
-        try:
-            self._find(name, version)
-        except (UnknownModelError, NotReadyError):
-            return False
-        return True
-
-    def any_ready(self) -> bool:
-        """Whether at least one model would answer now."""
-        return any(versions.serving is not None for versions in self._names.values())
-
-    def names(self) -> list[str]:
-        """Every name that was seen."""
-        return list(self._names)
-
-    def versions(self, name: str) -> list[int]:
-        """Versions of a model that serve now, ascending."""
-        known = self._names.get(name)
-        return sorted(e.version for e in known.entries.values() if e.state is State.READY) if known else []
-
-    def policy(self, name: str) -> Policy:
-        """The version policy that holds for a model."""
-        known = self._names.get(name)
-        return (known.policy if known else None) or self._policy
-
-    def models(self) -> Iterator[Model]:
-        """Every loaded model, by name and version."""
-        for _, known in sorted(self._names.copy().items()):
-            for _, entry in sorted(known.entries.copy().items()):
-                if entry.loaded is not None:
-                    yield entry.loaded.model
-
-    def index(self) -> list[tuple[str, str, State, str]]:
-        """Name, version, state and reason of everything in the repository."""
-        lines = []
-        for name, known in sorted(self._names.copy().items()):
-            lines += [
-                (name, str(entry.version), entry.state, entry.reason)
-                for _, entry in sorted(known.entries.copy().items())
-            ]
-            lines += [(name, folder, State.UNAVAILABLE, reason) for folder, reason in sorted(known.refused.items())]
-        return lines
-
-    def refused(self, name: str, version: str) -> bool:
-        """Whether the files on disk of a line of the index were refused."""
-        known = self._names.get(name)
-        if known is None or version in known.refused:
-            return known is not None
-        entry = known.entries.get(int(version))
-        return entry is not None and entry.refused
-
-    def _find(self, name: str, version: str) -> Loaded[Model]:
-        known = self._names.get(name)
-        if known is None and not self._opened:
-            raise NotReadyError("the server is starting; come back later")
-        if known is None:
-            raise UnknownModelError(f"model {shorten(name)}: not found; served: {', '.join(self._served()) or 'none'}")
-        if version:
-            entry = known.entries.get(int(version)) if version.isdecimal() and len(version) < 10 else None
-            if entry is None or str(entry.version) != version:
-                have = ", ".join(map(str, self.versions(name))) or "none"
-                raise UnknownModelError(f"model {name}: version {shorten(version)} not found; ready: {have}")
-        else:
-            entry = known.serving
-        if entry is None:
-            raise NotReadyError(f"model {name}: not ready{self._why(known)}")
-        if entry.state is not State.READY or entry.loaded is None:
-            state = entry.state.lower() if entry.state is not State.UNAVAILABLE else entry.reason or "unavailable"
-            raise NotReadyError(f"model {name}: version {entry.version} is not ready: {state}")
-        return entry.loaded
-
-    def _served(self) -> list[str]:
-        return [name for name, known in sorted(self._names.items()) if known.serving is not None]
-
-    def _why(self, known: _Versions[Model]) -> str:
-        newest = max(known.entries.values(), key=lambda entry: entry.version, default=None)
-        reason = newest.reason if newest is not None else known.refused.get("", "")
-        return f": {reason}" if reason else ""
-
-    # what changes
 
     async def start(self, names: frozenset[str] = frozenset()) -> None:
         """Load what the mode asks for: every model, or in explicit mode those of `names`.
@@ -249,7 +139,7 @@ class Repository(Generic[Model]):
                 elif self._mode != "explicit" or name in self._wanted:
                     await self._follow(name, home)
                 elif name not in self._names:
-                    known = self._names.setdefault(name, _Versions())
+                    known = self._names.setdefault(name, Versions())
                     known.refused = home.refused
                     for version in home.versions:
                         known.entries[version] = Entry(version, reason="not loaded; load it to serve it")
@@ -257,7 +147,7 @@ class Repository(Generic[Model]):
 
     async def _follow(self, name: str, home: Home) -> None:
         """Bring one model to what its folder and policy ask for: load first, then change over, then unload."""
-        known = self._names.setdefault(name, _Versions())
+        known = self._names.setdefault(name, Versions())
         if "" in home.refused:  # the folder as a whole is not to be trusted: what serves goes on
             if known.refused != home.refused:
                 log.error("model refused", model=name, reason=home.refused[""])
@@ -309,7 +199,7 @@ class Repository(Generic[Model]):
         entry.refused = False
         log.info("model ready", model=name, version=entry.version)
 
-    def _keep(self, name: str, known: _Versions[Model], good: set[int], reason: str) -> None:
+    def _keep(self, name: str, known: Versions[Model], good: set[int], reason: str) -> None:
         """Let the newest of `good` answer, and unload every other version that serves: one step, nothing in between."""
         serving = known.entries[max(good)] if good else None
         if serving is not known.serving and serving is not None:
