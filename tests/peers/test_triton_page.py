@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf
 SCRIPTS = [text for language, text in BLOCKS if language == "python"]
 TOOLS = {"curl": 0, "grpcurl": 1, "perf_analyzer": 2}
 COMMANDS = [text for language, text in BLOCKS if language == "sh"]
-SHORT = "--request-count 100"
+SHORT = "--request-count 200"
 
 
 def here(text, addresses):
