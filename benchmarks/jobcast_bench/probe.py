@@ -1,4 +1,4 @@
-"""What the server process spends: its CPU seconds and resident memory, sampled from outside while windows run."""
+"""What the server spends: its CPU seconds and resident memory, sampled from outside while windows run."""
 
 import threading
 import time
@@ -11,10 +11,11 @@ MIB = 1024 * 1024
 
 
 class Probe:
-    """Samples one process until closed; a process that ends is sampled no further."""
+    """Samples a process and the workers that it has now, until closed or until one of them ends."""
 
     def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+        process = psutil.Process(pid)
+        self._processes = [process, *process.children(recursive=True)]
         self._samples: list[tuple[int, float, int]] = []
         self._stop = threading.Event()
         self._sample()
@@ -22,10 +23,13 @@ class Probe:
         self._thread.start()
 
     def _sample(self) -> None:
-        with self._process.oneshot():
-            cpu = self._process.cpu_times()
-            memory = self._process.memory_info().rss
-        self._samples.append((time.monotonic_ns(), cpu.user + cpu.system, memory))
+        seconds, memory = 0.0, 0
+        for process in self._processes:
+            with process.oneshot():
+                cpu = process.cpu_times()
+                seconds += cpu.user + cpu.system
+                memory += process.memory_info().rss
+        self._samples.append((time.monotonic_ns(), seconds, memory))
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_S):

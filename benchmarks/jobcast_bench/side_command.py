@@ -9,8 +9,8 @@ from jobcast_bench.page import Section
 from jobcast_bench.peers import mlserver
 from jobcast_bench.report import Report
 from jobcast_bench.run import Settings
-from jobcast_bench.scenarios import Scenario
-from jobcast_bench.sides import TRIED, Trial, batching_steps, beside_mlserver, beside_unbatched, peer_steps
+from jobcast_bench.scenarios import PEER_SCENARIOS, Scenario
+from jobcast_bench.sides import Trial, batching_steps, beside_mlserver, beside_unbatched, peer_steps
 from jobcast_bench.slo import Slo, Verdict, judge
 
 METHOD = (
@@ -29,9 +29,9 @@ def run_peer(
         results, trials = beside_mlserver(settings, cores, step)
     notes = [
         METHOD + "; quantiles in one answer of 101 are held to the graph's own, bit for bit, on both servers",
-        "MLServer runs as its documentation advises, with `debug` off and, for each protocol, the setup that was "
+        "MLServer runs as its documentation advises, with `debug` off and, for each load, the setup that was "
         "fastest in a trial of short windows",
-        *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in TRIED),
+        *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in PEER_SCENARIOS),
         "MLServer does not take the binary-tensor extension over REST: both get JSON",
     ]
     verdicts = judge(slos, results)

@@ -3,7 +3,7 @@
 Both run all the time on the same core; the one that is not asked is idle.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -20,7 +20,6 @@ from jobcast_bench.scenarios import BATCHING_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
 
 SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
-TRIED = tuple(scenario for scenario in PEER_SCENARIOS if scenario.connections > 1)
 TRIAL_ROUNDS, TRIAL_S = 3, 0.5
 
 
@@ -71,37 +70,34 @@ class Sides:
         self._step(scenario.title)
         return measured
 
-    def beside(self, scenarios: Iterable[Scenario], subject: Server, rival: Server) -> list[Result]:
-        """Every scenario against both, A B A B."""
-        results = []
+    def beside(self, scenario: Scenario, subject: Server, rival: Server) -> Result:
+        """A scenario against both, A B A B."""
         with _watched(subject) as own, _watched(rival) as other:
-            for scenario in scenarios:
-                repeats = [
-                    Repeat(self.window(scenario, subject, own), rival=self.window(scenario, rival, other))
-                    for _ in range(self._settings.repeats)
-                ]
-                results.append(result_of(scenario.name, scenario.title, 1, repeats))
-        return results
+            repeats = [
+                Repeat(self.window(scenario, subject, own), rival=self.window(scenario, rival, other))
+                for _ in range(self._settings.repeats)
+            ]
+        return result_of(scenario.name, scenario.title, 1, repeats)
 
 
 def peer_steps(settings: Settings) -> int:
     """How many steps `beside_mlserver` reports."""
-    return TRIAL_ROUNDS * len(TRIED) * len(SETUPS) + 2 * settings.repeats * len(PEER_SCENARIOS)
+    return TRIAL_ROUNDS * len(PEER_SCENARIOS) * len(SETUPS) + 2 * settings.repeats * len(PEER_SCENARIOS)
 
 
 def _tried(servers: Mapping[Setup, Server], settings: Settings, fleet: Fleet, step: Progress) -> list[Trial]:
-    """Every setup under each protocol in turns; the fastest first."""
+    """Every setup under each scenario in turns; the fastest first."""
     duration = min(settings.duration_s, TRIAL_S)
     short = Sides(replace(settings, duration_s=duration, warmup_s=duration / 2), fleet, step)
     rates: dict[tuple[Scenario, Setup], list[float]] = {}
-    for scenario, _, (setup, server) in product(TRIED, range(TRIAL_ROUNDS), servers.items()):
+    for scenario, _, (setup, server) in product(PEER_SCENARIOS, range(TRIAL_ROUNDS), servers.items()):
         rates.setdefault((scenario, setup), []).append(short.window(scenario, server).rate_per_s)
     trials = [Trial(scenario, setup, median(seen)) for (scenario, setup), seen in rates.items()]
     return sorted(trials, key=lambda trial: -trial.calls_per_s)
 
 
 def beside_mlserver(settings: Settings, cores: Cores, step: Progress) -> tuple[list[Result], list[Trial]]:
-    """Our server beside MLServer on the same bundle, for each protocol in the setup that is fastest here.
+    """Our server beside MLServer on the same bundle, in the setup that is fastest here for each scenario.
 
     Raises:
         PeerError: MLServer's environment cannot be made.
@@ -113,13 +109,14 @@ def beside_mlserver(settings: Settings, cores: Cores, step: Progress) -> tuple[l
         servers = {setup: stack.enter_context(MlServer(settings.models, cores, setup)) for setup in SETUPS}
         fleet = stack.enter_context(Fleet(1, cores, settings.seed))
         trials = _tried(servers, settings, fleet, step)
-        fastest = {tried: next(trial.setup for trial in trials if trial.scenario is tried) for tried in TRIED}
+        fastest = {
+            scenario: next(trial.setup for trial in trials if trial.scenario is scenario) for scenario in PEER_SCENARIOS
+        }
         for setup in set(SETUPS) - set(fastest.values()):
             servers[setup].close()
         sides = Sides(settings, fleet, step)
-        for tried, setup in fastest.items():
-            scenarios = [scenario for scenario in PEER_SCENARIOS if scenario.target == tried.target]
-            results += sides.beside(scenarios, ours, servers[setup])
+        for scenario, setup in fastest.items():
+            results.append(sides.beside(scenario, ours, servers[setup]))
     return results, trials
 
 
@@ -136,4 +133,5 @@ def beside_unbatched(settings: Settings, cores: Cores, step: Progress) -> list[R
         Served(settings.models, cores, (*arguments, "--no-dynamic-batching")) as single,
         Fleet(1, cores, settings.seed) as fleet,
     ):
-        return Sides(settings, fleet, step).beside(BATCHING_SCENARIOS, batching, single)
+        sides = Sides(settings, fleet, step)
+        return [sides.beside(scenario, batching, single) for scenario in BATCHING_SCENARIOS]

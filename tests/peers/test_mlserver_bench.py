@@ -36,7 +36,7 @@ def test_one_command_measures_both_servers_and_writes_the_page(tmp_path: Path) -
     text = page.read_text()
     assert "MLServer: mlserver 1.7.1" in text
     assert text.count("| jobcast |") == text.count("| MLServer |") == text.count("| ratio |") == 4
-    assert text.count("parallel_workers") == 8  # every setup that was tried, for each protocol
+    assert text.count("parallel_workers") == 16  # every setup that was tried, for each load
 
 
 @pytest.mark.parametrize(
