@@ -96,6 +96,15 @@ def test_golden_rows_that_differ(folder):
     refused(folder, "row 0 of point is .* 4[0-9] float32 steps apart, 4 allowed|row 0 of point .* 3[6-9] float32")
 
 
+@pytest.mark.parametrize("values", [["a", "b"], [1.0], [[1.0, 2.0]], [{}]])
+def test_golden_rows_that_are_no_columns(folder, values):
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["inputs"]["processors_req"] = values
+    (folder / "golden.json").write_text(json.dumps(golden))
+    sign(folder)
+    refused(folder, "golden.json|cannot be computed")
+
+
 def test_one_step_is_refused_when_none_is_allowed(folder):
     try:
         load(folder, allowed_ulps=0)

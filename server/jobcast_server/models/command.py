@@ -102,7 +102,7 @@ def list_versions(models: str | None, golden_ulps: str | None, as_json: bool, ad
 def show(name: str, version: int | None, models: str | None, golden_ulps: str | None, as_json: bool) -> None:
     """Show the manifest of a version; without one, of the version that would be served."""
     from jobcast_server.models.sheet import print_sheet
-    from jobcast_server.models.versions import read_manifest
+    from jobcast_server.repository.bundle import read_manifest
 
     with _repository(models=models, golden_ulps=golden_ulps) as repository:
         folder = repository.folder(name, version)
@@ -145,7 +145,7 @@ def diff(name: str, old: int, new: int, models: str | None, golden_ulps: str | N
     from jobcast_server.models.difference import differ
     from jobcast_server.models.page import print_difference
     from jobcast_server.models.predictions import Comparison, compare
-    from jobcast_server.models.versions import read_manifest
+    from jobcast_server.repository.bundle import read_manifest
 
     with _repository(models=models, golden_ulps=golden_ulps) as repository:
         folders = [repository.folder(name, version) for version in (old, new)]

@@ -13,7 +13,7 @@ from jobcast_proto.manifest import GoldenRows, Manifest
 from numpy.typing import NDArray
 
 from jobcast_server.openinference.schema import Input
-from jobcast_server.repository.bundle import Bundle
+from jobcast_server.repository.bundle import Bundle, tensor
 from jobcast_server.repository.session import Feeds
 
 
@@ -72,7 +72,7 @@ def compare(old: Bundle, old_folder: Path, new: Bundle, new_folder: Path) -> Com
         if not fresh:
             continue
         total += len(fresh)
-        source = {spec.name: _column(bundle.manifest, spec.name, golden)[fresh] for spec in bundle.manifest.inputs}
+        source = {spec.name: tensor(spec, golden)[fresh] for spec in bundle.manifest.inputs}
         try:
             feeds = [_feeds(side.manifest, bundle.manifest, source, len(fresh)) for side in (old, new)]
         except ValueError as error:
@@ -105,12 +105,6 @@ def _fresh(golden: GoldenRows, seen: set[str]) -> list[int]:
             seen.add(key)
             fresh.append(row)
     return fresh
-
-
-def _column(manifest: Manifest, name: str, golden: GoldenRows) -> NDArray[np.generic]:
-    spec = next(spec for spec in manifest.inputs if spec.name == name)
-    kind: Any = {"string": object, "int64": np.int64, "float64": np.float64}[spec.type]
-    return np.array(golden.inputs[name], kind).reshape(-1, *spec.shape[1:])  # null becomes NaN
 
 
 def _feeds(target: Manifest, source: Manifest, columns: Feeds, rows: int) -> Feeds:

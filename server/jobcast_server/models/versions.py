@@ -6,12 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from jobcast_proto.manifest import Manifest
-from pydantic import ValidationError
 
 from jobcast_server.errors import BundleError, StartupError
 from jobcast_server.model import PREDICTOR
 from jobcast_server.policy import Policy
-from jobcast_server.repository.bundle import LARGEST, Bundle, load
+from jobcast_server.repository.bundle import Bundle, load, read_manifest
 from jobcast_server.repository.folder import Home, scan
 from jobcast_server.rtpredictor import columns
 
@@ -160,25 +159,6 @@ class Repository:
             lines.append(Version(name, str(version), state, reason, manifest, size, version in (pins or ())))
         lines += [Version(name, folder, State.REFUSED, reason) for folder, reason in sorted(home.refused.items())]
         return lines
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """A version's manifest, without a look at its other files.
-
-    Raises:
-        BundleError: it is not a regular file, too large, or not a manifest.
-    """
-    path = folder / "manifest.json"
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST[path.name]:
-            raise BundleError(f"{path}: must be a regular file of at most {LARGEST[path.name]} bytes")
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(f"{path}: {where}: {first['msg']}") from None
 
 
 def _manifest_or_none(folder: Path) -> Manifest | None:

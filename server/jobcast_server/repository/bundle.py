@@ -61,11 +61,22 @@ def load(folder: Path, provider: str = "cpu", allowed_ulps: int = 0, check: Chec
         _check_schema(manifest, session)
         check(manifest)
         golden = _parse(GoldenRows, contents["golden.json"], "golden.json")
-        feeds = {spec.name: _tensor(spec, golden) for spec in manifest.inputs}
+        feeds = {spec.name: tensor(spec, golden) for spec in manifest.inputs}
         worst = _check_golden(manifest, golden, session.run(feeds), allowed_ulps)
         return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()})
     except BundleError as error:
         raise BundleError(f"bundle {folder}: {error}") from None
+    except Exception as error:  # whatever else bad data makes numpy or onnxruntime raise: the bundle is at fault
+        raise BundleError(f"bundle {folder}: cannot be computed: {error}") from None
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """A version's manifest, without a look at its other files.
+
+    Raises:
+        BundleError: it is not a regular file, too large, or not a manifest.
+    """
+    return _parse(Manifest, _read(folder, "manifest.json"), "manifest.json")
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -148,7 +159,8 @@ def _check_golden(manifest: Manifest, golden: GoldenRows, outputs: Outputs, allo
     return worst
 
 
-def _tensor(spec: InputSpec, golden: GoldenRows) -> NDArray[np.generic]:
+def tensor(spec: InputSpec, golden: GoldenRows) -> NDArray[np.generic]:
+    """One input of the golden rows [N, ...]."""
     values = golden.inputs.get(spec.name)
     if not values:
         raise BundleError(f"golden.json: inputs: {spec.name} is missing")

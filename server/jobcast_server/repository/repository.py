@@ -73,7 +73,7 @@ class Repository(Catalogue[Model]):
             try:
                 await self.refresh()
                 complaint = ""
-            except (BundleError, OSError) as error:
+            except BundleError as error:
                 if str(error) != complaint:
                     complaint = str(error)
                     log.error("repository not read", reason=complaint)
@@ -127,7 +127,10 @@ class Repository(Catalogue[Model]):
             )  # fmt: skip
 
     async def _scan(self) -> dict[str, Home]:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, scan, self._root)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._loader, scan, self._root)
+        except OSError as error:
+            raise BundleError(f"models: {self._root} cannot be read: {error}") from None
 
     async def _refresh(self, found: dict[str, Home], only: str | None = None) -> None:
         async with self._lock:
