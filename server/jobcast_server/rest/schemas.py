@@ -171,9 +171,10 @@ class InputTensor(_Schema):
     name: str
     datatype: Literal["FP64", "FP32", "INT64", "BYTES"]
     shape: list[int] = Field(description="Rows first.", min_length=1)
-    parameters: Parameters | None = Field(default=None, description="`binary_data_size`: bytes behind the JSON.")
-    data: list[Any] | None = Field(
-        default=None, description="Flat in row-major order, or nested as the shape says; null in a number = not known."
+    parameters: Parameters = Field(default_factory=dict, description="`binary_data_size`: bytes behind the JSON.")
+    data: list[Any] = Field(
+        default_factory=list,
+        description="Flat in row-major order, or nested as the shape says; null in a number = not known.",
     )
 
 
@@ -181,19 +182,19 @@ class RequestedOutput(_Schema):
     """One output that is wanted."""
 
     name: str
-    parameters: Parameters | None = Field(default=None, description="`binary_data`: behind the JSON or in it.")
+    parameters: Parameters = Field(default_factory=dict, description="`binary_data`: behind the JSON or in it.")
 
 
 class InferRequest(_Schema):
-    """An inference request."""
+    """An inference request; what is optional is left out, never null."""
 
-    id: str | None = None
-    parameters: Parameters | None = Field(
-        default=None,
+    id: str = ""
+    parameters: Parameters = Field(
+        default_factory=dict,
         description="`priority`: 1 goes first, 0 = the default. `timeout`: us that it may wait. `binary_data_output`.",
     )
     inputs: list[InputTensor] = Field(min_length=1)
-    outputs: list[RequestedOutput] | None = Field(default=None, description="Left out or empty: all of them.")
+    outputs: list[RequestedOutput] = Field(default_factory=list, description="Left out or empty: all of them.")
 
 
 class OutputTensor(_Schema):
