@@ -112,6 +112,12 @@ async def check_priority_timeout_headers_and_parameters(client, rows):
     rows.require_equal("point", answer.as_numpy("point"), 0, 4)
 
 
+async def check_a_timeout_that_cannot_be_met(client, rows):
+    refused = await client.refusal(client.infer(rows.columns(0, 4), timeout=1))
+    assert refused[0] == client.codes["expired"], refused
+    assert "timeout" in refused[1], refused
+
+
 async def check_many_at_once(client, rows):
     answers = await client.many([rows.columns(at, at + 2) for at in range(NUMBER_OF_REQUESTS)])
     for at, answer in enumerate(answers):

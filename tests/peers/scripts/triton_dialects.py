@@ -31,6 +31,7 @@ class Dialect:
         "missing": "StatusCode.NOT_FOUND",
         "invalid": "StatusCode.INVALID_ARGUMENT",
         "unimplemented": "StatusCode.UNIMPLEMENTED",
+        "expired": "StatusCode.DEADLINE_EXCEEDED",
     }
 
     def __init__(self, address):
@@ -140,7 +141,7 @@ class GrpcAio(Awaited):
 
 class Http(Dialect):
     package = triton_http
-    codes = {"missing": "404", "invalid": "400", "unimplemented": "501"}
+    codes = {"missing": "404", "invalid": "400", "unimplemented": "501", "expired": "408"}
 
     def make(self, address):
         # a connection is held until its answer is read, so there are as many as requests in flight
