@@ -9,7 +9,10 @@ from jobcast_bench.fleet import Cores, Window
 from jobcast_bench.latency import Latency
 from jobcast_bench.measures import Repeat, Result, result_of
 from jobcast_bench.page import Section
+from jobcast_bench.peers.mlserver import Setup
 from jobcast_bench.run import Settings
+from jobcast_bench.scenarios import PEER_SCENARIOS
+from jobcast_bench.sides import Trial, best
 from jobcast_bench.slo import judge, read
 
 
@@ -73,6 +76,29 @@ def test_the_shipped_objectives_ask_twice_the_throughput_and_half_the_p99(ours: 
         result = beside((ours, window(1000, 500)), name=name)
         verdicts = [verdict for verdict in judge(slos, [result]) if verdict.slo.scenario == name]
         assert [verdict.state for verdict in verdicts] == states
+
+
+def trial(rate: float, p99_us: int | None) -> Trial:
+    return Trial(PEER_SCENARIOS[0], Setup(), rate, p99_us)
+
+
+@pytest.mark.parametrize(
+    ("trials", "chosen"),
+    [
+        ([(1000, 9000), (1050, 70_000), (700, 5000)], 0),  # the fastest by little, and much slower at its worst
+        ([(900, 9000), (1050, 70_000)], 1),
+        ([(1000, None), (950, 8000)], 1),
+        ([(100, None), (99, None)], 0),
+    ],
+)
+def test_the_rivals_setup_is_fast_without_a_bad_tail(trials: list[tuple[float, int | None]], chosen: int) -> None:
+    tried = [trial(*figures) for figures in trials]
+    assert best(tried) is tried[chosen]
+
+
+def test_a_trial_is_the_median_of_its_windows_and_the_p99_of_all() -> None:
+    found = Trial.of(PEER_SCENARIOS[0], Setup(), [window(100, 50), window(300, 90), window(900, 70)])
+    assert (found.calls_per_s, found.p99_us) == (300, 90)
 
 
 def section(results: list[Result], key: str = "peer-mlserver") -> Section:
