@@ -28,7 +28,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 def kind_of(value: Any) -> str:
     """A JSON value as a message shows it."""
-    return _NAMES.get(type(value)) or shorten(value if type(value) is str else orjson.dumps(value).decode())
+    return _NAMES.get(type(value)) or (shorten(value) if type(value) is str else orjson.dumps(value).decode())
 
 
 def scalars(told: Any, where: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Heads:
         tail = memoryview(body)[len(json) :]
         tensors: list[dict[str, Any]] = []
         head = self._known.get(json) if tail else None
-        if head is None and not json:
+        if not json and length is not None:
             head = self._bare(len(body))
         elif head is None:
             told = parse(json)

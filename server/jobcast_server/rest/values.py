@@ -15,8 +15,11 @@ FORMATS = {"FP64": "d", "FP32": "f", "INT64": "q"}
 KINDS: dict[str, set[type]] = {"FP64": {int, float}, "FP32": {int, float}, "INT64": {int}, "BYTES": {str}}
 """Types of the JSON values that a datatype takes; a boolean is of none of them."""
 
-WORDS = {"FP64": "a number, or null for not known", "FP32": "a number, or null for not known", "BYTES": "a text"}
-WHOLE = "an integer of 64 bits"
+UNKNOWN = frozenset(("FP64", "FP32"))
+"""Datatypes that have a NaN, which JSON writes as null."""
+
+WORDS = {"INT64": "an integer of 64 bits", "BYTES": "a text"}
+NUMBER = "a number, or null for not known"
 
 NAN = float("nan")
 
@@ -36,7 +39,7 @@ def column(told: Input, data: Any, rows: int) -> Column:
         raise wrong(f"inputs[{name}].data", f"must hold {rows * told.width} values, got {len(data)}")
     kinds = set(map(type, data))
     if not kinds <= KINDS[told.datatype]:
-        if type(None) not in kinds or not kinds - {type(None)} <= KINDS[told.datatype] or told.datatype not in WORDS:
+        if told.datatype not in UNKNOWN or not kinds <= KINDS[told.datatype] | {type(None)}:
             raise _misfit(told, data)
         data = [NAN if value is None else value for value in data]
     if told.datatype == "BYTES":
@@ -64,12 +67,12 @@ def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 def _misfit(told: Input, data: list[Any]) -> InvalidRequestError:
     """What the first wrong value is."""
-    kinds = KINDS[told.datatype] | ({type(None)} if told.datatype in ("FP64", "FP32") else set[type]())
+    kinds = KINDS[told.datatype] | ({type(None)} if told.datatype in UNKNOWN else set[type]())
     for place, value in enumerate(data):
         if type(value) not in kinds or not _fits(told, value):
             row, at = divmod(place, told.width)
             where = f"inputs[{told.spec.name}].data[{row}]" + (f"[{at}]" if told.width > 1 else "")
-            return wrong(where, f"must be {WORDS.get(told.datatype, WHOLE)}, got {kind_of(value)}")
+            return wrong(where, f"must be {WORDS.get(told.datatype, NUMBER)}, got {kind_of(value)}")
     raise AssertionError("every value is of its type")
 
 
