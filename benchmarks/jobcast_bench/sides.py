@@ -5,7 +5,7 @@ Both run all the time on the same core; the one that is not asked is idle.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from statistics import median
 from typing import Protocol
@@ -21,7 +21,7 @@ from jobcast_bench.scenarios import BATCHING_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
 
 SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
-TRIAL_ROUNDS, TRIAL_S = 3, 0.5
+TRIAL_ROUNDS = 2
 NEARLY = 0.9
 
 
@@ -35,7 +35,7 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a setup of the peer reached under one scenario: the median of its short windows, and the p99 of them all."""
+    """What a setup of the peer reached under one scenario: the median of its windows, and the p99 of them all."""
 
     scenario: Scenario
     setup: Setup
@@ -105,12 +105,11 @@ def peer_steps(settings: Settings) -> int:
 
 
 def _tried(servers: Mapping[Setup, Server], settings: Settings, fleet: Fleet, step: Progress) -> list[Trial]:
-    """Every setup under every scenario, in turns."""
-    duration = min(settings.duration_s, TRIAL_S)
-    short = Sides(replace(settings, duration_s=duration, warmup_s=duration / 2), fleet, step)
+    """Every setup under every scenario, in turns, in windows as long as the run's: some pauses come late in them."""
+    sides = Sides(settings, fleet, step)
     windows: dict[tuple[Scenario, Setup], list[Window]] = {}
     for scenario, _, (setup, server) in product(PEER_SCENARIOS, range(TRIAL_ROUNDS), servers.items()):
-        windows.setdefault((scenario, setup), []).append(short.window(scenario, server))
+        windows.setdefault((scenario, setup), []).append(sides.window(scenario, server))
     return [Trial.of(scenario, setup, seen) for (scenario, setup), seen in windows.items()]
 
 
