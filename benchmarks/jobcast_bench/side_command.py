@@ -39,8 +39,8 @@ def run_peer(
     notes = [
         METHOD + "; quantiles in one answer of 101 are held to the graph's own, bit for bit, on both servers",
         "MLServer runs as its documentation advises, with `debug` off and, for each load, the setup that was best in a "
-        f"trial of {TRIAL_ROUNDS} such windows: the lowest p99 among those with at least {NEARLY:.0%} of the most calls "
-        "per second",
+        f"trial of {TRIAL_ROUNDS} such windows: the lowest p99 among those with at least {NEARLY:.0%} of the most "
+        "calls per second",
         *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in PEER_SCENARIOS),
         "MLServer does not take the binary-tensor extension over REST: both get JSON",
     ]
