@@ -80,21 +80,25 @@ class Served:
         return grpc.insecure_channel(f"127.0.0.1:{self.ready['port']}", options)
 
 
+OPENED: list["Socket"] = []
+
+
 class Socket:
-    """A raw connection."""
+    """A raw connection; it is closed when its test is over."""
 
     def __init__(self, opened: socket.socket) -> None:
         self.socket = opened
         self.file = opened.makefile("rb")
+        OPENED.append(self)
 
     def read(self) -> Answer:
         """The next answer."""
-        response = http.client.HTTPResponse(self.socket)
-        response.fp.close()
-        response.fp = self.file
-        response.begin()
-        length = int(response.headers["content-length"])
-        return Answer(response.status, _lower(response), self.file.read(length))
+        status = int(self.file.readline().split()[1])
+        headers = {}
+        while line := self.file.readline().strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        return Answer(status, headers, self.file.read(int(headers["content-length"])))
 
     def at_end(self) -> bool:
         """Wait for the server to close; True when it said nothing more."""
@@ -103,6 +107,13 @@ class Socket:
     def close(self) -> None:
         self.file.close()
         self.socket.close()
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def read(response: http.client.HTTPResponse) -> Answer:
@@ -147,6 +158,14 @@ def server() -> Iterator[Served]:
     assert served.process.returncode == 0
     assert '"level": "error"' not in log, log
     assert "Traceback" not in log, log
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[Served]:
+    """A server that takes bodies of at most 20,000 bytes."""
+    served = launch("--max-body-bytes", "20000")
+    yield served
+    end(served)
 
 
 @pytest.fixture

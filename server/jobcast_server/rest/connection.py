@@ -1,6 +1,7 @@
 """One connection: uvicorn's, with bounds on what a caller may send and on its time, and refusals in JSON."""
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -9,6 +10,14 @@ from jobcast_server.rest.faults import body_of
 
 LONGEST_HEAD = 65536
 """Bytes of a request line and header fields."""
+
+UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+PASSED_OVER = b"\r\nx-grade"
+"""As long as the field's own name, which makes the parser read no body. Java's client offers HTTP/2 with every body."""
+
+LINGER_BYTES = 2**20
+LINGER_S = 5.0
+"""What a caller may go on sending after a refusal, so that it can read it; closing at once would take it away."""
 
 LONGEST_REQUEST_S = 60.0
 """Seconds in which a request must have arrived, and an answer must have left after the last byte was written."""
@@ -28,6 +37,7 @@ class Connection(HttpToolsProtocol):
         self._begun: float | None = None
         self._bytes = self._head = 0
         self._in_head = True
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller came."""
@@ -37,8 +47,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._bytes += len(data)
+        if self._refused:
+            if self._bytes > LINGER_BYTES:
+                self.transport.abort()
+            return
+        if self._in_head and (b"pgrade" in data or b"PGRADE" in data):
+            head, between, body = data.partition(b"\r\n\r\n")
+            data = UPGRADE.sub(PASSED_OVER, head) + between + body
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         if self._in_head and self._bytes > LONGEST_HEAD:
             self.refuse(431, f"header: must be at most {LONGEST_HEAD} bytes, got more")
@@ -82,9 +99,12 @@ class Connection(HttpToolsProtocol):
         else:
             self.refuse(400, "request: must be HTTP/1.1 with one whole Content-Length or chunks, got something else")
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """A caller offers another protocol, which it must not insist on; the parser reads no more behind that."""
-        self.cycle.keep_alive = False
+    def shutdown(self) -> None:
+        """The server stops."""
+        if self._refused:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def refuse(self, status: int, problem: str) -> None:
         """End the connection, with an error unless an answer is on its way."""
@@ -98,14 +118,17 @@ class Connection(HttpToolsProtocol):
         fields += [*self.server_state.default_headers, (b"connection", b"close")]
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        self._begun = self.loop.time()
-        self.transport.close()
+        self.transport.write_eof()
+        self._begun, self._bytes, self._refused = self.loop.time(), 0, True
+        if waiting:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def look(self, now: float) -> None:
         """End the connection when its time is over."""
-        if self._begun is None or now - self._begun < LONGEST_REQUEST_S:
+        if self._begun is None or now - self._begun < (LINGER_S if self._refused else LONGEST_REQUEST_S):
             return
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             self.transport.abort()
         else:
             self.refuse(408, f"request: must have arrived within {LONGEST_REQUEST_S:g} s")

@@ -83,7 +83,11 @@ class Config(_Schema):
     input: list[ConfigTensor]
     output: list[ConfigTensor]
     version_policy: dict[str, Any]
+    default_model_filename: str
     dynamic_batching: dict[str, Any] | None = None
+    model_transaction_policy: dict[str, Any]
+    response_cache: dict[str, Any]
+    parameters: dict[str, Any]
 
 
 class Duration(_Schema):
