@@ -32,7 +32,18 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 def serving(*options: str) -> Iterator[str]:
     """Address of a server process that has said it is ready."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    arguments = ["--port", "0", "--metrics-port", "0", "--log-format", "json", "--models", str(ROOT / "models")]
+    arguments = [
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--log-format",
+        "json",
+        "--models",
+        str(ROOT / "models"),
+    ]
     with subprocess.Popen(
         [COMMAND, "serve", *arguments, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     ) as process:

@@ -108,32 +108,34 @@ def test_interrupt_ends_it_too(start):
     assert served.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+@pytest.mark.parametrize("flag", ["--port", "--http-port", "--metrics-port"])
 def test_a_port_in_use(flag):
-    other = "--metrics-port" if flag == "--port" else "--port"
+    others = [word for name in ("--port", "--http-port", "--metrics-port") if name != flag for word in (name, "0")]
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # willing to share; the server must not be
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ended = run(flag, port, other, "0")
+        ended = run(flag, port, *others)
     assert ended.returncode == 1
     assert f"127.0.0.1:{port} cannot be listened on" in ended.stderr
     assert f"choose another {flag}" in ended.stderr
 
 
 def test_no_bundle_is_exit_2(tmp_path):
-    ended = run("--port", "0", "--metrics-port", "0", "--models", str(tmp_path))
+    ended = run("--port", "0", "--http-port", "0", "--metrics-port", "0", "--models", str(tmp_path))
     assert ended.returncode == 2
     assert "no bundle found" in ended.stderr
 
 
 def test_the_console_prints_a_call_that_works(tmp_path):
     models = os.environ.get("MODELS", str(Path(__file__).parents[2] / "models"))
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--port", "0", "--metrics-port", "0"]
+    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--port", "0", "--http-port", "0"]
     with (
         (tmp_path / "log").open("w") as log,
-        subprocess.Popen([*command, "--models", models], stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(
+            [*command, "--metrics-port", "0", "--models", models], stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
     ):
         example = next(line for line in process.stdout if " predict " in line)
         answered = subprocess.run(example.split(), capture_output=True, text=True, check=False)
