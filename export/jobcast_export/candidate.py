@@ -57,6 +57,7 @@ class Candidate:
                 "offsets": self.head.offsets.tolist(),
                 "point": self.head.point,
                 "limit": self.head.limit,
+                "usual": self.head.usual,
             },
             "held_out": self.reference.held_out,
             "golden_inputs": {name: _plain(values) for name, values in self.golden_inputs.items()},

@@ -1,6 +1,6 @@
 """The served graph: feature nodes, one merged tree ensemble, calibration, caps.
 
-    raw columns -> features -> TreeEnsembleRegressor -> exp - 1 -> max 0 -> min limit -> sort
+    raw columns -> features -> TreeEnsembleRegressor -> exp -> times (1 + limit) - 1 -> max 0 -> min limit -> sort
         -> quantiles [N, levels], point [N, 1]
 
 The mixing of trained to served levels is folded into the leaves, the calibration offsets into the base values.
@@ -28,13 +28,15 @@ class Head:
         mixing: from trained to served levels, shape [trained, served].
         offsets: calibration, added in the trees' unit (log1p of the target), shape [served].
         point: column of the served levels that is the point prediction.
-        limit: input that caps every prediction; NaN there caps nothing.
+        limit: input that caps every prediction and by which it is measured; NaN there caps nothing.
+        usual: stands for a limit that is NaN, in its unit, as the measure.
     """
 
     mixing: NDArray[np.float64]
     offsets: NDArray[np.float64]
     point: int
     limit: str
+    usual: float
 
 
 def mixing_matrix(trained: Sequence[float], served: Sequence[float]) -> NDArray[np.float64]:
@@ -66,6 +68,8 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
         "no_limit": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
         "float_below": np.array([1 - 2.0**-23]),
         "level_count": np.array([levels], dtype=np.int64),
+        "usual": np.array([head.usual]),
+        "whole": np.ones(1),
         "point_column": np.array([head.point], dtype=np.int64),
     }
     initializers = [numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items()]
@@ -101,14 +105,18 @@ def _head_nodes(limit: str) -> list[NodeProto]:
     """Cap at the largest float32 not above the limit, so that no rounding lifts a prediction over it."""
     steps = [
         ("Exp", ["trees"], "grown", {}),
-        ("Sub", ["grown", "head_one"], "seconds", {}),
+        ("IsNaN", [limit], "limit_missing", {}),
+        ("Where", ["limit_missing", "head_usual", limit], "measure", {}),
+        ("Add", ["measure", "head_whole"], "measure_over", {}),
+        ("Cast", ["measure_over"], "measure_float", {"to": TensorProto.FLOAT}),
+        ("Mul", ["grown", "measure_float"], "times", {}),
+        ("Sub", ["times", "head_one"], "seconds", {}),
         ("Cast", [limit], "limit_near", {"to": TensorProto.FLOAT}),
         ("Cast", ["limit_near"], "limit_back", {"to": TensorProto.DOUBLE}),
         ("Greater", ["limit_back", limit], "limit_rounded_up", {}),
         ("Mul", [limit, "head_float_below"], "limit_lower", {}),
         ("Cast", ["limit_lower"], "limit_below", {"to": TensorProto.FLOAT}),
         ("Where", ["limit_rounded_up", "limit_below", "limit_near"], "limit_float", {}),
-        ("IsNaN", [limit], "limit_missing", {}),
         ("Where", ["limit_missing", "head_no_limit", "limit_float"], "cap", {}),
         ("Max", ["seconds", "head_zero"], "positive", {}),
         ("Min", ["positive", "cap"], "capped", {}),

@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 
 Points = Mapping[str, NDArray[np.float64]]
 
 
-def baseline_points(frame: pl.DataFrame, history: RecentRuntimes, train_rows: int, seed: int) -> Points:
+def baseline_points(frame: pl.DataFrame, history: History, train_rows: int, seed: int) -> Points:
     """Return each baseline's point predictions in seconds for the rows from `train_rows` on.
 
     - requested time: the limit; where unknown the median limit of the training rows, else their median run time;
@@ -33,7 +33,7 @@ def baseline_points(frame: pl.DataFrame, history: RecentRuntimes, train_rows: in
     middle = float(np.median(run[:train_rows]))
     known = limit[:train_rows][~np.isnan(limit[:train_rows])]
     requested = np.where(np.isnan(limit), np.median(known) if len(known) else middle, limit)
-    last_two = history.rows(0, frame.height, 2)
+    last_two = history.rows("recent_runtimes", 0, frame.height, 2)
     count = (~np.isnan(last_two)).sum(axis=1)
     mean = np.nansum(last_two, axis=1) / np.maximum(count, 1)
     capped = np.where(np.isnan(limit), mean, np.fmin(mean, limit))

@@ -12,20 +12,18 @@ from jobcast_export.graph import dtype_of
 from jobcast_proto.manifest import InputSpec
 from numpy.typing import NDArray
 
-from jobcast_training.history import RecentRuntimes
-
-RECENT_RUNTIMES = "recent_runtimes"
+from jobcast_training.history import History
 
 
 def input_columns(
-    frame: pl.DataFrame, history: RecentRuntimes, inputs: Sequence[InputSpec], start: int, stop: int
+    frame: pl.DataFrame, history: History, inputs: Sequence[InputSpec], start: int, stop: int
 ) -> Mapping[str, NDArray[Any]]:
     """Return the graph's inputs for records [start, stop), by name, each of shape [stop - start, ...]."""
     rows = frame.slice(start, stop - start)
     columns: dict[str, NDArray[Any]] = {}
     for spec in inputs:
-        if spec.name == RECENT_RUNTIMES:
-            columns[spec.name] = history.rows(start, stop, spec.shape[1])
+        if spec.name in history.lookups:
+            columns[spec.name] = history.rows(spec.name, start, stop, spec.shape[1])
         elif spec.type == "string":
             text = np.array(rows[spec.name].fill_null("").to_list(), dtype=np.object_)
             columns[spec.name] = text.reshape(-1, 1)

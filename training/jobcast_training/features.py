@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from jobcast_training.columns import input_columns
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.predictors import Predictor
 
 CHUNK_ROWS = 65_536
@@ -29,7 +29,7 @@ def feature_chunks(
     predictor: Predictor,
     graph: ModelProto,
     frame: pl.DataFrame,
-    history: RecentRuntimes,
+    history: History,
     *,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[NDArray[np.float32]]:
@@ -45,7 +45,7 @@ def feature_matrix(
     predictor: Predictor,
     graph: ModelProto,
     frame: pl.DataFrame,
-    history: RecentRuntimes,
+    history: History,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
     """Return the features of `frame`, float32 [N, features]; `on_rows` hears of each finished chunk."""

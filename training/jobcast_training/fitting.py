@@ -31,11 +31,14 @@ class Period:
     Attributes:
         x: features, float32 [N, features].
         y: log1p of the run time in seconds, at most the limit's, float64 [N].
+        scale: log1p of what a run time is measured by (the limit, where it is known), float64 [N]; the trees predict
+            y - scale, since most of what a limit says of a run time is its size.
         censored: whether the job was stopped at its limit, bool [N].
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float64]
+    scale: NDArray[np.float64]
     censored: NDArray[np.bool_]
 
 
@@ -75,9 +78,9 @@ def fit_ensemble(
     forests = {name: own.forest for name, own in fitted.items()}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
-    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="")
+    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", usual=0.0)
     served = tree_outputs(calibrated(merge(forests, weights), uncalibrated), calibrate.x)
-    offsets = conformal_offsets(calibrate.y, served.astype(np.float64), hyper.quantiles.levels)
+    offsets = conformal_offsets(calibrate.y - calibrate.scale, served.astype(np.float64), hyper.quantiles.levels)
     held_out = np.random.default_rng(seed).permutation(len(calibrate.x))[:_PARITY_ROWS]
     rows = [calibrate.x[held_out], *(threshold_rows(forest, calibrate.x) for forest in forests.values())]
     x = np.concatenate(rows)
@@ -100,7 +103,7 @@ def _latent(
     """
     train_rows, tune_rows = Rows(fit.x, fit.y), Rows(tune.x, tune.y)
     if not (fit.censored.any() or tune.censored.any()):
-        return train_rows, tune_rows
+        return Rows(fit.x, fit.y - fit.scale), Rows(tune.x, tune.y - tune.scale)
     family, levels = families.load("xgboost"), hyper.quantiles.trained
     parameters = {**hyper.families["xgboost"], "rounds": _FIRST_MODEL_ROUNDS}
     blind = [period.x.copy() for period in (fit, tune)]
@@ -118,4 +121,4 @@ def _latent(
                 y[at] = draw_above(period.y[at], first.predict(x[at]), levels, seed + round_number)
             drawn.append(Rows(period.x, y))
         train_rows, tune_rows = drawn
-    return train_rows, tune_rows
+    return Rows(fit.x, train_rows.y - fit.scale), Rows(tune.x, tune_rows.y - tune.scale)

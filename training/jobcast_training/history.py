@@ -1,9 +1,10 @@
-"""History that a live server could know: at a job's submission, only jobs that had already ended.
+"""History that a live server could know: at a job's submission, only what had happened by then.
 
-The run times of the user's latest ended jobs are the one history input of the wire contract, so nothing else is
-computed here.
+Ended jobs give their run times, newest first, for every group of `ENDED`; running jobs give how long they have run.
+A caller gives the same lists with a request. Everything made of them is a node of the feature graph.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +13,28 @@ from numpy.typing import NDArray
 
 from jobcast_training.records import Records
 
+ENDED: Mapping[str, Sequence[str]] = {
+    "recent_runtimes": ("user",),
+    "similar_runtimes": ("user", "processors_req", "wallclock_req"),
+    "named_runtimes": ("user", "job_name"),
+}
+"""Inputs that list run times of ended jobs, each with what those jobs have in common with the one at hand."""
+
+RUNNING = "running_elapsed"
+"""Input that lists how long the user's running jobs have run, latest submission first."""
+
+LOOKED_AT = 16
+"""Latest submissions of the user among which running jobs are looked for."""
+
 
 @dataclass(frozen=True)
-class RecentRuntimes:
-    """Looks up, for any slice of the records, each user's latest ended jobs.
+class EndedJobs:
+    """Looks up, for any slice of the records, the latest ended jobs of the same group.
 
     Attributes:
         last: position in `run_time` of the latest ended job known to each record, -1 when there is none, shape [N].
-        first: position in `run_time` of the user's first ended job, shape [N].
-        run_time: run times in seconds, ordered by user and end, shape [N].
+        first: position in `run_time` of the group's first ended job, shape [N].
+        run_time: run times in seconds, ordered by group and end, shape [N].
     """
 
     last: NDArray[np.int64]
@@ -28,27 +42,26 @@ class RecentRuntimes:
     run_time: NDArray[np.float64]
 
     @classmethod
-    def of(cls, records: Records) -> "RecentRuntimes":
-        """Order the outcomes of `records` by user and end, and place every submission among them.
+    def of(cls, frame: pl.DataFrame, keys: Sequence[str]) -> "EndedJobs":
+        """Order the outcomes of a record table by group and end, and place every submission among them.
 
         A job ends before another is submitted when its `end_time` lies strictly before that `submit_time`.
-        Jobs without a user have no history.
+        Jobs without one of the keys have no history.
         """
-        frame = records.frame
-        user = frame["user"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+        group = groups(frame, keys)
         submit, end = frame["submit_time"].to_numpy(), frame["end_time"].to_numpy()
         run_time = frame["run_time"].to_numpy()
         origin = min(submit.min(initial=0.0), end.min(initial=0.0))
         span = max(submit.max(initial=0.0), end.max(initial=0.0)) - origin + 1.0
-        # One sortable number for (user, time): times to the millisecond, so that 2**63 holds millions of users.
+        # One sortable number for (group, time): times to the millisecond, so that 2**63 holds millions of groups.
         stride = np.int64(np.ceil(span * 1000) + 1)
-        ended = user * stride + np.round((end - origin) * 1000).astype(np.int64)
+        ended = group * stride + np.round((end - origin) * 1000).astype(np.int64)
         order = np.argsort(ended, kind="stable")
         ended = ended[order]
-        asked = user * stride + np.round((submit - origin) * 1000).astype(np.int64)
+        asked = group * stride + np.round((submit - origin) * 1000).astype(np.int64)
         last = np.searchsorted(ended, asked, side="left") - 1
-        first = np.searchsorted(ended, user * stride, side="left")
-        last = np.where((user == 0) | (last < first), -1, last)
+        first = np.searchsorted(ended, group * stride, side="left")
+        last = np.where((group == 0) | (last < first), -1, last)
         return cls(last=last, first=first, run_time=run_time[order])
 
     def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
@@ -59,3 +72,74 @@ class RecentRuntimes:
         position = self.last[start:stop, None] - np.arange(depth)[None, :]
         known = (self.last[start:stop, None] >= 0) & (position >= self.first[start:stop, None])
         return np.where(known, self.run_time[np.where(known, position, 0)], np.nan)
+
+
+@dataclass(frozen=True)
+class RunningJobs:
+    """Looks up, for any slice of the records, the user's jobs that run at its submission.
+
+    Attributes:
+        order: records by user and submission, shape [N].
+        place: position of each record in `order`, shape [N].
+        first: position in `order` of the user's first record, shape [N].
+    """
+
+    order: NDArray[np.int64]
+    place: NDArray[np.int64]
+    first: NDArray[np.int64]
+    submit: NDArray[np.float64]
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "RunningJobs":
+        """Order a record table by user; a job runs from `end_time - run_time` until `end_time`."""
+        user = groups(frame, ("user",))
+        submit, end = frame["submit_time"].to_numpy(), frame["end_time"].to_numpy()
+        order = np.lexsort((np.arange(len(user)), submit, user))
+        place = np.empty(len(user), dtype=np.int64)
+        place[order] = np.arange(len(user))
+        first = np.searchsorted(user[order], user, side="left")
+        first = np.where(user == 0, place, first)  # without a user there is nothing to look at
+        return cls(order, place, first, submit, end - frame["run_time"].to_numpy(), end)
+
+    def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        """Return the seconds that at most `depth` running jobs of records [start, stop) have run.
+
+        They are looked for among the user's `LOOKED_AT` latest submissions, latest first; shape [stop - start, depth],
+        padded with NaN.
+        """
+        position = self.place[start:stop, None] - 1 - np.arange(LOOKED_AT)[None, :]
+        known = position >= self.first[start:stop, None]
+        job = self.order[np.where(known, position, 0)]
+        now = self.submit[start:stop, None]
+        running = known & (self.start[job] <= now) & (self.end[job] >= now)
+        elapsed = np.where(running, now - self.start[job], np.nan)
+        latest = np.argsort(~running, axis=1, kind="stable")[:, :depth]
+        return np.take_along_axis(elapsed, latest, axis=1)
+
+
+@dataclass(frozen=True)
+class History:
+    """Every history input of a log, by name."""
+
+    lookups: Mapping[str, EndedJobs | RunningJobs]
+
+    @classmethod
+    def of(cls, records: Records) -> "History":
+        """Order the outcomes of `records`."""
+        frame = records.frame
+        ended = {name: EndedJobs.of(frame, keys) for name, keys in ENDED.items()}
+        return cls({**ended, RUNNING: RunningJobs.of(frame)})
+
+    def rows(self, name: str, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        """Return one input of records [start, stop), shape [stop - start, depth], in seconds, padded with NaN."""
+        return self.lookups[name].rows(start, stop, depth)
+
+
+def groups(frame: pl.DataFrame, keys: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of each record's group, from 1; 0 where one of the keys is missing. Shape [N]."""
+    chosen = frame.select(keys)
+    numbers = chosen.select(pl.struct(pl.all()).rank("dense")).to_series().cast(pl.Int64).to_numpy()
+    missing = chosen.select(pl.any_horizontal(pl.all().is_null())).to_series().to_numpy()
+    return np.where(missing, 0, numbers)

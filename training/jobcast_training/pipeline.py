@@ -26,7 +26,7 @@ from jobcast_training.columns import input_columns
 from jobcast_training.features import feature_matrix, feature_session
 from jobcast_training.fitting import Ensemble, Period, Step, fit_ensemble
 from jobcast_training.golden import golden_inputs
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.hyperparameters import Hyperparameters
 from jobcast_training.metrics import pinball_loss, point_metrics, quantile_metrics
 from jobcast_training.predictors import Predictor
@@ -84,13 +84,15 @@ def train(
         raise TrainingError(f"{records.source}: needs at least {MINIMUM_JOBS} usable jobs, got {frame.height}")
     periods = _periods(frame.height, hyper)
     on_rows = step("computing features", frame.height)
-    history = RecentRuntimes.of(records)
+    history = History.of(records)
     graph, described, tables = features_of(predictor, records, hyper, timezone)
     x = feature_matrix(predictor, graph, frame, history, on_rows)
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
     run = frame[predictor.target].to_numpy()
     censored = (run >= limit) | (frame["state"] == "timeout").fill_null(False).to_numpy() & np.isfinite(limit)
     y = np.log1p(np.minimum(run, limit))
+    usual = float(np.median(run[: periods.tune]))
+    scale = np.log1p(np.where(np.isinf(limit), usual, limit))
     ended = frame["end_time"].to_numpy()
     submit = frame["submit_time"].to_numpy()
 
@@ -102,7 +104,7 @@ def train(
                 f"{records.source}: {len(known)} of the jobs {start:,} to {stop:,} had ended when the test period "
                 f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
             )
-        return Period(x[known], y[known], censored[known])
+        return Period(x[known], y[known], scale[known], censored[known])
 
     ensemble = fit_ensemble(
         period(periods.fit, periods.tune),
@@ -113,7 +115,7 @@ def train(
         seed,
         step,
     )
-    head = Head(ensemble.mixing, ensemble.offsets, hyper.quantiles.levels.index(0.5), predictor.limit)
+    head = Head(ensemble.mixing, ensemble.offsets, hyper.quantiles.levels.index(0.5), predictor.limit, usual)
     model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
     on_round = step("evaluating", 3)
     validation = _evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper)
@@ -178,7 +180,7 @@ def _evaluate(
     model: Any,
     predictor: Predictor,
     frame: pl.DataFrame,
-    history: RecentRuntimes,
+    history: History,
     start: int,
     stop: int,
     hyper: Hyperparameters,

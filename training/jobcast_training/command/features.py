@@ -70,7 +70,7 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     """
     from jobcast_training import hyperparameters, predictors
     from jobcast_training.features import feature_chunks
-    from jobcast_training.history import RecentRuntimes
+    from jobcast_training.history import History
     from jobcast_training.pipeline import features_of
     from jobcast_training.sources import Options, read
 
@@ -88,7 +88,7 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     names = [one.name for one in described]
     with progress(console) as bars:
         bar = bars.add_task("computing features", total=records.frame.height)
-        chunks = feature_chunks(task, graph, records.frame, RecentRuntimes.of(records))
+        chunks = feature_chunks(task, graph, records.frame, History.of(records))
         for number, chunk in enumerate(chunks):
             if out:
                 pl.DataFrame(chunk, schema=names).write_parquet(out / f"features-{number:05}.parquet")

@@ -17,11 +17,14 @@ from onnx import TensorProto
 from jobcast_training.predictors import Predictor
 from jobcast_training.statistics import MISSING, UNKNOWN, CategoryTable
 
-HISTORY_DEPTH = 10
+HISTORY_DEPTH, RUNNING_DEPTH = 10, 5
 CATEGORIES = ("partition", "qos", "user", "account", "job_name")
 
 _number = partial(InputSpec, type="float64", shape=[-1, 1])
 _text = partial(InputSpec, type="string", shape=[-1, 1], unit="", max_length=256, baseline="")
+_times = partial(
+    InputSpec, **{"type": "float64", "shape": [-1, HISTORY_DEPTH], "unit": "s", "required": False, "minimum": 0}
+)
 INPUTS: tuple[InputSpec, ...] = (
     _number(
         name="processors_req",
@@ -77,16 +80,28 @@ INPUTS: tuple[InputSpec, ...] = (
     _text(name="user", required=False, description="Who submits."),
     _text(name="account", required=False, description="Account or project charged."),
     _text(name="job_name", required=False, description="Name of the job or its application."),
-    InputSpec(
+    _times(
         name="recent_runtimes",
-        type="float64",
-        shape=[-1, HISTORY_DEPTH],
-        unit="s",
-        required=False,
-        minimum=0,
         description="Run times of the user's latest ended jobs, newest first, padded with NaN.",
     ),
+    _times(
+        name="similar_runtimes",
+        description="The same of those with the same processors and requested limit.",
+    ),
+    _times(name="named_runtimes", description="The same of those with the same job name."),
+    _times(
+        name="running_elapsed",
+        shape=[-1, RUNNING_DEPTH],
+        description="How long the user's running jobs have run so far, latest submission first, padded with NaN.",
+    ),
 )
+
+HISTORIES = {
+    "recent_runtimes": ("recent", "the user's latest ended jobs"),
+    "similar_runtimes": ("similar", "the user's latest ended jobs with the same processors and limit"),
+    "named_runtimes": ("named", "the user's latest ended jobs of the same name"),
+}
+"""Lists of run times, each with the prefix of its features and what it holds."""
 
 _DAY, _WEEK, _YEAR = 86_400, 604_800, 31_556_952
 _MONDAY = 3 * _DAY  # 1970-01-01 was a Thursday
@@ -242,43 +257,60 @@ def _job_name() -> Block:
 
 
 def _history() -> Block:
-    """Sums run over the known run times only; ranks count from the shortest."""
+    """The three lists of run times lie behind each other and go through every node together.
+
+    Sums run over the known run times only; ranks count from the shortest.
+    """
     ranks = (1, 3, 5, 8)
-    missing = op.IsNaN("recent_runtimes")
-    filled = op.Where(missing, np.array([[0.0]]), "recent_runtimes")
+    lists = len(HISTORIES)
+    shape = np.array([0, lists, HISTORY_DEPTH], dtype=np.int64)
+    times = op.Reshape(op.Concat(*HISTORIES, axis=1), shape)
+    missing = op.IsNaN(times)
+    filled = op.Where(missing, np.array([0.0]), times)
     known = op.Cast(op.Not(missing), to=TensorProto.DOUBLE)
-    over = op.Cast(op.GreaterOrEqual(filled, "wallclock_req"), to=TensorProto.DOUBLE)
-    stacked = op.Reshape(op.Concat(known, filled, over, axis=1), np.array([0, 3, HISTORY_DEPTH], dtype=np.int64))
-    sums = op.ReduceSum(stacked, np.array([2], dtype=np.int64), keepdims=0)
-    number = _columns(sums, 0)
-    means = op.Div(_columns(sums, 1, 2), number)
+    limit = op.Unsqueeze("wallclock_req", np.array([2], dtype=np.int64))
+    over = op.Cast(op.GreaterOrEqual(filled, limit), to=TensorProto.DOUBLE)
+    last = np.array([2], dtype=np.int64)
+    number = op.ReduceSum(known, last, keepdims=0)
+    mean = op.Div(op.ReduceSum(filled, last, keepdims=0), number)
+    outlived = op.Div(op.ReduceSum(over, last, keepdims=0), number)
     ascending = op.TopK(
-        op.Where(missing, np.array([[np.inf]]), "recent_runtimes"),
-        np.array([HISTORY_DEPTH], dtype=np.int64),
-        largest=0,
-        axis=1,
+        op.Where(missing, np.array([np.inf]), times), np.array([HISTORY_DEPTH], dtype=np.int64), largest=0, axis=2
     )[0]
-    ranked = _columns(ascending, *(rank - 1 for rank in ranks))
-    ordered = op.Where(op.IsInf(ranked), np.array([[np.nan]]), ranked)
-    latest = _columns("recent_runtimes", 0, 1)
-    last_two = op.ReduceMean(latest, np.array([1], dtype=np.int64))
-    times = op.Concat(latest, last_two, ordered, axis=1)
+    ranked = op.Gather(ascending, np.array([rank - 1 for rank in ranks], dtype=np.int64), axis=2)
+    ordered = op.Where(op.IsInf(ranked), np.array([np.nan]), ranked)
+    latest = op.Gather(times, np.array([0, 1], dtype=np.int64), axis=2)
+    last_two = op.ReduceMean(latest, last)
+    chosen = op.Concat(latest, last_two, ordered, axis=2)
+    flat = np.array([0, -1], dtype=np.int64)
+    shares = op.Reshape(op.Div(chosen, limit), flat)
+    running = op.Reshape(op.Concat("running_elapsed", op.Div("running_elapsed", "wallclock_req"), axis=1), flat)
+    features: list[Feature] = []
     names = {
-        "last_runtime": "run time of the user's latest ended job",
-        "previous_runtime": "run time of the one before it",
+        "last": "run time of the latest",
+        "previous": "run time of the one before it",
         "last_two_mean": "mean of the latest two run times",
-        **{f"recent_rank_{rank}": f"run time of rank {rank} among the recent ones, shortest first" for rank in ranks},
+        **{f"rank_{rank}": f"run time of rank {rank} among the recent ones, shortest first" for rank in ranks},
     }
-    return Block(
-        features=(
-            *(Feature(name, formula, "s") for name, formula in names.items()),
-            *(Feature(f"{name}_share", f"{name} / wallclock_req", "1") for name in names),
-            Feature("recent_mean", "mean of the recent run times", "s"),
-            Feature("recent_over_limit", "share of recent run times >= wallclock_req", "1"),
-            Feature("recent_count", f"known recent run times, 0 to {HISTORY_DEPTH}", "jobs"),
-        ),
-        node=_float(op.Concat(times, op.Div(times, "wallclock_req"), means, number, axis=1)),
-    )
+    every = [(prefix, f"of {what}", name, text) for prefix, what in HISTORIES.values() for name, text in names.items()]
+    features += [Feature(f"{prefix}_{name}", f"{text} {what}", "s") for prefix, what, name, text in every]
+    features += [
+        Feature(f"{prefix}_{name}_share", f"{prefix}_{name} / wallclock_req", "1") for prefix, _, name, _ in every
+    ]
+    features += [Feature(f"{prefix}_mean", f"mean run time of {what}", "s") for prefix, what in HISTORIES.values()]
+    features += [
+        Feature(f"{prefix}_over_limit", f"share of {what} with a run time >= wallclock_req", "1")
+        for prefix, what in HISTORIES.values()
+    ]
+    features += [
+        Feature(f"{prefix}_count", f"number of {what}, 0 to {HISTORY_DEPTH}", "jobs")
+        for prefix, what in HISTORIES.values()
+    ]
+    positions = range(1, RUNNING_DEPTH + 1)
+    features += [Feature(f"running_{n}", f"running_elapsed of place {n}", "s") for n in positions]
+    features += [Feature(f"running_{n}_share", f"running_{n} / wallclock_req", "1") for n in positions]
+    node = op.Concat(op.Reshape(chosen, flat), shares, mean, outlived, number, running, axis=1)
+    return Block(features=tuple(features), node=_float(node))
 
 
 PREDICTOR = Predictor(
