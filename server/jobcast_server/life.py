@@ -187,11 +187,12 @@ class Life:
         await self._health.tell()
         await asyncio.sleep(settings.drain_delay)
         admission.draining.set()
+        due = time.perf_counter() + settings.drain_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(admission.idle(), settings.drain_timeout)
         await asyncio.sleep(SETTLE_S)
         lost = admission.calls + admission.streams
-        await asyncio.gather(server.stop(SETTLE_S), rest.stop(SETTLE_S))
+        await asyncio.gather(server.stop(SETTLE_S), rest.stop(max(SETTLE_S, due - time.perf_counter())))
         log.info("stopped", unfinished=lost)
 
     def _say_ready(self, ports: Ports, seconds: float) -> None:
