@@ -170,7 +170,12 @@ class Life:
 
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()
-        model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+        try:
+            model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+        except BundleError:
+            raise
+        except Exception as error:  # a bundle that verifies and cannot answer is refused, and the server goes on
+            raise BundleError(f"bundle {folder}: cannot be warmed up: {error}") from error
         self._metrics.load.observe(time.perf_counter() - started)
         return model
 
