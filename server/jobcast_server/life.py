@@ -170,7 +170,12 @@ class Life:
 
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()
-        model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+        try:
+            model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+        except BundleError:
+            raise
+        except Exception as error:  # a bundle that verifies and cannot answer is refused, and the server goes on
+            raise BundleError(f"bundle {folder}: cannot be warmed up: {error}") from error
         self._metrics.load.observe(time.perf_counter() - started)
         return model
 
@@ -187,11 +192,12 @@ class Life:
         await self._health.tell()
         await asyncio.sleep(settings.drain_delay)
         admission.draining.set()
+        due = time.perf_counter() + settings.drain_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(admission.idle(), settings.drain_timeout)
         await asyncio.sleep(SETTLE_S)
         lost = admission.calls + admission.streams
-        await asyncio.gather(server.stop(SETTLE_S), rest.stop(SETTLE_S))
+        await asyncio.gather(server.stop(SETTLE_S), rest.stop(max(SETTLE_S, due - time.perf_counter())))
         log.info("stopped", unfinished=lost)
 
     def _say_ready(self, ports: Ports, seconds: float) -> None:

@@ -69,11 +69,15 @@ class Served:
     def infer(self, body: Any, path: str = f"{MODEL}/infer", headers: dict[str, str] | None = None) -> Answer:
         return self.ask("POST", path, body, headers)
 
-    def send(self, raw: bytes) -> "Socket":
-        """A connection on which these bytes were sent."""
-        opened = Socket(socket.create_connection(self.address, DEADLINE_S))
-        opened.socket.sendall(raw)
-        return opened
+    def send(self, raw: bytes, receive_buffer: int = 0) -> "Socket":
+        """A connection on which these bytes were sent, and which takes little at a time if asked."""
+        opened = socket.socket()
+        opened.settimeout(DEADLINE_S)
+        if receive_buffer:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        caller = Socket(opened, self.address)
+        opened.sendall(raw)
+        return caller
 
     def channel(self) -> grpc.Channel:
         options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
@@ -86,10 +90,11 @@ OPENED: list["Socket"] = []
 class Socket:
     """A raw connection; it is closed when its test is over."""
 
-    def __init__(self, opened: socket.socket) -> None:
-        self.socket = opened
-        self.file = opened.makefile("rb")
+    def __init__(self, opened: socket.socket, address: tuple[str, int]) -> None:
         OPENED.append(self)
+        self.socket = opened
+        opened.connect(address)
+        self.file = opened.makefile("rb")
 
     def read(self) -> Answer:
         """The next answer."""
@@ -105,7 +110,8 @@ class Socket:
         return self.file.read() == b""
 
     def close(self) -> None:
-        self.file.close()
+        if hasattr(self, "file"):
+            self.file.close()
         self.socket.close()
 
 

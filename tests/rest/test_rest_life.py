@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +64,39 @@ def test_sigterm_under_load_loses_nothing(start, rows):
         assert sorted(seen) == seen, "answered again after it was refused"
         assert isinstance(error, ConnectionRefusedError | ConnectionResetError), error
     assert any(503 in seen for seen, _ in found)
+
+
+def test_an_answer_that_is_on_its_way_arrives_whole(start, bundles, tmp_path):
+    count = 400_000  # more than the system itself holds for a caller that does not read
+    bundles.toy(tmp_path)
+    limits = ("--max-batch-rows", str(count), "--max-queued-rows", str(count), "--max-body-bytes", str(2**26))
+    served = start(*limits, models=tmp_path)
+    columns = {"prompt_tokens": ("FP64", 8), "submit_time": ("INT64", 0), "model": ("BYTES", "small")}
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [count, 1], "data": [value] * count}
+        for name, (datatype, value) in columns.items()
+    ]
+    body = json.dumps({"inputs": inputs}).encode()
+    head = b"POST /v2/models/toy-latency/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    caller = served.send(head + body, receive_buffer=4096)
+    caller.socket.recv(1, socket.MSG_PEEK)
+    served.process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):  # it cannot end before the answer is taken
+        served.process.wait(timeout=1)
+    answer = caller.read()
+    assert (answer.status, len(answer.json()["outputs"][1]["data"])) == (200, count)
+    assert caller.at_end()
+    assert served.process.wait(timeout=30) == 0
+
+
+def test_a_request_that_has_not_arrived_whole_is_told(start):
+    served = start()
+    caller = served.send(b"POST /v2/models/hpc-runtime/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    assert served.ask("GET", "/v2/health/live").status == 200  # so that the other one has been read
+    served.process.send_signal(signal.SIGTERM)
+    answer = caller.read()
+    assert (answer.status, "draining" in answer.error) == (503, True)
+    assert served.process.wait(timeout=15) == 0
 
 
 def test_an_idle_connection_does_not_hold_up_the_end(start):

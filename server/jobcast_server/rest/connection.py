@@ -100,7 +100,10 @@ class Connection(HttpToolsProtocol):
             self.refuse(400, "request: must be HTTP/1.1 with one whole Content-Length or chunks, got something else")
 
     def shutdown(self) -> None:
-        """The server stops."""
+        """The server stops: what is answered still leaves, what has not arrived whole is refused."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started and cycle.more_body and not self._refused:
+            self.refuse(503, "draining: this server is stopping; call another one or come back later")
         if self._refused:
             self.transport.close()
         else:
