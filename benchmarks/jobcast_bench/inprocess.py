@@ -25,6 +25,8 @@ def newest_bundle(models: Path, predictor: str = "hpc-runtime") -> Path | None:
 
 
 def _column(spec: InputSpec, rows: list[pb.JobFeatures]) -> np.ndarray[Any, Any]:
+    if spec.name not in pb.JobFeatures.DESCRIPTOR.fields_by_name:  # the contract has no field for it: not known
+        return np.full((len(rows), *spec.shape[1:]), np.nan)
     values = [getattr(row, spec.name) for row in rows]
     if spec.type == "string":
         return np.array(values, dtype=object).reshape(-1, 1)

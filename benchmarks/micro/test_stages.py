@@ -12,6 +12,7 @@ import rt_predictor_pb2 as pb
 from jobcast_bench import inprocess
 from jobcast_bench.rows import batch_requests, jobs, single_requests
 from jobcast_server.repository.bundle import Bundle
+from jobcast_server.repository.session import Feeds
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.answer import Encoder
 from jobcast_server.rtpredictor.engine import Engine
@@ -21,6 +22,11 @@ SEED = 0
 NOW = 1_700_000_000
 
 Timed = Callable[..., Any]
+
+
+def feeds_of(bundle: Bundle, rows: int) -> Feeds:
+    """The graph's inputs for the first generated jobs."""
+    return columns.Absent(bundle.manifest).add(columns.feeds(columns.read(jobs(rows, SEED)), NOW), rows)
 
 
 @pytest.fixture(params=[1, 1000])
@@ -55,13 +61,13 @@ def test_columns(benchmark: Any, rows: int, bundle: Bundle) -> None:
 def test_graph(benchmark: Any, rows: int, bundle: Bundle) -> None:
     """Input columns through features and trees, in the server's session."""
     benchmark.extra_info["stage"] = "graph"
-    benchmark(bundle.session.run, columns.feeds(columns.read(jobs(rows, SEED)), NOW))
+    benchmark(bundle.session.run, feeds_of(bundle, rows))
 
 
 def test_encode(benchmark: Any, rows: int, bundle: Bundle) -> None:
     """Outputs of the graph to answer bytes."""
     benchmark.extra_info["stage"] = "encode"
-    outputs = bundle.session.run(columns.feeds(columns.read(jobs(rows, SEED)), NOW))
+    outputs = bundle.session.run(feeds_of(bundle, rows))
     encoder = Encoder(bundle.manifest)
     benchmark(lambda: b"".join(encoder.rows(*outputs)))
 

@@ -79,7 +79,7 @@ class Candidate:
             feature_graph=onnx.load(folder / "features.onnx"),
             forests={name: Forest(**{f: stored[f"{name}/{f}"] for f in _FOREST_FIELDS}) for name in families},
             weights=text["weights"],
-            head=Head(np.array(head["mixing"]), np.array(head["offsets"]), head["point"], head["limit"]),
+            head=Head(np.array(head["mixing"]), np.array(head["offsets"]), head["point"], head["limit"], head["usual"]),
             reference=Reference(rows["x"], text["held_out"], {name: rows[name] for name in families}),
             golden_inputs={name: _column(inputs[name]["type"], v) for name, v in text["golden_inputs"].items()},
             about=text["about"],

@@ -10,7 +10,7 @@ from jobcast_export.parity import tree_outputs
 from jobcast_training import hyperparameters, predictors
 from jobcast_training.calibration import conformal_offsets, coverage_band
 from jobcast_training.features import feature_matrix
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.pipeline import Result, features_of
 from jobcast_training.records import Records
 
@@ -45,7 +45,7 @@ def test_levels_of_a_trained_model_hold_for_jobs_like_those_of_its_calibration(l
     task, candidate = predictors.load("hpc-runtime"), result.candidate
     graph, _, _ = features_of(task, log, hyperparameters.load(), "America/Denver")
     later = np.arange(log.frame.height * 68 // 100, log.frame.height)
-    x = feature_matrix(task, graph, log.frame, RecentRuntimes.of(log))[later]
+    x = feature_matrix(task, graph, log.frame, History.of(log))[later]
     y = np.log1p(log.frame["run_time"].to_numpy()[later])
     plain = replace(candidate.head, offsets=np.zeros(9))
     served = tree_outputs(calibrated(merge(candidate.forests, candidate.weights), plain), x).astype(np.float64)

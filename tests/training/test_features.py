@@ -11,7 +11,7 @@ from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.features import features_page
 from jobcast_training.features import feature_matrix, feature_session
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.pipeline import features_of
 from jobcast_training.records import OUTCOMES, Records
 from jobcast_training.statistics import CategoryTable
@@ -135,14 +135,14 @@ def test_no_feature_knows_an_outcome_of_its_own_job_or_a_later_one(log: Records)
     assert set(OUTCOMES) == {"run_time", "end_time", "state", "max_rss"}
     again = Records(altered, log.source)
     rows = slice(0, half + 1)
-    before = feature_matrix(TASK, graph, log.frame, RecentRuntimes.of(log))[rows]
-    after = feature_matrix(TASK, graph, altered, RecentRuntimes.of(again))[rows]
+    before = feature_matrix(TASK, graph, log.frame, History.of(log))[rows]
+    after = feature_matrix(TASK, graph, altered, History.of(again))[rows]
     np.testing.assert_array_equal(before, after)
 
 
 def test_one_row_gives_the_same_bits_as_many(log: Records) -> None:
     graph, _, _ = features_of(TASK, log, hyperparameters.load(), "UTC")
-    history = RecentRuntimes.of(log)
+    history = History.of(log)
     many = feature_matrix(TASK, graph, log.frame, history)
     session = feature_session(graph)
     for row in range(0, log.frame.height, 97):

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.records import SCHEMA, Records
 
 JOBS = st.lists(
@@ -26,7 +26,7 @@ def records(jobs: list[tuple[str | None, int, int, int]]) -> Records:
 @given(JOBS, st.integers(1, 4))
 def test_only_ended_jobs_of_the_user_newest_first(jobs: list[tuple[str | None, int, int, int]], depth: int) -> None:
     log = records(jobs)
-    got = RecentRuntimes.of(log).rows(0, log.frame.height, depth)
+    got = History.of(log).rows("recent_runtimes", 0, log.frame.height, depth)
     for row, job in enumerate(log.frame.iter_rows(named=True)):
         ended = [
             (other["end_time"], other["run_time"])
@@ -51,6 +51,6 @@ def test_outcomes_that_come_later_change_nothing(jobs: list[tuple[str | None, in
         end_time=pl.when(later).then(pl.col("end_time") + 1_000).otherwise("end_time"),
     )
     rows = int((log.frame["submit_time"] <= middle).sum())
-    before = RecentRuntimes.of(log).rows(0, rows, 5)
-    after = RecentRuntimes.of(Records(altered, "altered")).rows(0, rows, 5)
+    before = History.of(log).rows("recent_runtimes", 0, rows, 5)
+    after = History.of(Records(altered, "altered")).rows("recent_runtimes", 0, rows, 5)
     np.testing.assert_array_equal(np.sort(before, axis=1), np.sort(after, axis=1))

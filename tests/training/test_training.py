@@ -19,7 +19,7 @@ from jobcast_proto.manifest import Manifest
 from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.train import train
-from jobcast_training.history import RecentRuntimes
+from jobcast_training.history import History
 from jobcast_training.pipeline import Result, TrainingError
 from jobcast_training.records import Records
 
@@ -45,7 +45,7 @@ def test_predictions_keep_within_zero_and_the_limit_and_ascend(log: Records, res
     frame = log.frame.with_columns(
         wallclock_req=pl.Series(np.random.default_rng(0).uniform(0.1, 9_999, log.frame.height))
     )
-    feeds = input_columns(frame, RecentRuntimes.of(log), predictors.load("hpc-runtime").inputs, 0, frame.height)
+    feeds = input_columns(frame, History.of(log), predictors.load("hpc-runtime").inputs, 0, frame.height)
     quantiles, point = served(result.candidate).run(["quantiles", "point"], dict(feeds))
     limit = frame["wallclock_req"].to_numpy()[:, None]
     for answer in (quantiles.astype(np.float64), point.astype(np.float64)):
@@ -55,7 +55,7 @@ def test_predictions_keep_within_zero_and_the_limit_and_ascend(log: Records, res
 
 
 def test_one_row_gives_the_same_bits_as_a_batch(log: Records, result: Result) -> None:
-    session, history = served(result.candidate), RecentRuntimes.of(log)
+    session, history = served(result.candidate), History.of(log)
     inputs = predictors.load("hpc-runtime").inputs
     many = session.run(["quantiles"], dict(input_columns(log.frame, history, inputs, 0, log.frame.height)))[0]
     for row in range(0, log.frame.height, 61):
@@ -106,7 +106,7 @@ def test_jobs_stopped_at_their_limit_raise_what_is_predicted_above_it(
     for config in (small, exact):
         candidate = trainer(Records(cut, "cut"), config).candidate
         unshifted = replace(candidate, head=replace(candidate.head, offsets=np.zeros(9)))
-        feeds = input_columns(cut, RecentRuntimes.of(log), inputs, 3_000, 4_000)
+        feeds = input_columns(cut, History.of(log), inputs, 3_000, 4_000)
         upper.append(np.median(served(unshifted).run(["quantiles"], dict(feeds))[0][:, 6]))
     assert upper[0] > 1.1 * upper[1]
 

@@ -37,16 +37,33 @@ OUTPUTS = ["quantiles", "point"]
 
 
 def check(manifest: Manifest) -> None:
-    """Accept a bundle that can answer the contract.
+    """Accept a bundle that can answer the contract: it has the inputs above first, and may have optional ones behind.
 
     Raises:
         BundleError: its inputs or outputs are others.
     """
-    declared = [(spec.name, spec.type) for spec in manifest.inputs]
+    declared = [(spec.name, spec.type) for spec in manifest.inputs[: len(INPUTS)]]
     if declared != list(INPUTS.items()):
         raise BundleError(f"manifest.json: inputs: must be {list(INPUTS.items())}, got {declared}")
+    if needed := [spec.name for spec in manifest.inputs[len(INPUTS) :] if spec.required or spec.type != "float64"]:
+        raise BundleError(f"manifest.json: inputs: {needed[0]} must be optional numbers, the contract has no field for it")
     if [spec.name for spec in manifest.outputs] != OUTPUTS:
         raise BundleError(f"manifest.json: outputs: must be {OUTPUTS}, got {[spec.name for spec in manifest.outputs]}")
+
+
+class Absent:
+    """Inputs of a bundle that the contract has no field for: not known for any row."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._shapes = {spec.name: tuple(spec.shape[1:]) for spec in manifest.inputs[len(INPUTS) :]}
+        self._one = self._of(1)
+
+    def add(self, feeds: Feeds, rows: int) -> Feeds:
+        """The graph's inputs, with these."""
+        return feeds | (self._one if rows == 1 else self._of(rows))
+
+    def _of(self, rows: int) -> Feeds:
+        return {name: np.full((rows, *shape), np.nan) for name, shape in self._shapes.items()}
 
 
 @dataclass(frozen=True, slots=True)

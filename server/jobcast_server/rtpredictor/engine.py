@@ -35,6 +35,7 @@ class Engine:
         self.max_batch_rows = max_batch_rows
         self._rules = Rules.of(bundle.manifest)
         self._encoder = answer.Encoder(bundle.manifest)
+        self._absent = columns.Absent(bundle.manifest)
 
     def predict(self, request: bytes) -> bytes:
         """Answer one serialized `PredictRequest` with a serialized `PredictResponse`.
@@ -49,7 +50,7 @@ class Engine:
         job = message.features
         if violations := self._rules.violations(job):
             raise InvalidRequestError(violations)
-        feeds = columns.feeds_of(job, int(time.time()))
+        feeds = self._absent.add(columns.feeds_of(job, int(time.time())), 1)
         decoded = time.perf_counter()
         quantiles, point = self.bundle.session.run(feeds)
         computed = time.perf_counter()
@@ -159,7 +160,7 @@ class Engine:
         return importance.asked(metadata)
 
     def _rows(self, read: columns.Columns, start: float) -> list[bytes]:
-        feeds = columns.feeds(read, int(time.time()))
+        feeds = self._absent.add(columns.feeds(read, int(time.time())), len(read.times))
         decoded = time.perf_counter()
         outputs = self.bundle.session.run(feeds)
         computed = time.perf_counter()
@@ -170,7 +171,7 @@ class Engine:
     def _answers(
         self, messages: Sequence[pb.PredictRequest], read: columns.Columns, counts: Sequence[int], start: float
     ) -> list[bytes]:
-        feeds = columns.feeds(read, int(time.time()))
+        feeds = self._absent.add(columns.feeds(read, int(time.time())), len(read.times))
         decoded = time.perf_counter()
         quantiles, point = self.bundle.session.run(feeds)
         computed = time.perf_counter()
