@@ -11,7 +11,7 @@ from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.features import features_page
 from jobcast_training.features import feature_matrix, feature_session
-from jobcast_training.history import History
+from jobcast_training.history import ENDED, RUNNING, History
 from jobcast_training.pipeline import features_of
 from jobcast_training.records import OUTCOMES, Records
 from jobcast_training.statistics import CategoryTable
@@ -26,6 +26,11 @@ NAMES = [feature.name for block in BLOCKS for feature in block.features]
 SESSION = feature_session(feature_graph(BLOCKS, TASK.inputs))
 
 
+def padded(times: object, width: int) -> np.ndarray:
+    known = np.array(times, dtype=float).reshape(1, -1)
+    return np.pad(known, ((0, 0), (0, width - known.shape[1])), constant_values=np.nan)
+
+
 def features(**given: object) -> dict[str, float]:
     job: dict[str, object] = {
         "processors_req": 32.0,
@@ -35,14 +40,15 @@ def features(**given: object) -> dict[str, float]:
         "gpus_req": 8.0,
         "submit_time": int(datetime(2024, 1, 6, 4, 30, tzinfo=UTC).timestamp()),  # a Saturday, 5:30 local
         "recent_runtimes": [400.0, 200.0, 7_200.0],
+        "similar_runtimes": [500.0, 700.0],
+        "named_runtimes": [3_600.0],
+        "running_elapsed": [30.0, 90.0],
         **dict.fromkeys(TASK.categories, "known"),
         **given,
     }
-    recent = np.full((1, 10), np.nan)
-    recent[0, : len(job["recent_runtimes"])] = job["recent_runtimes"]  # type: ignore[arg-type]
     feeds = {
-        spec.name: recent
-        if spec.name == "recent_runtimes"
+        spec.name: padded(job[spec.name], spec.shape[1])
+        if spec.name in (*ENDED, RUNNING)
         else np.array([[job[spec.name]]], dtype={"float64": float, "int64": np.int64, "string": object}[spec.type])
         for spec in TASK.inputs
     }
@@ -75,15 +81,21 @@ def test_there_are_at_least_44_features_with_distinct_names_formulas_and_units()
         ("day_sin", np.sin(2 * np.pi * 5.5 / 24)),
         ("partition_log_runtime_mean", 5),
         ("user_log_jobs", 8),
-        ("last_runtime", 400),
-        ("previous_runtime", 200),
-        ("last_two_mean", 300),
+        ("recent_last", 400),
+        ("recent_previous", 200),
+        ("recent_last_two_mean", 300),
         ("recent_rank_1", 200),
         ("recent_rank_3", 7_200),
         ("recent_count", 3),
-        ("last_runtime_share", 400 / 3_600),
+        ("recent_last_share", 400 / 3_600),
         ("recent_over_limit", 1 / 3),
         ("recent_mean", 2_600),
+        ("similar_last", 500),
+        ("similar_count", 2),
+        ("similar_rank_1_share", 500 / 3_600),
+        ("named_over_limit", 1),
+        ("running_2", 90),
+        ("running_2_share", 90 / 3_600),
     ],
 )
 def test_value(name: str, value: float) -> None:
@@ -99,12 +111,16 @@ def test_value(name: str, value: float) -> None:
         ({"job_name": ""}, {name for name in NAMES if name.startswith(("job_name_", "name_"))}),
         (
             {"recent_runtimes": []},
-            {n for n in NAMES if n.startswith(("last_", "previous_", "recent_"))} - {"recent_count"},
+            {n for n in NAMES if n.startswith("recent_")} - {"recent_count"},
         ),
+        ({"similar_runtimes": []}, {n for n in NAMES if n.startswith("similar_")} - {"similar_count"}),
+        ({"named_runtimes": []}, {n for n in NAMES if n.startswith("named_")} - {"named_count"}),
+        ({"running_elapsed": []}, {n for n in NAMES if n.startswith("running_")}),
     ],
 )
 def test_a_missing_input_is_nan_in_its_features_and_only_there(given: dict[str, object], gaps: set[str]) -> None:
-    full, partial = features(recent_runtimes=[9.0] * 10), features(**{"recent_runtimes": [9.0] * 10, **given})
+    whole = {**{name: [9.0] * 10 for name in ENDED}, RUNNING: [9.0] * 5}
+    full, partial = features(**whole), features(**{**whole, **given})
     assert {name for name in NAMES if np.isnan(partial[name])} == gaps
     assert not any(np.isnan(value) for value in full.values())
 
@@ -127,7 +143,7 @@ def test_no_feature_knows_an_outcome_of_its_own_job_or_a_later_one(log: Records)
     cut = log.frame["submit_time"][half]
     unknown = pl.col("end_time") >= cut
     altered = log.frame.with_columns(
-        run_time=pl.when(unknown).then(1.0).otherwise("run_time"),
+        run_time=pl.when(unknown).then(pl.col("run_time") + 1e6).otherwise("run_time"),
         end_time=pl.when(unknown).then(pl.col("end_time") + 1e6).otherwise("end_time"),
         state=pl.lit("failed"),
         max_rss=pl.lit(1.0),

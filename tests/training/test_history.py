@@ -1,37 +1,51 @@
-"""Recent run times against a plain reading of the rule: the user's latest jobs that ended before this submission."""
+"""Histories against a plain reading of their rules: what had happened to jobs of the same group by this submission."""
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_training.history import History
+from jobcast_training.history import ENDED, LOOKED_AT, RUNNING, History
 from jobcast_training.records import SCHEMA, Records
 
+TEXT = ("user", "job_name")
+NUMBERS = ("processors_req", "wallclock_req")
 JOBS = st.lists(
-    st.tuples(st.sampled_from(["ann", "bob", None]), st.integers(0, 50), st.integers(0, 20), st.integers(1, 30)),
+    st.tuples(
+        st.sampled_from(["ann", "bob", None]), st.sampled_from(["cg", None]), st.sampled_from([1, 2]),
+        st.sampled_from([60.0, None]), st.integers(0, 50), st.integers(0, 20), st.integers(1, 30),
+    ),
     min_size=1,
     max_size=40,
-)
+)  # fmt: skip
+Job = tuple[str | None, str | None, int, float | None, int, int, int]
 
 
-def records(jobs: list[tuple[str | None, int, int, int]]) -> Records:
+def records(jobs: list[Job]) -> Records:
     rows = [
-        {"user": user, "submit_time": float(submit), "end_time": float(submit + wait + run), "run_time": float(run)}
-        for user, submit, wait, run in sorted(jobs, key=lambda job: job[1])
-    ]
-    frame = pl.DataFrame(rows, schema={k: SCHEMA[k] for k in ("user", "submit_time", "end_time", "run_time")})
-    return Records(frame, "made up")
+        {
+            "user": user, "job_name": name, "processors_req": processors, "wallclock_req": limit,
+            "submit_time": float(submit), "end_time": float(submit + wait + run), "run_time": float(run),
+        }
+        for user, name, processors, limit, submit, wait, run in sorted(jobs, key=lambda job: job[4])
+    ]  # fmt: skip
+    names = (*TEXT, *NUMBERS, "submit_time", "end_time", "run_time")
+    return Records(pl.DataFrame(rows, schema={name: SCHEMA[name] for name in names}), "made up")
 
 
-@given(JOBS, st.integers(1, 4))
-def test_only_ended_jobs_of_the_user_newest_first(jobs: list[tuple[str | None, int, int, int]], depth: int) -> None:
+@pytest.mark.parametrize("name", ENDED)
+@given(jobs=JOBS, depth=st.integers(1, 4))
+def test_only_ended_jobs_of_the_group_newest_first(name: str, jobs: list[Job], depth: int) -> None:
     log = records(jobs)
-    got = History.of(log).rows("recent_runtimes", 0, log.frame.height, depth)
+    got = History.of(log).rows(name, 0, log.frame.height, depth)
     for row, job in enumerate(log.frame.iter_rows(named=True)):
+        key = [job[column] for column in ENDED[name]]
         ended = [
             (other["end_time"], other["run_time"])
             for other in log.frame.iter_rows(named=True)
-            if other["user"] == job["user"] and job["user"] is not None and other["end_time"] < job["submit_time"]
+            if None not in key
+            and [other[column] for column in ENDED[name]] == key
+            and other["end_time"] < job["submit_time"]
         ]
         known = got[row][~np.isnan(got[row])]
         assert len(known) == min(depth, len(ended))
@@ -41,16 +55,31 @@ def test_only_ended_jobs_of_the_user_newest_first(jobs: list[tuple[str | None, i
             assert value in [run for other, run in ended if other == end]
 
 
-@given(JOBS)
-def test_outcomes_that_come_later_change_nothing(jobs: list[tuple[str | None, int, int, int]]) -> None:
+@given(jobs=JOBS, depth=st.integers(1, 4))
+def test_running_jobs_of_the_user_latest_first(jobs: list[Job], depth: int) -> None:
+    log = records(jobs)
+    got = History.of(log).rows(RUNNING, 0, log.frame.height, depth)
+    every = list(log.frame.iter_rows(named=True))
+    for row, job in enumerate(every):
+        before = [other for other in every[:row] if other["user"] == job["user"] and job["user"] is not None]
+        now = job["submit_time"]
+        started = [(now - (other["end_time"] - other["run_time"]), other["end_time"]) for other in before[::-1]]
+        wanted = [elapsed for elapsed, end in started[:LOOKED_AT] if elapsed >= 0 and end >= now][:depth]
+        np.testing.assert_array_equal(got[row][: len(wanted)], wanted)
+        assert np.isnan(got[row][len(wanted) :]).all()
+
+
+@pytest.mark.parametrize("name", [*ENDED, RUNNING])
+@given(jobs=JOBS)
+def test_outcomes_that_come_later_change_nothing(name: str, jobs: list[Job]) -> None:
     log = records(jobs)
     middle = log.frame["submit_time"][log.frame.height // 2]
-    later = pl.col("end_time") >= middle
+    later = pl.when(pl.col("end_time") >= middle)  # such a job runs longer; it started when it did
     altered = log.frame.with_columns(
-        run_time=pl.when(later).then(9_999.0).otherwise("run_time"),
-        end_time=pl.when(later).then(pl.col("end_time") + 1_000).otherwise("end_time"),
+        run_time=later.then(pl.col("run_time") + 1_000).otherwise("run_time"),
+        end_time=later.then(pl.col("end_time") + 1_000).otherwise("end_time"),
     )
     rows = int((log.frame["submit_time"] <= middle).sum())
-    before = History.of(log).rows("recent_runtimes", 0, rows, 5)
-    after = History.of(Records(altered, "altered")).rows("recent_runtimes", 0, rows, 5)
+    before = History.of(log).rows(name, 0, rows, 5)
+    after = History.of(Records(altered, "altered")).rows(name, 0, rows, 5)
     np.testing.assert_array_equal(np.sort(before, axis=1), np.sort(after, axis=1))
