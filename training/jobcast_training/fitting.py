@@ -34,12 +34,14 @@ class Period:
         scale: log1p of what a run time is measured by (the limit, where it is known), float64 [N]; the trees predict
             y - scale, since most of what a limit says of a run time is its size.
         censored: whether the job was stopped at its limit, bool [N].
+        weight: of each job in the fit, float64 [N]; None = all the same.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float64]
     scale: NDArray[np.float64]
     censored: NDArray[np.bool_]
+    weight: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _latent(
     """
     train_rows, tune_rows = Rows(fit.x, fit.y), Rows(tune.x, tune.y)
     if not (fit.censored.any() or tune.censored.any()):
-        return Rows(fit.x, fit.y - fit.scale), Rows(tune.x, tune.y - tune.scale)
+        return Rows(fit.x, fit.y - fit.scale, fit.weight), Rows(tune.x, tune.y - tune.scale)
     family, levels = families.load("xgboost"), hyper.quantiles.trained
     parameters = {**hyper.families["xgboost"], "rounds": _FIRST_MODEL_ROUNDS}
     blind = [period.x.copy() for period in (fit, tune)]
@@ -121,4 +123,4 @@ def _latent(
                 y[at] = draw_above(period.y[at], first.predict(x[at]), levels, seed + round_number)
             drawn.append(Rows(period.x, y))
         train_rows, tune_rows = drawn
-    return Rows(fit.x, train_rows.y - fit.scale), Rows(tune.x, tune_rows.y - tune.scale)
+    return Rows(fit.x, train_rows.y - fit.scale, fit.weight), Rows(tune.x, tune_rows.y - tune.scale)

@@ -6,6 +6,7 @@ A caller gives the same lists with a request. Everything made of them is a node 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -119,11 +120,30 @@ class RunningJobs:
         return np.take_along_axis(elapsed, latest, axis=1)
 
 
+class Lookup(Protocol):
+    """One history input of a log."""
+
+    def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        """Return the input of records [start, stop), shape [stop - start, depth], in seconds, padded with NaN."""
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """A lookup of which some records know nothing."""
+
+    whole: Lookup
+    hidden: NDArray[np.bool_]
+
+    def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        known = self.whole.rows(start, stop, depth)
+        return np.where(self.hidden[start:stop, None], np.nan, known)
+
+
 @dataclass(frozen=True)
 class History:
     """Every history input of a log, by name."""
 
-    lookups: Mapping[str, EndedJobs | RunningJobs]
+    lookups: Mapping[str, Lookup]
 
     @classmethod
     def of(cls, records: Records) -> "History":
@@ -131,6 +151,10 @@ class History:
         frame = records.frame
         ended = {name: EndedJobs.of(frame, keys) for name, keys in ENDED.items()}
         return cls({**ended, RUNNING: RunningJobs.of(frame)})
+
+    def without(self, names: Sequence[str], hidden: NDArray[np.bool_]) -> "History":
+        """Return the same for callers who do not know the inputs `names` for the records `hidden`, shape [N]."""
+        return History({**self.lookups, **{name: _Hidden(self.lookups[name], hidden) for name in names}})
 
     def rows(self, name: str, start: int, stop: int, depth: int) -> NDArray[np.float64]:
         """Return one input of records [start, stop), shape [stop - start, depth], in seconds, padded with NaN."""

@@ -42,6 +42,8 @@ class Hyperparameters:
     split: Split
     prior_jobs: float
     max_keys: int
+    hidden: float
+    half_life_days: float
     quantiles: Quantiles
     censoring_rounds: int
     families: Mapping[str, Mapping[str, Any]]
@@ -111,6 +113,9 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
     rule(len(quantiles.interval) == 2, "quantiles.interval", "be two levels", list(quantiles.interval))
     for key, least in (("prior_jobs", 0), ("max_keys", 1)):
         rule(tree["statistics"][key] >= least, f"statistics.{key}", f"be >= {least}", tree["statistics"][key])
+    rule(0 <= tree["history"]["hidden"] < 1, "history.hidden", "lie between 0 and 1", tree["history"]["hidden"])
+    half_life = tree["fitting"]["half_life_days"]
+    rule(half_life >= 0, "fitting.half_life_days", "be >= 0 (0 = no weighting)", half_life)
     rule(tree["censoring"]["rounds"] >= 0, "censoring.rounds", "be >= 0", tree["censoring"]["rounds"])
     for name in families.names():
         for key in ("rounds", "early_stopping_rounds"):
@@ -119,6 +124,8 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
         split=split,
         prior_jobs=tree["statistics"]["prior_jobs"],
         max_keys=tree["statistics"]["max_keys"],
+        hidden=tree["history"]["hidden"],
+        half_life_days=tree["fitting"]["half_life_days"],
         quantiles=quantiles,
         censoring_rounds=tree["censoring"]["rounds"],
         families={name: tree[name] for name in families.names()},

@@ -55,10 +55,15 @@ class Periods:
 
 @dataclass(frozen=True)
 class Result:
-    """What a training run gives: the candidate and the metrics of model and baselines on the test period."""
+    """What a training run gives: the candidate and the metrics of model and baselines on the test period.
+
+    Attributes:
+        sparse: metrics of the test period for callers who know none of the predictor's extra inputs.
+    """
 
     candidate: Candidate
     test: Mapping[str, float]
+    sparse: Mapping[str, float]
     validation: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
 
@@ -86,7 +91,7 @@ def train(
     on_rows = step("computing features", frame.height)
     history = History.of(records)
     graph, described, tables = features_of(predictor, records, hyper, timezone)
-    x = feature_matrix(predictor, graph, frame, history, on_rows)
+    x = feature_matrix(predictor, graph, frame, _partly(predictor, history, periods, hyper, seed), on_rows)
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
     run = frame[predictor.target].to_numpy()
     censored = (run >= limit) | (frame["state"] == "timeout").fill_null(False).to_numpy() & np.isfinite(limit)
@@ -104,7 +109,9 @@ def train(
                 f"{records.source}: {len(known)} of the jobs {start:,} to {stop:,} had ended when the test period "
                 f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
             )
-        return Period(x[known], y[known], scale[known], censored[known])
+        age = (submit[periods.test] - submit[known]) / 86_400
+        weight = 0.5 ** (age / hyper.half_life_days) if hyper.half_life_days else None
+        return Period(x[known], y[known], scale[known], censored[known], weight)
 
     ensemble = fit_ensemble(
         period(periods.fit, periods.tune),
@@ -121,6 +128,8 @@ def train(
     validation = _evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper)
     on_round()
     test = _evaluate(model, predictor, frame, history, periods.test, periods.end, hyper)
+    nothing = history.without(predictor.extra, np.ones(frame.height, dtype=np.bool_))
+    sparse = _evaluate(model, predictor, frame, nothing, periods.test, periods.end, hyper)
     on_round()
     actual = run[periods.test :]
     baselines = {
@@ -141,7 +150,7 @@ def train(
         about=about,
         card=model_card(about, ensemble.weights, baselines, timezone, records.notes),
     )
-    return Result(candidate, test, validation, baselines)
+    return Result(candidate, test, sparse, validation, baselines)
 
 
 def features_of(
@@ -161,6 +170,15 @@ def features_of(
     blocks = predictor.feature_blocks(tables, _standard_offset(timezone, frame["submit_time"][-1]))
     described = [feature for block in blocks for feature in block.features]
     return feature_graph(blocks, predictor.inputs), described, tables
+
+
+def _partly(
+    predictor: Predictor, history: History, periods: Periods, hyper: Hyperparameters, seed: int
+) -> History:
+    """The history as fitted to: a share of the jobs of the fit period does not know the extra inputs."""
+    hidden = np.random.default_rng(seed).random(periods.end) < hyper.hidden
+    hidden[: periods.fit] = hidden[periods.tune :] = False
+    return history.without(predictor.extra, hidden)
 
 
 def _periods(rows: int, hyper: Hyperparameters) -> Periods:

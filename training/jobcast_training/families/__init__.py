@@ -17,10 +17,15 @@ _MODULES = {"xgboost": "xgboost_family", "lightgbm": "lightgbm_family", "catboos
 
 @dataclass(frozen=True)
 class Rows:
-    """Features float32 [N, features] and target float64 [N] in the unit that the trees predict."""
+    """Features float32 [N, features] and target float64 [N] in the unit that the trees predict.
+
+    Attributes:
+        weight: of each row in the fit, float64 [N]; None = all the same.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[np.float64]
+    weight: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def fit(
         verbose=False,
         **settings,
     )
-    pool = catboost.Pool(train.x, train.y)
+    pool = catboost.Pool(train.x, train.y, weight=train.weight)
     model.fit(pool, eval_set=catboost.Pool(tune.x, tune.y), callbacks=[_Progress(on_round)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"

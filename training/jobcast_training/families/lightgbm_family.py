@@ -30,7 +30,7 @@ def fit(
     settings = dict(parameters)
     rounds, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
     settings |= {"objective": "quantile", "seed": seed, "deterministic": True, "force_row_wise": True, "verbosity": -1}
-    data = lightgbm.Dataset(train.x, train.y, free_raw_data=False)
+    data = lightgbm.Dataset(train.x, train.y, weight=train.weight, free_raw_data=False)
     held = lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)
     boosters = []
     gain = np.zeros(train.x.shape[1])

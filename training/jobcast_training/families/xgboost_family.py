@@ -44,7 +44,7 @@ def fit(
     }
     booster = xgboost.train(
         settings,
-        xgboost.DMatrix(train.x, train.y),
+        xgboost.DMatrix(train.x, train.y, weight=train.weight),
         rounds,
         evals=[(xgboost.DMatrix(tune.x, tune.y), "tune")],
         early_stopping_rounds=patience,

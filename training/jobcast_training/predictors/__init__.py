@@ -22,6 +22,7 @@ class Predictor:
         target: record column that is predicted, `target_unit` its unit.
         limit: record column that no prediction exceeds.
         categories: text columns that have statistics.
+        extra: inputs that many callers cannot give; the trees are also fitted to jobs without them.
         feature_blocks: the features, from the categories' tables and the local time's offset in seconds.
     """
 
@@ -31,6 +32,7 @@ class Predictor:
     target_unit: str
     limit: str
     categories: Sequence[str]
+    extra: Sequence[str]
     feature_blocks: Callable[[Mapping[str, CategoryTable], int], Sequence[Block]]
 
 

@@ -320,5 +320,6 @@ PREDICTOR = Predictor(
     target_unit="s",
     limit="wallclock_req",
     categories=CATEGORIES,
+    extra=("similar_runtimes", "named_runtimes", "running_elapsed"),
     feature_blocks=feature_blocks,
 )
