@@ -21,12 +21,21 @@ Points = Mapping[str, NDArray[np.float64]]
 def baseline_points(frame: pl.DataFrame, history: History, train_rows: int, seed: int) -> Points:
     """Return each baseline's point predictions in seconds for the rows from `train_rows` on.
 
+    Those of `simple_points`, and LightGBM L1: 300 rounds of 63 leaves on log1p seconds, plain features and the last
+    two run times.
+    """
+    last_two = history.rows("recent_runtimes", 0, frame.height, 2)
+    return {**simple_points(frame, history, train_rows), "LightGBM L1": _lightgbm(frame, last_two, train_rows, seed)}
+
+
+def simple_points(frame: pl.DataFrame, history: History, train_rows: int) -> Points:
+    """Return the point predictions in seconds of the baselines without a model, for the rows from `train_rows` on.
+
     - requested time: the limit; where unknown the median limit of the training rows, else their median run time;
     - global median: of the training rows' run times;
     - Tsafrir last two: mean of the user's two latest ended jobs capped at the limit, else the requested time
       (Tsafrir, Etsion and Feitelson, 2007);
-    - user running median: of all ended jobs of the user, else the global median;
-    - LightGBM L1: 300 rounds of 63 leaves on log1p seconds, plain features and the last two run times.
+    - user running median: of all ended jobs of the user, else the global median.
     """
     limit = frame["wallclock_req"].to_numpy().astype(np.float64)
     run = frame["run_time"].to_numpy()
@@ -43,7 +52,6 @@ def baseline_points(frame: pl.DataFrame, history: History, train_rows: int, seed
         "global median": np.full(frame.height - train_rows, middle),
         "Tsafrir last two": np.where(count > 0, capped, requested)[test],
         "user running median": _running_median(frame, middle)[test],
-        "LightGBM L1": _lightgbm(frame, last_two, train_rows, seed),
     }
 
 

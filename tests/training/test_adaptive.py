@@ -1,0 +1,113 @@
+"""Online calibration: it holds while the jobs drift, group by group, and never looks ahead."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jobcast_training.adaptive import OnlineCalibration, Outcomes
+from numpy.typing import NDArray
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def jobs(
+    y: NDArray[np.float64], delay: float = 5.0, cap: float = np.inf, members: NDArray[np.int64] | None = None
+) -> Outcomes:
+    submit = np.arange(len(y), dtype=np.float64)
+    none = np.zeros((len(y), 1), dtype=np.int64)
+    return Outcomes(
+        submit, submit + delay, np.minimum(y, cap), np.full(len(y), cap), none if members is None else members
+    )
+
+
+def test_levels_hold_while_the_outcomes_drift_and_jump() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.arange(20_000)
+    y = rng.gumbel(size=20_000) + steps / 4_000 + 3.0 * (steps > 12_000)
+    raw = np.zeros((20_000, 3))
+    served = OnlineCalibration(LEVELS, (1,)).follow(raw, jobs(y))
+    for column, level in enumerate(LEVELS):
+        covered = np.add.reduceat(y <= served[:, column], np.arange(0, 20_000, 2_000)) / 2_000
+        assert np.all(np.abs(covered - level) < 0.04), (level, covered)
+
+
+def test_the_share_below_is_bounded_by_the_range_of_the_offset() -> None:
+    """The promise of the module's law, for outcomes that nobody drew at random."""
+    steps = np.arange(5_000)
+    y = 2 * np.sin(steps / 300) + (steps % 7 == 0) * 4.0
+    calibration = OnlineCalibration(LEVELS, (1,), step=0.05)
+    served = calibration.follow(np.zeros((5_000, 3)), jobs(y, delay=0.5))
+    for column, level in enumerate(LEVELS):
+        gap = abs(np.mean(y[:-1] <= served[:-1, column]) - level)
+        assert gap <= (np.ptp(y) + 1) / (0.05 * 4_999)
+
+
+def test_a_group_gets_its_own_offset_and_a_new_one_has_that_of_all() -> None:
+    rng = np.random.default_rng(1)
+    members = rng.choice([1, 2], p=[0.9, 0.1], size=20_000)
+    y = rng.normal(size=20_000) + 4.0 * (members == 2)
+    calibration = OnlineCalibration(LEVELS, (4,))
+    served = calibration.follow(np.zeros((20_000, 3)), jobs(y, members=members[:, None]))
+    late = np.arange(20_000) > 5_000
+    for group in (1, 2):
+        own = late & (members == group)
+        covered = np.mean(y[own] <= served[own, 2])
+        assert abs(covered - 0.9) < 0.03
+    at = jobs(np.zeros(1), members=np.array([[3]]))
+    again = calibration.follow(
+        np.zeros((1, 3)), Outcomes(at.submit + 30_000, at.end + 30_000, at.y, at.cap, at.members)
+    )
+    np.testing.assert_array_equal(again[0], np.sort(calibration.offsets))
+
+
+@given(seed=st.integers(0, 2**32 - 1), row=st.integers(1, 199))
+@settings(max_examples=60, deadline=None)
+def test_no_outcome_counts_before_it_is_known(seed: int, row: int) -> None:
+    rng = np.random.default_rng(seed)
+    submit = np.sort(rng.integers(0, 300, size=200)).astype(np.float64)
+    end = submit + rng.integers(0, 60, size=200)
+    raw, y = np.sort(rng.normal(size=(200, 3)), axis=1), rng.normal(size=200)
+    members = rng.integers(0, 4, size=(200, 2))
+    other = np.where(end >= submit[row], rng.normal(size=200) * 9, y)
+    served = [
+        OnlineCalibration(LEVELS, (4, 4)).follow(raw, Outcomes(submit, end, own, np.full(200, 2.0), members))
+        for own in (np.minimum(y, 2.0), np.minimum(other, 2.0))
+    ]
+    np.testing.assert_array_equal(served[0][: row + 1], served[1][: row + 1])
+
+
+@given(seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 199))
+@settings(max_examples=40, deadline=None)
+def test_served_quantiles_ascend_keep_the_cap_and_do_not_depend_on_the_calls(seed: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    submit = np.sort(rng.uniform(0, 100, size=200))
+    all_jobs = Outcomes(
+        submit, submit + rng.uniform(0, 30, 200), rng.normal(size=200), rng.normal(size=200), np.zeros((200, 1), int)
+    )
+    raw = rng.normal(size=(200, 3))
+    whole = OnlineCalibration(LEVELS, (1,)).follow(raw, all_jobs)
+    assert np.all(np.diff(whole, axis=1) >= 0)
+    assert np.all(whole <= all_jobs.cap[:, None])
+    parts = OnlineCalibration(LEVELS, (1,))
+    split = []
+    for rows in (slice(0, cut), slice(cut, 200)):
+        fields = (all_jobs.submit, all_jobs.end, all_jobs.y, all_jobs.cap, all_jobs.members)
+        split.append(parts.follow(raw[rows], Outcomes(*(field[rows] for field in fields))))
+    np.testing.assert_array_equal(np.concatenate(split), whole)
+
+
+def test_split_conformal_offsets_equal_those_of_crepes() -> None:
+    """The offsets of the bundles against another implementation, on the same scores."""
+    crepes = pytest.importorskip("crepes")
+    from jobcast_training.calibration import conformal_offsets
+
+    rng = np.random.default_rng(5)
+    levels = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
+    for count in (99, 400, 1_237):
+        y, q = rng.gamma(0.7, size=count), rng.normal(size=count)
+        ours = conformal_offsets(y, np.repeat(q[:, None], len(levels), axis=1), levels)
+        system = crepes.ConformalPredictiveSystem().fit(y - q)
+        lower = [100 * level for level in levels if level < 0.5]
+        upper = [100 * level for level in levels if level > 0.5]
+        theirs = system.predict_percentiles(np.zeros(1), lower_percentiles=lower, higher_percentiles=upper)
+        np.testing.assert_allclose(ours, np.ravel(theirs), rtol=0, atol=1e-9)

@@ -1,0 +1,90 @@
+"""Online calibration: every served level has offsets that move when an outcome arrives.
+
+Quantile tracking (Angelopoulos, Candes and Tibshirani, 2023, section 2.1): an outcome above the level t's prediction
+lifts the offset by `step * t`, one below it lowers it by `step * (1 - t)`. The moves telescope: after n outcomes the
+share below differs from t by at most (range of the offset) / (step * n), whatever the jobs do, since nothing is
+assumed of them. The same holds within every group, for its own offset moves with its own outcomes (gradient
+equilibrium: Angelopoulos, Jordan and Tibshirani, 2025).
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Jobs in order of submission, with what will have become of them.
+
+    Attributes:
+        submit: when each is predicted, s, shape [n], ascending.
+        end: when its outcome is known, s, shape [n].
+        y: outcome in the unit of the predictions, not above `cap`, shape [n].
+        cap: no served quantile exceeds it, shape [n]; infinity caps nothing.
+        members: number of each job's group by each grouping, 0 for none, shape [n, groupings].
+    """
+
+    submit: NDArray[np.float64]
+    end: NDArray[np.float64]
+    y: NDArray[np.float64]
+    cap: NDArray[np.float64]
+    members: NDArray[np.int64]
+
+
+class OnlineCalibration:
+    """Offsets of all jobs and of each group, moved in the order in which outcomes arrive.
+
+    Args:
+        levels: ascending, in (0, 1).
+        sizes: number of groups in each grouping, group 0 (none) included.
+        step: move of all jobs' offsets, in the unit of the predictions.
+        group_step: move of a group's own offsets; it starts at 0, so that a group with few outcomes has nearly the
+            offsets of all jobs.
+    """
+
+    def __init__(
+        self, levels: Sequence[float], sizes: Sequence[int], *, step: float = 0.05, group_step: float = 0.05
+    ) -> None:
+        self.levels = np.array(levels)
+        self.offsets = np.zeros(len(levels))
+        self.group_offsets = [np.zeros((size, len(levels))) for size in sizes]
+        self.step, self.group_step = step, group_step
+        self._running: list[tuple[float, int, float, NDArray[np.float64], NDArray[np.int64]]] = []
+        self._predicted = 0
+
+    def follow(self, raw: NDArray[np.float64], jobs: Outcomes) -> NDArray[np.float64]:
+        """Return the served quantiles of jobs, shape [n, levels], each made with the outcomes before its submission.
+
+        An outcome counts when its end lies strictly before a submission. Jobs of several calls must follow each
+        other in time; outcomes of an earlier call that are still open arrive during the later ones.
+
+        Args:
+            raw: uncalibrated quantiles, shape [n, levels].
+            jobs: their times, outcomes and groups.
+        """
+        served = np.empty_like(raw)
+        for row, (submit, end, y, cap) in enumerate(
+            zip(jobs.submit.tolist(), jobs.end.tolist(), jobs.y.tolist(), jobs.cap.tolist(), strict=True)
+        ):
+            while self._running and self._running[0][0] < submit:
+                self._learn(*heapq.heappop(self._running)[2:])
+            member = jobs.members[row]
+            quantiles = raw[row] + self.offsets
+            for own, group in zip(self.group_offsets, member, strict=True):
+                quantiles += own[group]
+            quantiles.sort()
+            np.minimum(quantiles, cap, out=quantiles)
+            served[row] = quantiles
+            heapq.heappush(self._running, (end, self._predicted, y, quantiles, member))
+            self._predicted += 1
+        return served
+
+    def _learn(self, y: float, quantiles: NDArray[np.float64], member: NDArray[np.int64]) -> None:
+        move = self.levels - (quantiles >= y)
+        self.offsets += self.step * move
+        for own, group in zip(self.group_offsets, member, strict=True):
+            if group:
+                own[group] += self.group_step * move

@@ -1,0 +1,209 @@
+"""`jobcast evaluate`: how accurate and how honest a predictor is on a log, in one split or walked in time."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jobcast_training.command.train import print_metrics, progress, report_records, stepper
+from jobcast_training.records import Records
+
+if TYPE_CHECKING:
+    from jobcast_training.hyperparameters import Hyperparameters
+    from jobcast_training.rolling import Forecasts, Settings
+    from jobcast_training.rolling_figures import Figures
+
+
+@click.command()
+@click.argument("predictor", type=click.Choice(["hpc-runtime"]))
+@click.option(
+    "--data",
+    "paths",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of job records; repeat it for the parts of one log.",
+)
+@click.option("--name", help="Name of the log on the page.  [default: the file names]")
+@click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+@click.option("--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of hyper-parameters; keys left out keep their defaults.",
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+@click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")
+@click.option("--cadence", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="Days between refits.")
+@click.option("--window", default=100.0, show_default=True, type=click.FloatRange(min=1), help="Days a refit uses.")
+@click.option("--rows", default=60_000, show_default=True, type=click.IntRange(min=1_000), help="Most jobs of a refit.")
+@click.option(
+    "--families", default="lightgbm", show_default=True, help="Model families of a refit, separated by commas."
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that keeps the walk after every refit; the same command goes on from it.",
+)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown page that gets the log's section; pictures go to the folder beside it of the same name.",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Parquet file for every job's predictions."
+)
+def evaluate(
+    predictor: str,
+    paths: tuple[Path, ...],
+    name: str | None,
+    source: str,
+    timezone: str,
+    config: Path | None,
+    seed: int,
+    rolling: bool,
+    cadence: float,
+    window: float,
+    rows: int,
+    families: str,
+    state: Path | None,
+    page: Path | None,
+    out: Path | None,
+) -> None:
+    """Evaluate PREDICTOR on job records, against simple baselines on the same jobs.
+
+    Without --rolling: one training on the first 80 % of the jobs, tested on the last 20 %; nothing is exported.
+    """
+    from jobcast_training import hyperparameters, pipeline, predictors
+    from jobcast_training.rolling import Settings
+    from jobcast_training.sources import Options, read
+
+    console = Console(stderr=True)
+    if not rolling and (state or page or out):
+        raise click.UsageError("--state, --page and --out belong to --rolling; add it or leave them out")
+    try:
+        hyper = hyperparameters.load(config)
+        options = Options(timezone=timezone if timezone != "UTC" else None)
+        records = read(paths, format=source, options=options)
+        records = replace(records, source=name or records.source)
+        report_records(console, records)
+        if not rolling:
+            with progress(console) as bars:
+                result = pipeline.train(
+                    predictors.load(predictor), records, hyper, seed=seed, timezone=timezone, step=stepper(bars)
+                )
+            print_metrics(Console(), result)
+            return
+        settings = Settings(cadence, window, rows, _families(families), seed)
+        start = time.perf_counter()
+        forecasts, figures = _walk(console, predictor, records, hyper, settings, timezone, state)
+        elapsed = time.perf_counter() - start
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    _print(figures, elapsed)
+    if out:
+        write_forecasts(out, records, forecasts)
+    if page:
+        from jobcast_training.rolling_page import section, write_pictures, write_section
+
+        said = "jobcast evaluate hpc-runtime --rolling " + _said(settings, timezone)
+        write_section(page, figures.source, section(figures, said, elapsed))
+        write_pictures(figures, page.with_suffix(""))
+        click.echo(f"section {figures.source} in {page}")
+
+
+def write_forecasts(path: Path, records: Records, forecasts: "Forecasts") -> None:
+    """Write one row for each predicted job: its id, times, run time and quantiles in seconds."""
+    import polars as pl
+
+    jobs = records.frame.slice(forecasts.first).select("job_id", "submit_time", "end_time", "run_time")
+    columns = [
+        pl.Series(f"q{level:g}", forecasts.quantiles[:, column]) for column, level in enumerate(forecasts.levels)
+    ]
+    jobs.with_columns(columns).write_parquet(path)
+
+
+def _families(text: str) -> tuple[str, ...]:
+    from jobcast_training import families
+
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [one for one in names if one not in families.names()]
+    if unknown or not names:
+        raise click.BadParameter(
+            f"expected one or more of {', '.join(families.names())}, got {text!r}", param_hint="--families"
+        )
+    return names
+
+
+def _walk(
+    console: Console,
+    predictor: str,
+    records: Records,
+    hyper: "Hyperparameters",
+    settings: "Settings",
+    timezone: str,
+    state: Path | None,
+) -> tuple["Forecasts", "Figures"]:
+    from jobcast_training import predictors
+    from jobcast_training.rolling import identity, walk
+    from jobcast_training.rolling_figures import figures
+    from jobcast_training.walk_state import WalkState
+
+    task = predictors.load(predictor)
+    kept = WalkState(state, identity(records, hyper, settings, timezone)) if state else None
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        forecasts = walk(
+            task, records, hyper, settings, timezone=timezone, state=kept, on_refit=_reporter(bars, records.source)
+        )
+    return forecasts, figures(task, records, forecasts, hyper.quantiles.limit)
+
+
+def _reporter(bars: Progress, name: str) -> Callable[[int, int, NDArray[np.bool_]], None]:
+    task = bars.add_task(name, total=None, rate="")
+    start, covered = time.perf_counter(), [0]
+
+    def on_refit(done: int, total: int, below: NDArray[np.bool_]) -> None:
+        covered[0] += int(below.sum())
+        rate = f"{done / (time.perf_counter() - start):,.0f} jobs/s, {covered[0] / done:.1%} at or below q0.9"
+        bars.update(task, completed=done, total=total, rate=rate)
+
+    return on_refit
+
+
+def _said(settings: "Settings", timezone: str) -> str:
+    return (
+        f"--cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
+        f"--families {','.join(settings.families)} --seed {settings.seed} --timezone {timezone}"
+    )
+
+
+def _print(figures: "Figures", seconds: float) -> None:
+    from jobcast_training.card import number
+    from jobcast_training.rolling_page import COVERAGE, ROWS
+
+    table = Table(title=f"{figures.source}: {figures.jobs:,} jobs, each predicted once, {seconds:,.0f} s")
+    for heading in ("metric", "jobcast", *figures.baselines):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for key, title in ROWS:
+        table.add_row(title, *(number(one[key]) for one in (figures.total, *figures.baselines.values())))
+    for key, title in COVERAGE:
+        table.add_row(title, number(figures.total[key]))
+    worst = figures.worst_month
+    if worst:
+        table.add_row(f"0.9 quantile in the worst month ({worst.name})", f"{worst.below_90:.3f}")
+    Console().print(table)

@@ -1,0 +1,145 @@
+"""The page of walked logs: one section a log between markers, each replaced by itself when its log is walked again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jobcast_training.card import number
+from jobcast_training.rolling_figures import SLICE_JOBS, Figures, Slice
+
+ROWS = (
+    ("mae", "MAE, s"),
+    ("median_ae", "median absolute error, s"),
+    ("r2_log", "R2 of log1p"),
+    ("pinball_10", "pinball loss at 0.1, s"),
+    ("pinball_50", "pinball loss at 0.5, s"),
+    ("pinball_90", "pinball loss at 0.9, s"),
+    ("under_predicted", "share under-predicted"),
+)
+COVERAGE = (
+    ("below_90", "run time up to its limit <= 0.9 quantile"),
+    ("inside_80", "run time up to its limit in the 0.1 to 0.9 interval"),
+    ("outlived", "run time up to its limit > suggested limit (0.95)"),
+    ("below_90_observed", "run time as observed <= 0.9 quantile"),
+    ("inside_80_observed", "run time as observed in the 0.1 to 0.9 interval"),
+    ("outlived_observed", "run time as observed > suggested limit"),
+    ("width_80", "mean width of the interval, s"),
+)
+INTRODUCTION = """# Rolling evaluation on public job logs
+
+Every log is walked in time, see [evaluation.md](evaluation.md): refits on a cadence, every job predicted once when it
+is submitted, offsets moved when an outcome arrives. Coverage counts a run time up to its requested limit, since no
+prediction exceeds that; the run time as observed stands beside it. Months are those of submission, in UTC. A decile
+of run times is known only afterwards: no calibration makes its coverage even, it shows where the misses are.
+"""
+
+
+def section(figures: Figures, command: str, seconds: float) -> str:
+    """Return a log's section, without its markers."""
+    total, plain, worst = figures.total, figures.uncalibrated, figures.worst_month
+    lines = [
+        f"## {figures.source}",
+        "",
+        f"`{command}`: {figures.jobs:,} jobs predicted with {figures.refits:,} models in {seconds:,.0f} s; "
+        f"{figures.skipped:,} jobs submitted before the start were not.",
+        "",
+        f"Suggested limit over run time: median {_ratio(total['suggested_ratio_limited'])}; requested limit over run "
+        f"time: median {_ratio(total['requested_ratio'])} (jobs with a requested limit; run times under 1 s count as "
+        f"1 s). {total['over_limit']:.1%} of the jobs ran longer than their requested limit.",
+        "",
+    ]
+    if worst:
+        lines += [
+            f"Worst month of more than {SLICE_JOBS} jobs: {worst.name}, {worst.below_90:.1%} of {worst.jobs:,} jobs at "
+            "or below the 0.9 quantile.",
+            "",
+        ]
+    names = ("jobcast", *figures.baselines)
+    lines += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for key, title in ROWS:
+        cells = (number(one[key]) for one in (total, *figures.baselines.values()))
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += ["", "| share of jobs | with online offsets | without |", "|---|---:|---:|"]
+    for key, title in COVERAGE:
+        shown = (number(one[key]) if key == "width_80" else f"{one[key]:.3f}" for one in (total, plain))
+        lines.append(f"| {title} | " + " | ".join(shown) + " |")
+    for title, slices in (("month", figures.months), ("queue", figures.queues[:12]), ("run time", figures.deciles)):
+        lines += ["", *_slices(title, slices)]
+    stem = figures.source
+    lines += ["", f"![coverage by month](rolling/{stem}-months.png) ![reliability](rolling/{stem}-levels.png)"]
+    return "\n".join(lines)
+
+
+def write_section(page: Path, name: str, text: str) -> None:
+    """Put a log's section into the page: in place of its old one, else at the end; makes the page when missing."""
+    start, stop = f"<!-- rolling:{name} -->", f"<!-- end rolling:{name} -->"
+    old = page.read_text(encoding="utf-8") if page.exists() else INTRODUCTION
+    block = f"{start}\n{text}\n{stop}"
+    if start in old and stop in old:
+        new = old[: old.index(start)] + block + old[old.index(stop) + len(stop) :]
+    else:
+        new = f"{old.rstrip()}\n\n{block}\n"
+    page.write_text(new, encoding="utf-8")
+
+
+def write_pictures(figures: Figures, folder: Path) -> None:
+    """Write `NAME-months.png` and `NAME-levels.png`: coverage by month and the reliability diagram."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    months = [one for one in figures.months if one.jobs > SLICE_JOBS] or list(figures.months)
+    at = np.arange(len(months))
+    chart, axes = pyplot.subplots(figsize=(5.6, 3.0), dpi=90)
+    for values, level, title in (
+        ([one.below_90 for one in months], 0.9, "at or below the 0.9 quantile"),
+        ([one.inside_80 for one in months], 0.8, "in the 0.1 to 0.9 interval"),
+    ):
+        (line,) = axes.plot(at, values, marker=".", label=title)
+        axes.axhline(level, color=line.get_color(), linewidth=0.8, linestyle="--")
+    shown = at[:: max(1, len(at) // 8)]
+    axes.set_xticks(shown, [months[place].name for place in shown], rotation=30, fontsize=7)
+    axes.set(ylim=(0.5, 1.0), ylabel="share of jobs", title=figures.source)
+    axes.legend(fontsize=7, loc="lower left")
+    chart.tight_layout()
+    chart.savefig(folder / f"{figures.source}-months.png")
+    pyplot.close(chart)
+    chart, axes = pyplot.subplots(figsize=(3.0, 3.0), dpi=90)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    axes.plot(figures.levels, figures.reliability, marker="o", markersize=3)
+    axes.set(xlabel="level", ylabel="share at or below", title="reliability", xlim=(0, 1), ylim=(0, 1))
+    chart.tight_layout()
+    chart.savefig(folder / f"{figures.source}-levels.png")
+    pyplot.close(chart)
+
+
+def summary(every: Mapping[str, Figures]) -> str:
+    """Return one table with a line for each log."""
+    lines = [
+        "| log | jobs | 0.9 quantile | 0.1 to 0.9 | worst month | outlive the suggestion | suggested / actual | "
+        "requested / actual |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, one in every.items():
+        worst = one.worst_month
+        lines.append(
+            f"| {name} | {one.jobs:,} | {one.total['below_90']:.3f} | {one.total['inside_80']:.3f} | "
+            f"{f'{worst.below_90:.3f} ({worst.name})' if worst else '-'} | {one.total['outlived']:.3f} | "
+            f"{_ratio(one.total['suggested_ratio_limited'])} | {_ratio(one.total['requested_ratio'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(value: float) -> str:
+    return "not known" if np.isnan(value) else f"{value:.2f}"
+
+
+def _slices(title: str, slices: Sequence[Slice]) -> list[str]:
+    return [
+        f"| {title} | jobs | 0.9 quantile | 0.1 to 0.9 |",
+        "|---|---:|---:|---:|",
+        *(f"| {one.name} | {one.jobs:,} | {one.below_90:.3f} | {one.inside_80:.3f} |" for one in slices),
+    ]
