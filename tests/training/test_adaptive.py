@@ -1,13 +1,16 @@
 """Online calibration: it holds while the jobs drift, group by group, and never looks ahead."""
 
+import crepes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobcast_training.adaptive import OnlineCalibration, Outcomes
+from jobcast_training.calibration import conformal_offsets
 from numpy.typing import NDArray
 
 LEVELS = (0.1, 0.5, 0.9)
+STEPS = (0.04, 0.02)
 
 
 def jobs(
@@ -23,30 +26,30 @@ def jobs(
 def test_levels_hold_while_the_outcomes_drift_and_jump() -> None:
     rng = np.random.default_rng(0)
     steps = np.arange(20_000)
-    y = rng.gumbel(size=20_000) + steps / 4_000 + 3.0 * (steps > 12_000)
+    y = rng.gumbel(size=20_000) + steps / 4_000 + 1.5 * (steps > 12_000)
     raw = np.zeros((20_000, 3))
-    served = OnlineCalibration(LEVELS, (1,)).follow(raw, jobs(y))
+    served = OnlineCalibration(LEVELS, (1,), STEPS).follow(raw, jobs(y))
     for column, level in enumerate(LEVELS):
         covered = np.add.reduceat(y <= served[:, column], np.arange(0, 20_000, 2_000)) / 2_000
         assert np.all(np.abs(covered - level) < 0.04), (level, covered)
 
 
-def test_the_share_below_is_bounded_by_the_range_of_the_offset() -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_share_below_is_bounded_by_the_range_of_the_offset(level: float) -> None:
     """The promise of the module's law, for outcomes that nobody drew at random."""
     steps = np.arange(5_000)
     y = 2 * np.sin(steps / 300) + (steps % 7 == 0) * 4.0
-    calibration = OnlineCalibration(LEVELS, (1,), step=0.05)
-    served = calibration.follow(np.zeros((5_000, 3)), jobs(y, delay=0.5))
-    for column, level in enumerate(LEVELS):
-        gap = abs(np.mean(y[:-1] <= served[:-1, column]) - level)
-        assert gap <= (np.ptp(y) + 1) / (0.05 * 4_999)
+    served = OnlineCalibration((level,), (1,), (0.05, 0.0)).follow(np.zeros((5_000, 1)), jobs(y, delay=0.5))
+    step = 0.05 * np.sqrt(0.5 / min(level, 1 - level))
+    # An offset leaves the range of the outcomes by one step at most, and starts at 0, inside it.
+    assert abs(np.mean(y <= served[:, 0]) - level) <= (np.ptp(y) + 2 * step) / (step * 5_000)
 
 
 def test_a_group_gets_its_own_offset_and_a_new_one_has_that_of_all() -> None:
     rng = np.random.default_rng(1)
     members = rng.choice([1, 2], p=[0.9, 0.1], size=20_000)
     y = rng.normal(size=20_000) + 4.0 * (members == 2)
-    calibration = OnlineCalibration(LEVELS, (4,))
+    calibration = OnlineCalibration(LEVELS, (4,), STEPS)
     served = calibration.follow(np.zeros((20_000, 3)), jobs(y, members=members[:, None]))
     late = np.arange(20_000) > 5_000
     for group in (1, 2):
@@ -70,7 +73,9 @@ def test_no_outcome_counts_before_it_is_known(seed: int, row: int) -> None:
     members = rng.integers(0, 4, size=(200, 2))
     other = np.where(end >= submit[row], rng.normal(size=200) * 9, y)
     served = [
-        OnlineCalibration(LEVELS, (4, 4)).follow(raw, Outcomes(submit, end, own, np.full(200, 2.0), members))
+        OnlineCalibration(LEVELS, (4, 4), (*STEPS, 0.01)).follow(
+            raw, Outcomes(submit, end, own, np.full(200, 2.0), members)
+        )
         for own in (np.minimum(y, 2.0), np.minimum(other, 2.0))
     ]
     np.testing.assert_array_equal(served[0][: row + 1], served[1][: row + 1])
@@ -85,10 +90,10 @@ def test_served_quantiles_ascend_keep_the_cap_and_do_not_depend_on_the_calls(see
         submit, submit + rng.uniform(0, 30, 200), rng.normal(size=200), rng.normal(size=200), np.zeros((200, 1), int)
     )
     raw = rng.normal(size=(200, 3))
-    whole = OnlineCalibration(LEVELS, (1,)).follow(raw, all_jobs)
+    whole = OnlineCalibration(LEVELS, (1,), STEPS).follow(raw, all_jobs)
     assert np.all(np.diff(whole, axis=1) >= 0)
     assert np.all(whole <= all_jobs.cap[:, None])
-    parts = OnlineCalibration(LEVELS, (1,))
+    parts = OnlineCalibration(LEVELS, (1,), STEPS)
     split = []
     for rows in (slice(0, cut), slice(cut, 200)):
         fields = (all_jobs.submit, all_jobs.end, all_jobs.y, all_jobs.cap, all_jobs.members)
@@ -98,9 +103,6 @@ def test_served_quantiles_ascend_keep_the_cap_and_do_not_depend_on_the_calls(see
 
 def test_split_conformal_offsets_equal_those_of_crepes() -> None:
     """The offsets of the bundles against another implementation, on the same scores."""
-    crepes = pytest.importorskip("crepes")
-    from jobcast_training.calibration import conformal_offsets
-
     rng = np.random.default_rng(5)
     levels = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
     for count in (99, 400, 1_237):

@@ -1,6 +1,5 @@
 """A log walked in time: causal, every job once, the same after a stop."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,20 @@ from jobcast_training.pipeline import TrainingError
 from jobcast_training.records import Records
 from jobcast_training.rolling import DAY, START_JOBS, Forecasts, Settings, identity, refit_moments, walk
 from jobcast_training.rolling_figures import figures
+from jobcast_training.sources import read
 from jobcast_training.sources.synthetic import generate
 from jobcast_training.walk_state import WalkState, WalkStateError
 
 TASK = predictors.load("hpc-runtime")
-SETTINGS = Settings(cadence_days=0.2, window_days=1.0)
+SETTINGS = Settings(cadence_days=1.0, window_days=6.0)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """Ten days: a walk needs outcomes that arrive on the way."""
+    path = tmp_path_factory.mktemp("walked") / "jobs.parquet"
+    generate(5_000, 3, path, jobs_per_day=500)
+    return read([path])
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +124,9 @@ def test_another_log_or_setting_is_refused_with_what_differs(
 ) -> None:
     WalkState(tmp_path, identity(log, hyper, SETTINGS, "UTC"))
     other = replace(SETTINGS, cadence_days=0.3)
-    with pytest.raises(WalkStateError, match=r"cadence_days was 0\.2, now 0\.3"):
+    with pytest.raises(WalkStateError, match=r"cadence_days was 1\.0, now 0\.3"):
         WalkState(tmp_path, identity(log, hyper, other, "UTC"))
-    shorter = replace(log, frame=log.frame.head(5_999))
+    shorter = replace(log, frame=log.frame.head(4_999))
     with pytest.raises(WalkStateError, match="log was"):
         WalkState(tmp_path, identity(shorter, hyper, SETTINGS, "UTC"))
 
@@ -153,7 +161,7 @@ def test_figures_of_one_log(log: Records, forecasts: Forecasts) -> None:
 
 def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path, small: Path) -> None:
     data, page, out = tmp_path / "jobs.parquet", tmp_path / "rolling.md", tmp_path / "said.parquet"
-    generate(2_500, 5, data)
+    generate(2_500, 5, data, jobs_per_day=500)
     given = ["hpc-runtime", "--data", str(data), "--name", "made-up", "--config", str(small), "--rolling"]
     given += ["--cadence", "0.5", "--state", str(tmp_path / "state"), "--page", str(page), "--out", str(out)]
     for _ in range(2):
@@ -169,12 +177,12 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
     assert "seed was 1, now 2" in refused.output
 
 
-def test_without_rolling_it_is_the_plain_split(tmp_path: Path, small: Path, log: Records, trainer: Callable) -> None:
+def test_without_rolling_it_is_the_plain_split(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "jobs.parquet"
-    generate(2_500, 5, data)
+    generate(6_000, 3, data)
     done = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(data), "--config", str(small)])
     assert done.exit_code == 0, done.output
-    assert "requested time" in done.stdout
+    assert "Tsafrir" in done.stdout
     refused = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(data), "--state", str(tmp_path)])
     assert refused.exit_code == 2
     assert "belong to --rolling" in refused.output

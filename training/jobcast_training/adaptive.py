@@ -8,7 +8,7 @@ equilibrium: Angelopoulos, Jordan and Tibshirani, 2025).
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,21 +37,31 @@ class Outcomes:
 class OnlineCalibration:
     """Offsets of all jobs and of each group, moved in the order in which outcomes arrive.
 
+    Steps grow towards the tails as 1 / sqrt(min(t, 1 - t)), where an outcome of the rarer kind says more and comes
+    less often. An offset moves by what its own level said; what is served is sorted afterwards, which changes no
+    average over the levels (Chernozhukov, Fernandez-Val and Galichon, 2010).
+
     Args:
         levels: ascending, in (0, 1).
         sizes: number of groups in each grouping, group 0 (none) included.
-        step: move of all jobs' offsets, in the unit of the predictions.
-        group_step: move of a group's own offsets; it starts at 0, so that a group with few outcomes has nearly the
-            offsets of all jobs.
+        steps: move of all jobs' offsets at level 0.5, then of each grouping's, in the unit of the predictions; a
+            group starts at 0, so that one with few outcomes has nearly the offsets of all jobs.
+        aims: probability that a level's offset is moved towards, where that is not the level itself.
     """
 
     def __init__(
-        self, levels: Sequence[float], sizes: Sequence[int], *, step: float = 0.05, group_step: float = 0.05
+        self,
+        levels: Sequence[float],
+        sizes: Sequence[int],
+        steps: Sequence[float],
+        aims: Mapping[float, float] | None = None,
     ) -> None:
-        self.levels = np.array(levels)
         self.offsets = np.zeros(len(levels))
         self.group_offsets = [np.zeros((size, len(levels))) for size in sizes]
-        self.step, self.group_step = step, group_step
+        at = np.array(levels)
+        self._aim = np.array([(aims or {}).get(level, level) for level in levels])
+        first, *others = np.multiply.outer(steps, np.sqrt(0.5 / np.minimum(at, 1 - at)))
+        self._step, self._group_steps = first, others
         self._running: list[tuple[float, int, float, NDArray[np.float64], NDArray[np.int64]]] = []
         self._predicted = 0
 
@@ -72,19 +82,18 @@ class OnlineCalibration:
             while self._running and self._running[0][0] < submit:
                 self._learn(*heapq.heappop(self._running)[2:])
             member = jobs.members[row]
-            quantiles = raw[row] + self.offsets
-            for own, group in zip(self.group_offsets, member, strict=True):
-                quantiles += own[group]
-            quantiles.sort()
-            np.minimum(quantiles, cap, out=quantiles)
-            served[row] = quantiles
-            heapq.heappush(self._running, (end, self._predicted, y, quantiles, member))
+            own = raw[row] + self.offsets
+            for offsets, group in zip(self.group_offsets, member, strict=True):
+                own += offsets[group]
+            np.minimum(own, cap, out=own)
+            served[row] = np.sort(own)
+            heapq.heappush(self._running, (end, self._predicted, y, own, member))
             self._predicted += 1
         return served
 
-    def _learn(self, y: float, quantiles: NDArray[np.float64], member: NDArray[np.int64]) -> None:
-        move = self.levels - (quantiles >= y)
-        self.offsets += self.step * move
-        for own, group in zip(self.group_offsets, member, strict=True):
+    def _learn(self, y: float, said: NDArray[np.float64], member: NDArray[np.int64]) -> None:
+        move = self._aim - (said >= y)
+        self.offsets += self._step * move
+        for offsets, step, group in zip(self.group_offsets, self._group_steps, member, strict=True):
             if group:
-                own[group] += self.group_step * move
+                offsets[group] += step * move

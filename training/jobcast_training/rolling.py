@@ -37,8 +37,16 @@ START_JOBS = 1_000
 """Jobs that must have ended before the first is predicted; no refit ever uses fewer."""
 
 TUNE_SHARE = 0.1
-GROUPS = (("partition",), ("user",))
-"""Columns whose values have offsets of their own, besides those of all jobs."""
+GROUPS = (("partition",), ("user",), ("user", "processors_req", "wallclock_req"))
+"""Columns whose values together have offsets of their own, besides those of all jobs."""
+
+STEPS = (0.003, 0.003, 0.01, 0.01)
+"""Moves of the offsets of all jobs, then of each of `GROUPS`, at level 0.5, in log1p seconds."""
+
+LIMIT_MARGIN = 0.1
+"""Share of the suggested limit's allowed misses that its offset saves up: outcomes of long jobs come late, which leaves
+every level a little low."""
+HALF_LIFE = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,9 @@ def walk(
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
     outcome = np.log1p(np.minimum(frame[predictor.target].to_numpy(), limit))
     members = np.stack([groups(frame, keys) for keys in GROUPS], axis=1)
-    calibration = OnlineCalibration(hyper.quantiles.levels, members.max(axis=0) + 1)
+    promised = hyper.quantiles.limit
+    aims = {promised: promised + LIMIT_MARGIN * (1 - promised)}
+    calibration = OnlineCalibration(hyper.quantiles.levels, members.max(axis=0) + 1, STEPS, aims)
     edges = [first, *(int(np.searchsorted(submit, moment)) for moment in moments[1:]), frame.height]
     raw_parts, served_parts = [], []
     for number, (start, stop) in enumerate(pairwise(edges)):
@@ -203,6 +213,9 @@ class Refit:
         chosen = known[old:]
         if len(chosen) > settings.rows:
             chosen = np.sort(rng.choice(chosen, settings.rows, replace=False))
+        if HALF_LIFE:
+            w = 0.5 ** ((moment - submit[chosen]) / DAY / HALF_LIFE)
+            chosen = np.sort(rng.choice(chosen, len(chosen), p=w / w.sum()))
         run = frame[predictor.target].to_numpy()
         limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.nan).to_numpy()
         usual = float(np.median(run[known]))
