@@ -46,7 +46,6 @@ STEPS = (0.003, 0.003, 0.01, 0.01)
 LIMIT_MARGIN = 0.1
 """Share of the suggested limit's allowed misses that its offset saves up: outcomes of long jobs come late, which leaves
 every level a little low."""
-HALF_LIFE = 0.0
 
 
 @dataclass(frozen=True)
@@ -213,9 +212,6 @@ class Refit:
         chosen = known[old:]
         if len(chosen) > settings.rows:
             chosen = np.sort(rng.choice(chosen, settings.rows, replace=False))
-        if HALF_LIFE:
-            w = 0.5 ** ((moment - submit[chosen]) / DAY / HALF_LIFE)
-            chosen = np.sort(rng.choice(chosen, len(chosen), p=w / w.sum()))
         run = frame[predictor.target].to_numpy()
         limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.nan).to_numpy()
         usual = float(np.median(run[known]))

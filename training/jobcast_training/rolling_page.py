@@ -1,6 +1,6 @@
 """The page of walked logs: one section a log between markers, each replaced by itself when its log is walked again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,11 @@ is submitted, offsets moved when an outcome arrives. Coverage counts a run time 
 prediction exceeds that; the run time as observed stands beside it. Months are those of submission, in UTC. A decile
 of run times is known only afterwards: no calibration makes its coverage even, it shows where the misses are.
 """
+SUMMARY_HEAD = """| log | jobs | <= 0.9 quantile | in 0.1 to 0.9 | worst month | outlive the suggestion | \
+the same as observed | \
+suggested / actual | requested / actual |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|"""
+SUMMARY_END = "<!-- end of the summary -->"
 
 
 def section(figures: Figures, command: str, seconds: float) -> str:
@@ -71,16 +76,22 @@ def section(figures: Figures, command: str, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def write_section(page: Path, name: str, text: str) -> None:
-    """Put a log's section into the page: in place of its old one, else at the end; makes the page when missing."""
+def write_section(page: Path, figures: Figures, text: str) -> None:
+    """Put a log's section and its line of the summary into the page, in place of its old ones, else at the end.
+
+    Makes the page when it is missing.
+    """
+    name = figures.source
     start, stop = f"<!-- rolling:{name} -->", f"<!-- end rolling:{name} -->"
-    old = page.read_text(encoding="utf-8") if page.exists() else INTRODUCTION
+    old = page.read_text(encoding="utf-8") if page.exists() else f"{INTRODUCTION}\n{SUMMARY_HEAD}\n{SUMMARY_END}\n"
+    table, rest = old.split(SUMMARY_END, 1)
+    kept = [line for line in table.rstrip().splitlines() if not line.startswith(f"| {name} |")]
     block = f"{start}\n{text}\n{stop}"
-    if start in old and stop in old:
-        new = old[: old.index(start)] + block + old[old.index(stop) + len(stop) :]
+    if start in rest and stop in rest:
+        rest = rest[: rest.index(start)] + block + rest[rest.index(stop) + len(stop) :]
     else:
-        new = f"{old.rstrip()}\n\n{block}\n"
-    page.write_text(new, encoding="utf-8")
+        rest = f"{rest.rstrip()}\n\n{block}\n"
+    page.write_text("\n".join([*kept, _summary(figures), SUMMARY_END + rest]), encoding="utf-8")
 
 
 def write_pictures(figures: Figures, folder: Path) -> None:
@@ -116,21 +127,14 @@ def write_pictures(figures: Figures, folder: Path) -> None:
     pyplot.close(chart)
 
 
-def summary(every: Mapping[str, Figures]) -> str:
-    """Return one table with a line for each log."""
-    lines = [
-        "| log | jobs | 0.9 quantile | 0.1 to 0.9 | worst month | outlive the suggestion | suggested / actual | "
-        "requested / actual |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, one in every.items():
-        worst = one.worst_month
-        lines.append(
-            f"| {name} | {one.jobs:,} | {one.total['below_90']:.3f} | {one.total['inside_80']:.3f} | "
-            f"{f'{worst.below_90:.3f} ({worst.name})' if worst else '-'} | {one.total['outlived']:.3f} | "
-            f"{_ratio(one.total['suggested_ratio_limited'])} | {_ratio(one.total['requested_ratio'])} |"
-        )
-    return "\n".join(lines)
+def _summary(figures: Figures) -> str:
+    total, worst = figures.total, figures.worst_month
+    worst_text = f"{worst.below_90:.3f} ({worst.name})" if worst else "-"
+    return (
+        f"| {figures.source} | {figures.jobs:,} | {total['below_90']:.3f} | {total['inside_80']:.3f} | {worst_text} | "
+        f"{total['outlived']:.3f} | {total['outlived_observed']:.3f} | {_ratio(total['suggested_ratio_limited'])} | "
+        f"{_ratio(total['requested_ratio'])} |"
+    )
 
 
 def _ratio(value: float) -> str:

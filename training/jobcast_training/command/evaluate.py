@@ -114,8 +114,8 @@ def evaluate(
     if page:
         from jobcast_training.rolling_page import section, write_pictures, write_section
 
-        said = "jobcast evaluate hpc-runtime --rolling " + _said(settings, timezone)
-        write_section(page, figures.source, section(figures, said, elapsed))
+        said = f"jobcast evaluate {predictor} --rolling {_said(paths, settings, timezone)}"
+        write_section(page, figures, section(figures, said, elapsed))
         write_pictures(figures, page.with_suffix(""))
         click.echo(f"section {figures.source} in {page}")
 
@@ -185,9 +185,10 @@ def _reporter(bars: Progress, name: str) -> Callable[[int, int, NDArray[np.bool_
     return on_refit
 
 
-def _said(settings: "Settings", timezone: str) -> str:
+def _said(paths: tuple[Path, ...], settings: "Settings", timezone: str) -> str:
+    data = " ".join(f"--data {'/'.join(path.parts[-2:])}" for path in paths)
     return (
-        f"--cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
+        f"{data} --cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
         f"--families {','.join(settings.families)} --seed {settings.seed} --timezone {timezone}"
     )
 
