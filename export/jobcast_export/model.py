@@ -28,15 +28,18 @@ class Head:
         mixing: from trained to served levels, shape [trained, served].
         offsets: calibration, added in the trees' unit (log1p of the target), shape [served].
         point: column of the served levels that is the point prediction.
-        limit: input that caps every prediction and by which it is measured; NaN there caps nothing.
-        usual: stands for a limit that is NaN, in its unit, as the measure.
+        limit: input that caps every prediction; NaN there caps nothing.
+        capped: whether it does; not where jobs outlive their limits.
+        measure: stands for a limit that is NaN where the trees measure the target by the limit, in its unit; 0 = they
+            predict the target itself.
     """
 
     mixing: NDArray[np.float64]
     offsets: NDArray[np.float64]
     point: int
     limit: str
-    usual: float
+    measure: float
+    capped: bool = True
 
 
 def mixing_matrix(trained: Sequence[float], served: Sequence[float]) -> NDArray[np.float64]:
@@ -68,14 +71,14 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
         "no_limit": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
         "float_below": np.array([1 - 2.0**-23]),
         "level_count": np.array([levels], dtype=np.int64),
-        "usual": np.array([head.usual]),
+        "measure": np.array([head.measure]),
         "whole": np.ones(1),
         "point_column": np.array([head.point], dtype=np.int64),
     }
     initializers = [numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items()]
     source = feature_graph.graph
     graph = helper.make_graph(
-        [*source.node, _tree_node(calibrated(forest, head)), *_head_nodes(head.limit)],
+        [*source.node, _tree_node(calibrated(forest, head)), *_head_nodes(head)],
         "jobcast",
         list(source.input),
         [
@@ -101,16 +104,16 @@ def _tree_node(forest: Forest) -> NodeProto:
     )
 
 
-def _head_nodes(limit: str) -> list[NodeProto]:
+def _head_nodes(head: Head) -> list[NodeProto]:
     """Cap at the largest float32 not above the limit, so that no rounding lifts a prediction over it."""
-    steps = [
-        ("Exp", ["trees"], "grown", {}),
-        ("IsNaN", [limit], "limit_missing", {}),
-        ("Where", ["limit_missing", "head_usual", limit], "measure", {}),
+    limit = head.limit
+    measured = [
+        ("Where", ["limit_missing", "head_measure", limit], "measure", {}),
         ("Add", ["measure", "head_whole"], "measure_over", {}),
         ("Cast", ["measure_over"], "measure_float", {"to": TensorProto.FLOAT}),
         ("Mul", ["grown", "measure_float"], "times", {}),
-        ("Sub", ["times", "head_one"], "seconds", {}),
+    ]
+    cap = [
         ("Cast", [limit], "limit_near", {"to": TensorProto.FLOAT}),
         ("Cast", ["limit_near"], "limit_back", {"to": TensorProto.DOUBLE}),
         ("Greater", ["limit_back", limit], "limit_rounded_up", {}),
@@ -118,8 +121,15 @@ def _head_nodes(limit: str) -> list[NodeProto]:
         ("Cast", ["limit_lower"], "limit_below", {"to": TensorProto.FLOAT}),
         ("Where", ["limit_rounded_up", "limit_below", "limit_near"], "limit_float", {}),
         ("Where", ["limit_missing", "head_no_limit", "limit_float"], "cap", {}),
+    ]
+    steps = [
+        ("Exp", ["trees"], "grown", {}),
+        ("IsNaN", [limit], "limit_missing", {}),
+        *(measured if head.measure else []),
+        ("Sub", ["times" if head.measure else "grown", "head_one"], "seconds", {}),
         ("Max", ["seconds", "head_zero"], "positive", {}),
-        ("Min", ["positive", "cap"], "capped", {}),
+        *(cap if head.capped else []),
+        ("Min", ["positive", "cap" if head.capped else "head_no_limit"], "capped", {}),
     ]
     nodes = [helper.make_node(kind, inputs, [output], **more) for kind, inputs, output, more in steps]
     sort = helper.make_node("TopK", ["capped", "head_level_count"], ["quantiles", "ranks"], largest=0, axis=1)

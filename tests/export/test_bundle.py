@@ -65,7 +65,7 @@ def candidate() -> Candidate:
         feature_graph=feature_graph(blocks, specs),
         forests=named,
         weights={"one": 0.25, "two": 0.75},
-        head=Head(mixing_matrix(LEVELS, LEVELS), np.array([-0.1, 0.0, 0.1]), point=1, limit="limit", usual=60.0),
+        head=Head(mixing_matrix(LEVELS, LEVELS), np.array([-0.1, 0.0, 0.1]), point=1, limit="limit", measure=60.0),
         reference=Reference(x, 1, {name: tree_outputs(forest, x).astype(np.float64) for name, forest in named.items()}),
         golden_inputs={
             "size": np.array([[1.0], [9.0], [np.nan]]),

@@ -46,7 +46,12 @@ class Period:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fitted families with weights and calibration; `reference` holds their own predictions for the parity check."""
+    """Fitted families with weights and calibration.
+
+    Attributes:
+        reference: the families' own predictions, for the parity check.
+        tuned: what the trees say of the tune period, before calibration, at the served levels, shape [N, levels].
+    """
 
     forests: Mapping[str, Forest]
     weights: Mapping[str, float]
@@ -54,6 +59,7 @@ class Ensemble:
     offsets: NDArray[np.float64]
     gain: NDArray[np.float64]
     reference: Reference
+    tuned: NDArray[np.float64]
 
 
 def fit_ensemble(
@@ -80,7 +86,7 @@ def fit_ensemble(
     forests = {name: own.forest for name, own in fitted.items()}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
-    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", usual=0.0)
+    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", measure=0.0)
     served = tree_outputs(calibrated(merge(forests, weights), uncalibrated), calibrate.x)
     offsets = conformal_offsets(calibrate.y - calibrate.scale, served.astype(np.float64), hyper.quantiles.levels)
     held_out = np.random.default_rng(seed).permutation(len(calibrate.x))[:_PARITY_ROWS]
@@ -92,6 +98,7 @@ def fit_ensemble(
         mixing=mixing,
         offsets=offsets,
         gain=np.sum([weights[name] * own.gain for name, own in fitted.items()], axis=0),
+        tuned=tree_outputs(calibrated(merge(forests, weights), uncalibrated), tune.x).astype(np.float64),
         reference=Reference(x, len(held_out), {name: own.predict(x) for name, own in fitted.items()}),
     )
 

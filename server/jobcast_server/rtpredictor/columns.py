@@ -46,7 +46,9 @@ def check(manifest: Manifest) -> None:
     if declared != list(INPUTS.items()):
         raise BundleError(f"manifest.json: inputs: must be {list(INPUTS.items())}, got {declared}")
     if needed := [spec.name for spec in manifest.inputs[len(INPUTS) :] if spec.required or spec.type != "float64"]:
-        raise BundleError(f"manifest.json: inputs: {needed[0]} must be optional numbers, the contract has no field for it")
+        raise BundleError(
+            f"manifest.json: inputs: {needed[0]} must be optional numbers, the contract has no field for it"
+        )
     if [spec.name for spec in manifest.outputs] != OUTPUTS:
         raise BundleError(f"manifest.json: outputs: must be {OUTPUTS}, got {[spec.name for spec in manifest.outputs]}")
 
