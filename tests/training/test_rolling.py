@@ -163,7 +163,18 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
     data, page, out = tmp_path / "jobs.parquet", tmp_path / "rolling.md", tmp_path / "said.parquet"
     generate(2_500, 5, data, jobs_per_day=500)
     given = ["hpc-runtime", "--data", str(data), "--name", "made-up", "--config", str(small), "--rolling"]
-    given += ["--cadence", "0.5", "--state", str(tmp_path / "state"), "--page", str(page), "--out", str(out)]
+    given += [
+        "--cadence",
+        "0.5",
+        "--families",
+        "lightgbm,xgboost",
+        "--state",
+        str(tmp_path / "state"),
+        "--page",
+        str(page),
+        "--out",
+        str(out),
+    ]
     for _ in range(2):
         done = CliRunner().invoke(evaluate, given)
         assert done.exit_code == 0, done.output
