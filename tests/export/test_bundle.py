@@ -132,7 +132,8 @@ def test_the_exported_graph_answers_what_its_parts_mean(candidate: Candidate, tm
     steps = np.array([0.0, 0.25 * 0.5 + 0.75 * 1.5, 0.0])  # size 1 and unknown keep left, size 9 goes right
     log_seconds = np.array([1.25, 2.5, 3.75]) + np.array([-0.1, 0.0, 0.1]) + steps[:, None]
     limits = np.array([3600.0, 5.0, np.inf])
-    expected = np.minimum(np.expm1(log_seconds), limits[:, None])
+    measures = np.array([3600.0, 5.0, 60.0])[:, None]  # the third limit is not known
+    expected = np.minimum(np.exp(log_seconds) * (1 + measures) - 1, limits[:, None])
     np.testing.assert_allclose(quantiles, expected, rtol=1e-6)
     assert np.array_equal(point, quantiles[:, 1:2])
     assert (quantiles[1] <= 5.0).all()

@@ -95,46 +95,10 @@ def train(
     history = History.of(records)
     graph, described, tables = features_of(predictor, records, hyper, timezone)
     x = feature_matrix(predictor, graph, frame, _partly(predictor, history, periods, hyper, seed), on_rows)
-    limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
-    run = frame[predictor.target].to_numpy()
-    censored = (run >= limit) | (frame["state"] == "timeout").fill_null(False).to_numpy() & np.isfinite(limit)
-    capped = limits_hold(run[: periods.tune], limit[: periods.tune])
-    asked = limit
-    if not capped:
-        limit = np.full(len(limit), np.inf)
-    censored &= np.isfinite(limit)
-    y = np.log1p(np.minimum(run, limit))
-    usual = float(np.median(run[: periods.tune]))
-    ended = frame["end_time"].to_numpy()
-    submit = frame["submit_time"].to_numpy()
-
-    def period(start: int, stop: int, scale: NDArray[np.float64]) -> Period:
-        # An outcome is used only when it was known before the test period began.
-        known = np.arange(start, stop)[ended[start:stop] <= submit[periods.test]]
-        if len(known) < PERIOD_JOBS:
-            raise TrainingError(
-                f"{records.source}: {len(known)} of the jobs {start:,} to {stop:,} had ended when the test period "
-                f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
-            )
-        age = (submit[periods.test] - submit[known]) / 86_400
-        weight = 0.5 ** (age / hyper.half_life_days) if hyper.half_life_days else None
-        return Period(x[known], y[known], scale[known], censored[known], weight)
-
+    log = _targets(predictor, records, periods)
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
-    ensemble, measure = None, 0.0
-    best = np.inf
-    for tried, scale in ((usual, np.log1p(np.where(np.isinf(asked), usual, asked))), (0.0, np.zeros(len(asked)))):
-        parts = [
-            period(start, stop, scale)
-            for start, stop in (
-                (periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test)
-            )
-        ]  # fmt: skip
-        fitted = fit_ensemble(*parts, limited, hyper, seed, step)
-        loss = _seconds_lost(fitted.tuned, parts[1], hyper.quantiles.levels)
-        if loss < best:
-            ensemble, measure, best = fitted, tried, loss
-    assert ensemble is not None  # noqa: S101 - one of the two was better than infinity
+    ensemble, measure = _best_fit(x, log, periods, limited, hyper, seed, step)
+    capped, run = log.capped, log.run
     head = Head(ensemble.mixing, ensemble.offsets, hyper.quantiles.levels.index(0.5), predictor.limit, measure, capped)
     model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
     on_round = step("evaluating", 3)
@@ -190,6 +154,91 @@ def _partly(predictor: Predictor, history: History, periods: Periods, hyper: Hyp
     hidden = np.random.default_rng(seed).random(periods.end) < hyper.hidden
     hidden[: periods.fit] = hidden[periods.tune :] = False
     return history.without(predictor.extra, hidden)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Outcomes of a log, one a record.
+
+    Attributes:
+        run: run times in s. limit: requested limits in s, infinite where unknown. y: log1p of the run time, at most the
+            limit's where limits hold. censored: whether the job was stopped at its limit.
+        known: whether the job had ended when the test period began. age: days before that.
+        capped: whether limits hold. usual: median run time in s.
+    """
+
+    run: NDArray[np.float64]
+    limit: NDArray[np.float64]
+    y: NDArray[np.float64]
+    censored: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    age: NDArray[np.float64]
+    capped: bool
+    usual: float
+    source: str
+
+    def period(self, x: NDArray[np.float32], start: int, stop: int, measure: float, half_life: float) -> Period:
+        """Jobs [start, stop) of which the outcome was known before the test period began.
+
+        Raises:
+            TrainingError: they are too few.
+        """
+        rows = np.arange(start, stop)[self.known[start:stop]]
+        if len(rows) < PERIOD_JOBS:
+            raise TrainingError(
+                f"{self.source}: {len(rows)} of the jobs {start:,} to {stop:,} had ended when the test period "
+                f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
+            )
+        limit = self.limit[rows]
+        scale = np.log1p(np.where(np.isinf(limit), measure, limit)) if measure else np.zeros(len(rows))
+        weight = 0.5 ** (self.age[rows] / half_life) if half_life else None
+        return Period(x[rows], self.y[rows], scale, self.censored[rows], weight)
+
+
+def _targets(predictor: Predictor, records: Records, periods: Periods) -> Targets:
+    frame = records.frame
+    run = frame[predictor.target].to_numpy()
+    limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
+    begin = frame["submit_time"][periods.test]
+    known = frame["end_time"].to_numpy() <= begin
+    seen = np.flatnonzero(known[: periods.tune])
+    capped = limits_hold(run[seen], limit[seen])
+    at_most = limit if capped else np.full(len(limit), np.inf)
+    timed_out = (frame["state"] == "timeout").fill_null(False).to_numpy()
+    return Targets(
+        run=run,
+        limit=limit,
+        y=np.log1p(np.minimum(run, at_most)),
+        censored=((run >= at_most) | timed_out) & np.isfinite(at_most),
+        known=known,
+        age=(begin - frame["submit_time"].to_numpy()) / 86_400,
+        capped=capped,
+        usual=float(np.median(run[seen])) if len(seen) else 0.0,
+        source=records.source,
+    )
+
+
+def _best_fit(
+    x: NDArray[np.float32],
+    log: Targets,
+    periods: Periods,
+    limited: Sequence[int],
+    hyper: Hyperparameters,
+    seed: int,
+    step: Step,
+) -> tuple[Ensemble, float]:
+    """The ensemble that measures run times by their limits, or the one that does not, and the measure (see `Head`).
+
+    Whichever loses less on the tune period: where limits are guesses that everybody makes alike they say little.
+    """
+    bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
+    found = []
+    for measure in (log.usual, 0.0):
+        fit, tune, calibrate = (log.period(x, start, stop, measure, hyper.half_life_days) for start, stop in bounds)
+        ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step)
+        found.append((_seconds_lost(ensemble.tuned, tune, hyper.quantiles.levels), measure, ensemble))
+    _, measure, ensemble = min(found, key=lambda one: one[0])
+    return ensemble, measure
 
 
 def limits_hold(run: NDArray[np.float64], limit: NDArray[np.float64]) -> bool:

@@ -26,7 +26,7 @@ from jobcast_training.features import CHUNK_ROWS, feature_session
 from jobcast_training.history import History, groups
 from jobcast_training.hyperparameters import Hyperparameters
 from jobcast_training.localtime import standard_offset
-from jobcast_training.pipeline import TrainingError, fingerprint
+from jobcast_training.pipeline import TrainingError, fingerprint, limits_hold
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
 from jobcast_training.statistics import fit_statistics
@@ -76,6 +76,7 @@ class Forecasts:
         levels: quantile levels, ascending.
         quantiles: served quantiles in the target's unit, shape [jobs, levels].
         uncalibrated: the same before the online offsets.
+        cap: what each was capped at, infinity where limits are unknown or do not hold, shape [jobs].
         refits: number of models that were fitted.
     """
 
@@ -83,6 +84,7 @@ class Forecasts:
     levels: tuple[float, ...]
     quantiles: NDArray[np.float64]
     uncalibrated: NDArray[np.float64]
+    cap: NDArray[np.float64]
     refits: int
 
 
@@ -125,7 +127,8 @@ def walk(
         )
     refit = Refit(predictor, records, History.of(records), hyper, settings, standard_offset(timezone, submit[-1]))
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
-    outcome = np.log1p(np.minimum(frame[predictor.target].to_numpy(), limit))
+    run = frame[predictor.target].to_numpy()
+    cap, outcome = np.empty_like(limit), np.empty_like(run)
     members = np.stack([groups(frame, keys) for keys in GROUPS], axis=1)
     promised = hyper.quantiles.limit
     aims = {promised: promised + LIMIT_MARGIN * (1 - promised)}
@@ -139,18 +142,21 @@ def walk(
             if state:
                 state.save(number, raw)
         rows = slice(start, stop)
+        cap[rows] = limit[rows] if refit.capped(moments[number], start) else np.inf
+        outcome[rows] = np.log1p(np.minimum(run[rows], cap[rows]))
         served = calibration.follow(
-            raw, Outcomes(submit[rows], end[rows], outcome[rows], np.log1p(limit[rows]), members[rows])
+            raw, Outcomes(submit[rows], end[rows], outcome[rows], np.log1p(cap[rows]), members[rows])
         )
         raw_parts.append(raw)
         served_parts.append(served)
         on_refit(stop - first, frame.height - first, outcome[rows] <= served[:, hyper.quantiles.levels.index(0.9)])
-    cap = limit[first:, None]
+    said = cap[first:, None]
     return Forecasts(
         first,
         hyper.quantiles.levels,
-        in_seconds(np.concatenate(served_parts), cap),
-        in_seconds(np.sort(np.concatenate(raw_parts), axis=1), cap),
+        in_seconds(np.concatenate(served_parts), said),
+        in_seconds(np.sort(np.concatenate(raw_parts), axis=1), said),
+        cap[first:],
         len(moments),
     )
 
@@ -192,17 +198,11 @@ class Refit:
         """Return uncalibrated quantiles of log1p seconds for rows [start, stop), shape [stop - start, levels].
 
         Category statistics come from the jobs before the window (at least the oldest quarter of what is known), trees
-        from those in it. A job stopped at its limit counts with its limit: no served quantile exceeds that, and the
+        from those in it. Where limits hold, a job stopped at its limit counts with its limit: no served quantile exceeds that, and the
         quantiles of min(run time, limit) are those of the run time, capped (Powell, 1986).
         """
         frame, predictor, settings = self.records.frame, self.predictor, self.settings
-        submit, end = frame["submit_time"].to_numpy()[:start], frame["end_time"].to_numpy()[:start]
-        window = settings.window_days * DAY
-        known = np.flatnonzero(end < moment)
-        recent = known[submit[known] >= moment - 2 * window]
-        known = recent if len(recent) >= START_JOBS else known[-START_JOBS:]
-        old = max(len(known) // 4, int(np.searchsorted(submit[known], moment - window)))
-        old = min(old, len(known) - START_JOBS // 2)
+        known, old = self._known(moment, start)
         tables = fit_statistics(
             frame[known[:old]], predictor.categories, prior_jobs=self.hyper.prior_jobs, max_keys=self.hyper.max_keys
         )
@@ -214,13 +214,31 @@ class Refit:
             chosen = np.sort(rng.choice(chosen, settings.rows, replace=False))
         run = frame[predictor.target].to_numpy()
         limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        most = limit[chosen] if self.capped(moment, start) else np.inf
         usual = float(np.median(run[known]))
         scale = np.log1p(np.where(np.isnan(limit), usual, limit))
-        rows = Rows(self._features(session, chosen), np.log1p(np.fmin(run[chosen], limit[chosen])) - scale[chosen])
+        rows = Rows(self._features(session, chosen), np.log1p(np.fmin(run[chosen], most)) - scale[chosen])
         held = rng.random(len(chosen)) < TUNE_SHARE
         model = self._fit(rows, held)
         x = self._features(session, np.arange(start, stop))
         return model(x) + scale[start:stop, None]
+
+    def capped(self, moment: float, start: int) -> bool:
+        """Whether predictions keep within the requested limit: only where the jobs known by then did."""
+        known, _ = self._known(moment, start)
+        jobs = self.records.frame[known]
+        limit = jobs[self.predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
+        return limits_hold(jobs[self.predictor.target].to_numpy(), limit)
+
+    def _known(self, moment: float, start: int) -> tuple[NDArray[np.int64], int]:
+        """The rows of the ended jobs that a refit uses, and how many of them are for the category statistics."""
+        submit, end = (self.records.frame[name].to_numpy()[:start] for name in ("submit_time", "end_time"))
+        window = self.settings.window_days * DAY
+        known = np.flatnonzero(end < moment)
+        recent = known[submit[known] >= moment - 2 * window]
+        known = recent if len(recent) >= START_JOBS else known[-START_JOBS:]
+        old = max(len(known) // 4, int(np.searchsorted(submit[known], moment - window)))
+        return known, min(old, len(known) - START_JOBS // 2)
 
     def _features(self, session: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Features of ascending rows, computed chunk by chunk over the range they span."""

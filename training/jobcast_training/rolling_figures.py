@@ -1,6 +1,6 @@
 """Figures of a walk: one table of a log in plain numbers, from what was predicted and what came.
 
-Coverage counts a run time up to its requested limit, since no prediction exceeds that; coverage of the run time as
+Where predictions are capped at the requested limit, coverage counts a run time up to it; coverage of the run time as
 observed stands beside it.
 """
 
@@ -73,7 +73,7 @@ def figures(predictor: Predictor, records: Records, forecasts: Forecasts, limit_
     frame = records.frame.slice(forecasts.first)
     run = frame[predictor.target].to_numpy()
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
-    within = np.minimum(run, limit)
+    within = np.minimum(run, forecasts.cap)
     levels, quantiles = forecasts.levels, forecasts.quantiles
     low, high = (quantiles[:, levels.index(level)] for level in (0.1, 0.9))
     below, inside = within <= high, (low <= within) & (within <= high)
@@ -94,8 +94,8 @@ def figures(predictor: Predictor, records: Records, forecasts: Forecasts, limit_
         jobs=len(run),
         skipped=forecasts.first,
         refits=forecasts.refits,
-        total=_metrics(run, limit, quantiles, levels, limit_level),
-        uncalibrated=_metrics(run, limit, forecasts.uncalibrated, levels, limit_level),
+        total=_metrics(run, limit, forecasts.cap, quantiles, levels, limit_level),
+        uncalibrated=_metrics(run, limit, forecasts.cap, forecasts.uncalibrated, levels, limit_level),
         baselines={name: _point(run, of) for name, of in points.items() if name != "global median"},
         months=slices(*_numbered(month)),
         queues=sorted(slices(*_numbered(frame["partition"].fill_null("not given"))), key=lambda one: -one.jobs),
@@ -118,12 +118,13 @@ def _point(run: NDArray[np.float64], points: NDArray[np.float64]) -> dict[str, f
 def _metrics(
     run: NDArray[np.float64],
     limit: NDArray[np.float64],
+    cap: NDArray[np.float64],
     quantiles: NDArray[np.float64],
     levels: Sequence[float],
     limit_level: float,
 ) -> dict[str, float]:
     column = {level: quantiles[:, index] for index, level in enumerate(levels)}
-    within, suggested, known = np.minimum(run, limit), column[limit_level], np.isfinite(limit)
+    within, suggested, known = np.minimum(run, cap), column[limit_level], np.isfinite(limit)
     positive = np.maximum(run, 1.0)
     return {
         **point_metrics(run, column[0.5]),
@@ -135,6 +136,7 @@ def _metrics(
         "inside_80_observed": float(np.mean((column[0.1] <= run) & (run <= column[0.9]))),
         "outlived": float(np.mean(within > suggested)),
         "outlived_observed": float(np.mean(run > suggested)),
+        "capped": float(np.mean(np.isfinite(cap[known]))) if known.any() else 0.0,
         "over_limit": float(np.mean(run > limit)),
         "suggested_ratio": float(np.median(suggested / positive)),
         "suggested_ratio_limited": float(np.median((suggested / positive)[known])) if known.any() else float("nan"),

@@ -29,8 +29,8 @@ COVERAGE = (
 INTRODUCTION = """# Rolling evaluation on public job logs
 
 Every log is walked in time, see [evaluation.md](evaluation.md): refits on a cadence, every job predicted once when it
-is submitted, offsets moved when an outcome arrives. Coverage counts a run time up to its requested limit, since no
-prediction exceeds that; the run time as observed stands beside it. Months are those of submission, in UTC. A decile
+is submitted, offsets moved when an outcome arrives. Predictions keep within the requested limit as long as
+the known jobs do; then coverage counts a run time up to it, and the run time as observed stands beside it. Months are those of submission, in UTC. A decile
 of run times is known only afterwards: no calibration makes its coverage even, it shows where the misses are.
 """
 SUMMARY_HEAD = """| log | jobs | <= 0.9 quantile | in 0.1 to 0.9 | worst month | outlive the suggestion | \

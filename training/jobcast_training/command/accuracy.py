@@ -11,6 +11,8 @@ from rich.console import Console
 from jobcast_training.command.train import progress, report_records, stepper
 
 if TYPE_CHECKING:
+    from jobcast_export.model import Head
+
     from jobcast_training.pipeline import Result
 
 TIMEZONES = {
@@ -88,8 +90,10 @@ def page(results: Mapping[str, "Result"], unscored: Mapping[str, str]) -> str:
         "period and are predicted by the served graph itself, with what was known when each was submitted. The models",
         "are not refitted during the test. Baselines are computed on the same jobs. Run times in seconds.",
         "",
-        "Coverage counts a run time up to its requested limit, since no prediction exceeds that. Calibration is exact",
-        "for jobs like those of the calibration period; how far the test period drifts away is what the figures show.",
+        "`jobcast` is asked with every history input, `jobcast, recent_runtimes only` with what the contract",
+        "`rtpredictor.v1` can name. Where limits hold, no prediction exceeds them and coverage counts a run time up to",
+        "its limit. Calibration is exact for jobs like those of the calibration period; how far the test period drifts",
+        "away is what the figures show.",
         "",
         "## Calibration",
         "",
@@ -103,11 +107,19 @@ def page(results: Mapping[str, "Result"], unscored: Mapping[str, str]) -> str:
         lines += ["", "## Not scored", "", *(f"- {reason}" for reason in unscored.values())]
     for name, result in results.items():
         weights = ", ".join(f"{family} {weight:.2f}" for family, weight in result.candidate.weights.items())
-        lines += ["", f"## {name}", "", f"Weights: {weights}.", ""]
+        head = result.candidate.head
+        lines += ["", f"## {name}", "", f"Weights: {weights}. {_said(head)}", ""]
         lines += [
             "| predictor | " + " | ".join(title for _, title in ROWS) + " |",
             "|---|" + "---:|" * len(ROWS),
         ]
-        for predictor, metrics in {"jobcast": result.test, **result.baselines}.items():
+        rows = {"jobcast": result.test, "jobcast, recent_runtimes only": result.sparse, **result.baselines}
+        for predictor, metrics in rows.items():
             lines.append(f"| {predictor} | " + " | ".join(number(metrics[key]) for key, _ in ROWS) + " |")
     return "\n".join([*lines, ""])
+
+
+def _said(head: "Head") -> str:
+    """What was chosen on the tune period, in words."""
+    measured = "Run times are measured by their limits." if head.measure else "Run times are predicted as they are."
+    return measured if head.capped else f"{measured} Jobs outlive their limits here, so they cap nothing."
