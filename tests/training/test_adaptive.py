@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobcast_training.adaptive import OnlineCalibration, Outcomes
+from jobcast_training.adaptive import OnlineCalibration, Outcomes, ascending
 from jobcast_training.calibration import conformal_offsets
 from numpy.typing import NDArray
+from sklearn.isotonic import isotonic_regression
 
 LEVELS = (0.1, 0.5, 0.9)
 STEPS = (0.04, 0.02)
@@ -60,7 +61,7 @@ def test_a_group_gets_its_own_offset_and_a_new_one_has_that_of_all() -> None:
     again = calibration.follow(
         np.zeros((1, 3)), Outcomes(at.submit + 30_000, at.end + 30_000, at.y, at.cap, at.members)
     )
-    np.testing.assert_array_equal(again[0], np.sort(calibration.offsets))
+    np.testing.assert_array_equal(again[0], ascending(calibration.offsets))
 
 
 @given(seed=st.integers(0, 2**32 - 1), row=st.integers(1, 199))
@@ -99,6 +100,21 @@ def test_served_quantiles_ascend_keep_the_cap_and_do_not_depend_on_the_calls(see
         fields = (all_jobs.submit, all_jobs.end, all_jobs.y, all_jobs.cap, all_jobs.members)
         split.append(parts.follow(raw[rows], Outcomes(*(field[rows] for field in fields))))
     np.testing.assert_array_equal(np.concatenate(split), whole)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
+def test_ascending_is_isotonic_regression(values: list[int]) -> None:
+    given_values = np.array(values, dtype=np.float64)
+    np.testing.assert_allclose(ascending(given_values), isotonic_regression(given_values), atol=1e-12)
+
+
+def test_levels_close_together_keep_their_shares_under_large_steps() -> None:
+    """Where offsets are noisier than the levels are apart, sorted levels would lie too far out."""
+    rng = np.random.default_rng(2)
+    y = 0.01 * rng.normal(size=20_000)
+    served = OnlineCalibration(LEVELS, (1,), (0.1, 0.0)).follow(np.zeros((20_000, 3)), jobs(y, delay=20.0))
+    for column, level in enumerate(LEVELS):
+        assert abs(np.mean(y <= served[:, column]) - level) < 0.01
 
 
 def test_split_conformal_offsets_equal_those_of_crepes() -> None:

@@ -44,6 +44,21 @@ def forecasts(log: Records, hyper: Hyperparameters) -> Forecasts:
     return walked(log, hyper)
 
 
+def test_where_limits_do_not_hold_nothing_is_capped(log: Records, hyper: Hyperparameters) -> None:
+    """Half of the jobs ask for less than they run; predictions and coverage count run times as they are."""
+    short = pl.int_range(pl.len()) % 2 == 0
+    asked = pl.when(short).then(pl.col("run_time") * 0.3).otherwise("wallclock_req")
+    unkept = replace(log, frame=log.frame.with_columns(wallclock_req=asked + 1.0))
+    said = walked(unkept, hyper)
+    own = figures(TASK, unkept, said, 0.95)
+    limit = unkept.frame["wallclock_req"].to_numpy()[said.first :]
+    assert np.all(np.isinf(said.cap))
+    assert np.mean(said.quantiles[:, said.levels.index(0.9)] > limit) > 0.3
+    assert own.total["capped"] == 0
+    assert own.total["below_90"] == own.total["below_90_observed"]
+    assert abs(own.total["below_90_observed"] - 0.9) < 0.03
+
+
 def test_every_job_after_the_start_is_predicted_once(log: Records, forecasts: Forecasts) -> None:
     submit, end = log.frame["submit_time"].to_numpy(), log.frame["end_time"].to_numpy()
     assert len(forecasts.quantiles) == log.frame.height - forecasts.first > 1_000
@@ -154,6 +169,7 @@ def test_figures_of_one_log(log: Records, forecasts: Forecasts) -> None:
     for slices in (own.months, own.queues, own.deciles):
         assert sum(one.jobs for one in slices) == own.jobs
         assert np.isclose(sum(one.jobs * one.below_90 for one in slices) / own.jobs, own.total["below_90"])
+    assert own.total["capped"] == 1
     assert abs(own.total["below_90"] - 0.9) < 0.02
     assert abs(own.total["inside_80"] - 0.8) < 0.03
     assert set(own.baselines) == {"requested time", "Tsafrir last two", "user running median"}
@@ -183,6 +199,9 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
     assert (tmp_path / "rolling" / "made-up-months.png").stat().st_size > 1_000
     said = pl.read_parquet(out)
     assert said.height + int(text.split(" jobs submitted before")[0].split()[-1].replace(",", "")) == 2_500
+    refused = CliRunner().invoke(evaluate, [*given, "--out", str(tmp_path / "none" / "said.parquet")])
+    assert refused.exit_code == 2
+    assert "make it first" in refused.output
     refused = CliRunner().invoke(evaluate, [*given, "--seed", "2"])
     assert refused.exit_code == 1
     assert "seed was 1, now 2" in refused.output

@@ -38,8 +38,9 @@ class OnlineCalibration:
     """Offsets of all jobs and of each group, moved in the order in which outcomes arrive.
 
     Steps grow towards the tails as 1 / sqrt(min(t, 1 - t)), where an outcome of the rarer kind says more and comes
-    less often. An offset moves by what its own level said; what is served is sorted afterwards, which changes no
-    average over the levels (Chernozhukov, Fernandez-Val and Galichon, 2010).
+    less often. Levels that would cross are served with their mean (isotonic regression), and every offset moves by
+    what was served: that draws crossed offsets apart again and keeps each level's share (Ding, Gibbs and Tibshirani,
+    2025). Sorting would do neither.
 
     Args:
         levels: ascending, in (0, 1).
@@ -85,9 +86,8 @@ class OnlineCalibration:
             own = raw[row] + self.offsets
             for offsets, group in zip(self.group_offsets, member, strict=True):
                 own += offsets[group]
-            np.minimum(own, cap, out=own)
-            served[row] = np.sort(own)
-            heapq.heappush(self._running, (end, self._predicted, y, own, member))
+            served[row] = np.minimum(ascending(own), cap)
+            heapq.heappush(self._running, (end, self._predicted, y, served[row], member))
             self._predicted += 1
         return served
 
@@ -97,3 +97,19 @@ class OnlineCalibration:
         for offsets, step, group in zip(self.group_offsets, self._group_steps, member, strict=True):
             if group:
                 offsets[group] += step * move
+
+
+def ascending(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ascending values nearest in squares: neighbours that descend get their mean (isotonic regression)."""
+    if not (values[1:] < values[:-1]).any():
+        return values
+    sums: list[float] = []
+    counts: list[int] = []
+    for value in values.tolist():
+        total, count = value, 1
+        while sums and sums[-1] * count >= total * counts[-1]:
+            total += sums.pop()
+            count += counts.pop()
+        sums.append(total)
+        counts.append(count)
+    return np.repeat(np.array(sums) / counts, counts)

@@ -198,8 +198,8 @@ class Refit:
         """Return uncalibrated quantiles of log1p seconds for rows [start, stop), shape [stop - start, levels].
 
         Category statistics come from the jobs before the window (at least the oldest quarter of what is known), trees
-        from those in it. Where limits hold, a job stopped at its limit counts with its limit: no served quantile exceeds that, and the
-        quantiles of min(run time, limit) are those of the run time, capped (Powell, 1986).
+        from those in it. Where limits hold, a job stopped at its limit counts with its limit: no served quantile
+        exceeds that, and the quantiles of min(run time, limit) are those of the run time, capped (Powell, 1986).
         """
         frame, predictor, settings = self.records.frame, self.predictor, self.settings
         known, old = self._known(moment, start)

@@ -18,9 +18,9 @@ ROWS = (
     ("under_predicted", "share under-predicted"),
 )
 COVERAGE = (
-    ("below_90", "run time up to its limit <= 0.9 quantile"),
-    ("inside_80", "run time up to its limit in the 0.1 to 0.9 interval"),
-    ("outlived", "run time up to its limit > suggested limit (0.95)"),
+    ("below_90", "run time up to its cap <= 0.9 quantile"),
+    ("inside_80", "run time up to its cap in the 0.1 to 0.9 interval"),
+    ("outlived", "run time up to its cap > suggested limit (0.95)"),
     ("below_90_observed", "run time as observed <= 0.9 quantile"),
     ("inside_80_observed", "run time as observed in the 0.1 to 0.9 interval"),
     ("outlived_observed", "run time as observed > suggested limit"),
@@ -29,9 +29,10 @@ COVERAGE = (
 INTRODUCTION = """# Rolling evaluation on public job logs
 
 Every log is walked in time, see [evaluation.md](evaluation.md): refits on a cadence, every job predicted once when it
-is submitted, offsets moved when an outcome arrives. Predictions keep within the requested limit as long as
-the known jobs do; then coverage counts a run time up to it, and the run time as observed stands beside it. Months are those of submission, in UTC. A decile
-of run times is known only afterwards: no calibration makes its coverage even, it shows where the misses are.
+is submitted, offsets moved when an outcome arrives. Predictions are capped at the requested limit as long as the known
+jobs keep it; then coverage counts a run time up to that cap, and the run time as observed stands beside it. Months are
+those of submission, in UTC. A decile of run times is known only afterwards: no calibration makes its coverage even, it
+shows where the misses are.
 """
 SUMMARY_HEAD = """| log | jobs | <= 0.9 quantile | in 0.1 to 0.9 | worst month | outlive the suggestion | \
 the same as observed | \

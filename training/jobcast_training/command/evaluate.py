@@ -89,6 +89,9 @@ def evaluate(
     console = Console(stderr=True)
     if not rolling and (state or page or out):
         raise click.UsageError("--state, --page and --out belong to --rolling; add it or leave them out")
+    for option, path in (("--page", page), ("--out", out)):
+        if path and not path.parent.is_dir():
+            raise click.BadParameter(f"there is no folder {str(path.parent)!r}; make it first", param_hint=option)
     try:
         hyper = hyperparameters.load(config)
         options = Options(timezone=timezone if timezone != "UTC" else None)
