@@ -75,10 +75,14 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
         "whole": np.ones(1),
         "point_column": np.array([head.point], dtype=np.int64),
     }
-    initializers = [numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items()]
+    nodes = _head_nodes(head)
+    used = {name for node in nodes for name in node.input}
+    initializers = [
+        numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items() if f"head_{name}" in used
+    ]
     source = feature_graph.graph
     graph = helper.make_graph(
-        [*source.node, _tree_node(calibrated(forest, head)), *_head_nodes(head)],
+        [*source.node, _tree_node(calibrated(forest, head)), *nodes],
         "jobcast",
         list(source.input),
         [

@@ -43,7 +43,7 @@ GROUPS = (("partition",), ("user",), ("user", "processors_req", "wallclock_req")
 STEPS = (0.003, 0.003, 0.01, 0.01)
 """Moves of the offsets of all jobs, then of each of `GROUPS`, at level 0.5, in log1p seconds."""
 
-LIMIT_MARGIN = 0.1
+LIMIT_MARGIN = 0.06
 """Share of the suggested limit's allowed misses that its offset saves up: outcomes of long jobs come late, which leaves
 every level a little low."""
 
