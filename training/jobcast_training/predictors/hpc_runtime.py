@@ -22,9 +22,7 @@ CATEGORIES = ("partition", "qos", "user", "account", "job_name")
 
 _number = partial(InputSpec, type="float64", shape=[-1, 1])
 _text = partial(InputSpec, type="string", shape=[-1, 1], unit="", max_length=256, baseline="")
-_times = partial(
-    InputSpec, **{"type": "float64", "shape": [-1, HISTORY_DEPTH], "unit": "s", "required": False, "minimum": 0}
-)
+_times = partial(InputSpec, type="float64", shape=[-1, HISTORY_DEPTH], unit="s", required=False, minimum=0)
 INPUTS: tuple[InputSpec, ...] = (
     _number(
         name="processors_req",
