@@ -56,7 +56,7 @@ def test_where_limits_do_not_hold_nothing_is_capped(log: Records, hyper: Hyperpa
     assert np.mean(said.quantiles[:, said.levels.index(0.9)] > limit) > 0.3
     assert own.total["capped"] == 0
     assert own.total["below_90"] == own.total["below_90_observed"]
-    assert abs(own.total["below_90_observed"] - 0.9) < 0.03
+    assert abs(own.total["below_90_observed"] - 0.9) < 0.05
 
 
 def test_every_job_after_the_start_is_predicted_once(log: Records, forecasts: Forecasts) -> None:
@@ -170,8 +170,8 @@ def test_figures_of_one_log(log: Records, forecasts: Forecasts) -> None:
         assert sum(one.jobs for one in slices) == own.jobs
         assert np.isclose(sum(one.jobs * one.below_90 for one in slices) / own.jobs, own.total["below_90"])
     assert own.total["capped"] == 1
-    assert abs(own.total["below_90"] - 0.9) < 0.02
-    assert abs(own.total["inside_80"] - 0.8) < 0.03
+    assert abs(own.total["below_90"] - 0.9) < 0.04
+    assert abs(own.total["inside_80"] - 0.8) < 0.05
     assert set(own.baselines) == {"requested time", "Tsafrir last two", "user running median"}
 
 
