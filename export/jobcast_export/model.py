@@ -18,6 +18,8 @@ from jobcast_export.forest import Forest, tree_node_attributes
 from jobcast_export.graph import FEATURES, ML_OPSET, OPSET
 
 IR_VERSION = 10
+LONGEST_MEASURE = 1e18
+"""Limits beyond this measure as this, so that no product leaves the range of float32."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
         "level_count": np.array([levels], dtype=np.int64),
         "measure": np.array([head.measure]),
         "whole": np.ones(1),
+        "longest": np.full(1, LONGEST_MEASURE),
         "point_column": np.array([head.point], dtype=np.int64),
     }
     nodes = _head_nodes(head)
@@ -114,7 +117,8 @@ def _head_nodes(head: Head) -> list[NodeProto]:
     measured = [
         ("Where", ["limit_missing", "head_measure", limit], "measure", {}),
         ("Add", ["measure", "head_whole"], "measure_over", {}),
-        ("Cast", ["measure_over"], "measure_float", {"to": TensorProto.FLOAT}),
+        ("Min", ["measure_over", "head_longest"], "measure_kept", {}),
+        ("Cast", ["measure_kept"], "measure_float", {"to": TensorProto.FLOAT}),
         ("Mul", ["grown", "measure_float"], "times", {}),
     ]
     cap = [
