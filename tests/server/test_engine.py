@@ -11,7 +11,9 @@ import pytest
 import rt_predictor_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
+from jobcast_proto.manifest import GoldenRows
 from jobcast_server.errors import InvalidRequestError
+from jobcast_server.repository.bundle import tensor
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.batch import CHUNK_ROWS, split
 from jobcast_server.rtpredictor.validate import Rules
@@ -168,9 +170,13 @@ def test_contributions_are_differences_to_the_typical_input(engine):
 
 def test_golden_inputs_as_messages_give_golden_answers(engine):
     golden = json.loads((MODELS / "hpc-runtime" / "1" / "golden.json").read_text())
-    inputs, points = golden["inputs"], golden["outputs"]["point"]
+    inputs = {name: values for name, values in golden["inputs"].items() if name in columns.INPUTS}
+    manifest = engine.bundle.manifest
+    feeds = {spec.name: tensor(spec, GoldenRows(**golden)) for spec in manifest.inputs if spec.name in inputs}
+    rows = len(feeds["partition"])
+    _, points = engine.bundle.session.run(columns.Absent(manifest).add(feeds, rows))
     checked = 0
-    for row in range(len(points)):
+    for row in range(rows):
         known = {name: values[row][0] if isinstance(values[row], list) and name != "recent_runtimes" else values[row]
                  for name, values in inputs.items()}  # fmt: skip
         known["recent_runtimes"] = [value for value in known["recent_runtimes"] if value is not None]
@@ -178,8 +184,7 @@ def test_golden_inputs_as_messages_give_golden_answers(engine):
         if Rules.of(engine.bundle.manifest).violations(job) or known["mem_req"] == 0 or not known["submit_time"]:
             continue
         answer = pb.PredictResponse.FromString(engine.predict(pb.PredictRequest(features=job).SerializeToString()))
-        expected = points[row][0] if isinstance(points[row], list) else points[row]
-        assert answer.predicted_runtime_seconds == pytest.approx(expected, rel=1e-6)
+        assert answer.predicted_runtime_seconds == pytest.approx(float(points[row, 0]), rel=1e-6)
         checked += 1
     assert checked > 0
 

@@ -194,7 +194,7 @@ class Engine:
             return b""
         extra = pb.PredictResponse(request_id=request_id)
         if count:
-            session, inputs = self.bundle.session, self.bundle.manifest.inputs
+            session, inputs = self.bundle.session, self.bundle.manifest.inputs[: len(columns.INPUTS)]
             extra.feature_importance.update(
                 importance.contributions(session, inputs, feeds, row, float(point[row, 0]), count)
             )
