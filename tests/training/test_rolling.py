@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from jobcast_training import hyperparameters, predictors
 from jobcast_training.command.evaluate import evaluate
 from jobcast_training.hyperparameters import Hyperparameters
-from jobcast_training.pipeline import TrainingError
+from jobcast_training.periods import TrainingError
 from jobcast_training.records import Records
 from jobcast_training.rolling import DAY, START_JOBS, Forecasts, Settings, identity, refit_moments, walk
 from jobcast_training.rolling_figures import figures

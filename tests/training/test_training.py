@@ -20,7 +20,8 @@ from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.train import train
 from jobcast_training.history import History
-from jobcast_training.pipeline import Result, TrainingError
+from jobcast_training.periods import TrainingError
+from jobcast_training.pipeline import Result
 from jobcast_training.records import Records
 
 Trainer = Callable[[Records, Path], Result]

@@ -18,6 +18,7 @@ from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
 from jobcast_training import families
+from jobcast_training.about import fingerprint
 from jobcast_training.adaptive import OnlineCalibration, Outcomes
 from jobcast_training.columns import input_columns
 from jobcast_training.ensemble import choose_weights
@@ -26,10 +27,11 @@ from jobcast_training.features import CHUNK_ROWS, feature_session
 from jobcast_training.history import History, groups
 from jobcast_training.hyperparameters import Hyperparameters
 from jobcast_training.localtime import standard_offset
-from jobcast_training.pipeline import TrainingError, fingerprint, limits_hold
+from jobcast_training.periods import TrainingError
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
 from jobcast_training.statistics import fit_statistics
+from jobcast_training.targets import limits_hold
 from jobcast_training.walk_state import WalkState
 
 DAY = 86_400.0

@@ -48,6 +48,7 @@ TIMEZONES = {
 def accuracy(logs: Path, only: tuple[str, ...], seed: int, config: Path | None, out: Path) -> None:
     """Train on the first 80 % of every job log, test on the last 20 %, write the figures as Markdown."""
     from jobcast_training import hyperparameters, pipeline, predictors
+    from jobcast_training.periods import TrainingError
     from jobcast_training.sources import Options, read
 
     console = Console(stderr=True)
@@ -68,7 +69,7 @@ def accuracy(logs: Path, only: tuple[str, ...], seed: int, config: Path | None, 
                     results[name] = pipeline.train(
                         predictors.load("hpc-runtime"), records, hyper, seed=seed, timezone=zone, step=stepper(bars)
                     )
-            except pipeline.TrainingError as error:
+            except TrainingError as error:
                 unscored[name] = str(error)
                 console.print(f"not scored: {error}")
     except ValueError as error:
