@@ -3,6 +3,8 @@
 `manifest.schema.json` beside this file is generated from these models (`make proto`) and proved current by a test.
 """
 
+import hashlib
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,13 +77,34 @@ class Parity(_Strict):
     max_difference: dict[str, float] = Field(description="Largest difference by family.")
 
 
+class TaskKey(_Strict):
+    """Which tasks a bundle was trained for alone: one model on one hardware under one version of one software."""
+
+    type: str = Field(min_length=1, max_length=128, description="Model type.")
+    name: str = Field(min_length=1, max_length=128, description="Model name.")
+    hardware: str = Field(min_length=1, max_length=128)
+    software_name: str = Field(min_length=1, max_length=128)
+    software_version: str = Field(min_length=1, max_length=128)
+
+    def model(self, predictor: str) -> str:
+        """Name of the folder of the key's own bundles: readable, safe in a path, and one key's only."""
+        parts = (self.type, self.name, self.hardware, self.software_name, self.software_version)
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+        words = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")[:60].rstrip("-")
+        return f"{predictor}.{words}-{digest}" if words else f"{predictor}.{digest}"
+
+
 class Manifest(_Strict):
     """`manifest.json` of a bundle."""
 
     format: Literal[1] = 1
-    predictor: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    predictor: str = Field(
+        pattern=r"^[a-z][a-z0-9-]*(\.[a-z0-9-]+)*$",
+        description="Name of the model's folder; behind a dot, which key of a predictor the bundle is for.",
+    )
     version: int = Field(ge=1)
     model_type: str
+    task_key: TaskKey | None = Field(default=None, description="None: the bundle answers for every key.")
     created: str = Field(description="ISO 8601, UTC.")
     inputs: list[InputSpec]
     outputs: list[OutputSpec]

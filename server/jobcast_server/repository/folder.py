@@ -11,7 +11,7 @@ from jobcast_server.errors import BundleError
 from jobcast_server.policy import Policy
 from jobcast_server.repository.pin import pinned
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,99}")
+NAME = re.compile(r"(?=.{1,100}$)[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*")
 VERSION = re.compile(r"[1-9]\d{0,8}")
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
