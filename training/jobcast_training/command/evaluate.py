@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
 from jobcast_training.records import Records
 
@@ -24,23 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
-@click.option(
-    "--data",
-    "paths",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of job records; repeat it for the parts of one log.",
-)
-@click.option("--name", help="Name of the log on the page.  [default: the file names]")
-@click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
-@click.option("--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file of hyper-parameters; keys left out keep their defaults.",
-)
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+@log_options("Name of the log on the page.")
 @click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")
 @click.option("--cadence", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="Days between refits.")
 @click.option("--window", default=100.0, show_default=True, type=click.FloatRange(min=1), help="Days a refit uses.")
@@ -63,10 +47,7 @@ if TYPE_CHECKING:
 )
 def evaluate(
     predictor: str,
-    paths: tuple[Path, ...],
-    name: str | None,
-    source: str,
-    timezone: str,
+    log: Log,
     config: Path | None,
     seed: int,
     rolling: bool,
@@ -84,7 +65,6 @@ def evaluate(
     """
     from jobcast_training import hyperparameters, pipeline, predictors
     from jobcast_training.rolling import Settings
-    from jobcast_training.sources import Options, read
 
     console = Console(stderr=True)
     if not rolling and (state or page or out):
@@ -94,20 +74,18 @@ def evaluate(
             raise click.BadParameter(f"there is no folder {str(path.parent)!r}; make it first", param_hint=option)
     try:
         hyper = hyperparameters.load(config)
-        options = Options(timezone=timezone if timezone != "UTC" else None)
-        records = read(paths, format=source, options=options)
-        records = replace(records, source=name or records.source)
+        records = log.read()
         report_records(console, records)
         if not rolling:
             with progress(console) as bars:
                 result = pipeline.train(
-                    predictors.load(predictor), records, hyper, seed=seed, timezone=timezone, step=stepper(bars)
+                    predictors.load(predictor), records, hyper, seed=seed, timezone=log.zone, step=stepper(bars)
                 )
             print_metrics(Console(), result)
             return
         settings = Settings(cadence, window, rows, _families(families), seed)
         start = time.perf_counter()
-        forecasts, figures = _walk(console, predictor, records, hyper, settings, timezone, state)
+        forecasts, figures = _walk(console, predictor, records, hyper, settings, log.zone, state)
         elapsed = time.perf_counter() - start
     except ValueError as error:
         raise click.ClickException(str(error)) from error
@@ -117,7 +95,7 @@ def evaluate(
     if page:
         from jobcast_training.rolling_page import section, write_pictures, write_section
 
-        said = f"jobcast evaluate {predictor} --rolling {_said(paths, settings, timezone)}"
+        said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
         write_section(page, figures, section(figures, said, elapsed))
         write_pictures(figures, page.with_suffix(""))
         click.echo(f"section {figures.source} in {page}")
@@ -188,11 +166,12 @@ def _reporter(bars: Progress, name: str) -> Callable[[int, int, NDArray[np.bool_
     return on_refit
 
 
-def _said(paths: tuple[Path, ...], settings: "Settings", timezone: str) -> str:
-    data = " ".join(f"--data {'/'.join(path.parts[-2:])}" for path in paths)
+def _said(log: Log, settings: "Settings") -> str:
+    data = " ".join(f"--data {'/'.join(path.parts[-2:])}" for path in log.paths)
+    data += f" --mapping {log.mapping.name}" if log.mapping else ""
     return (
         f"{data} --cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
-        f"--families {','.join(settings.families)} --seed {settings.seed} --timezone {timezone}"
+        f"--families {','.join(settings.families)} --seed {settings.seed} --timezone {log.zone}"
     )
 
 

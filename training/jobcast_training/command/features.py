@@ -11,6 +11,7 @@ import polars as pl
 from jobcast_export.graph import Block
 from rich.console import Console
 
+from jobcast_training.command.log_options import Log, data_option, format_option
 from jobcast_training.command.train import progress, report_records
 
 
@@ -48,15 +49,8 @@ def features_page(blocks: Sequence[Block]) -> str:
     "--page", is_flag=True, is_eager=True, expose_value=False, callback=_print_page, help="Print the table of features."
 )
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
-@click.option(
-    "--data",
-    "paths",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of job records; repeat it for the parts of one log.",
-)
-@click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+@data_option
+@format_option
 @click.option("--timezone", help="The machine's local time.  [default: that of the format, else UTC]")
 @click.option(
     "--out",
@@ -72,14 +66,13 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     from jobcast_training.features import feature_chunks
     from jobcast_training.history import History
     from jobcast_training.pipeline import features_of
-    from jobcast_training.sources import Options, read
 
-    console = Console(stderr=True)
+    console, log = Console(stderr=True), Log(paths, source, timezone=timezone)
     task, hyper, start = predictors.load(predictor), hyperparameters.load(), time.perf_counter()
     try:
-        records = read(paths, format=source, options=Options(timezone=timezone))
+        records = log.read()
         report_records(console, records)
-        graph, described, _ = features_of(task, records, hyper, timezone or "UTC")
+        graph, described, _ = features_of(task, records, hyper, log.zone)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     read_s = time.perf_counter() - start

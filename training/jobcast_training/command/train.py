@@ -1,7 +1,6 @@
 """`jobcast train`: from job records to a verified bundle."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.records import Records
 
 if TYPE_CHECKING:
@@ -19,26 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
-@click.option(
-    "--data",
-    "paths",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of job records; repeat it for the parts of one log.",
-)
-@click.option("--name", help="Name of the data set in manifest and model card.  [default: the file names]")
-@click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
-@click.option(
-    "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table."
-)
-@click.option("--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file of hyper-parameters; keys left out keep their defaults.",
-)
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+@log_options("Name of the data set in manifest and model card.")
 @click.option(
     "--out",
     default="models",
@@ -53,11 +34,7 @@ if TYPE_CHECKING:
 )
 def train(
     predictor: str,
-    paths: tuple[Path, ...],
-    name: str | None,
-    source: str,
-    mapping: Path | None,
-    timezone: str,
+    log: Log,
     config: Path | None,
     seed: int,
     out: Path,
@@ -68,18 +45,15 @@ def train(
     from jobcast_export.parity import ParityError
 
     from jobcast_training import hyperparameters, pipeline, predictors
-    from jobcast_training.sources import Mapping, Options, read
 
     console = Console(stderr=True)
     try:
         hyper = hyperparameters.load(config)
-        options = Options(timezone=timezone if timezone != "UTC" else None)
-        records = read(paths, format=source, mapping=Mapping.load(mapping) if mapping else None, options=options)
-        records = replace(records, source=name or records.source)
+        records = log.read()
         report_records(console, records)
         with progress(console) as bars:
             result = pipeline.train(
-                predictors.load(predictor), records, hyper, seed=seed, timezone=timezone, step=stepper(bars)
+                predictors.load(predictor), records, hyper, seed=seed, timezone=log.zone, step=stepper(bars)
             )
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = candidate or Path("runs") / f"{predictor}-{moment}"
