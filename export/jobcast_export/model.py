@@ -1,6 +1,6 @@
 """The served graph: feature nodes, one merged tree ensemble, calibration, caps.
 
-    raw columns -> features -> TreeEnsembleRegressor -> exp -> times (1 + limit) - 1 -> max 0 -> min limit -> sort
+    raw columns -> features -> TreeEnsembleRegressor -> exp -> times (1 + limit)^share - 1 -> max 0 -> min limit -> sort
         -> quantiles [N, levels], point [N, 1]
 
 The mixing of trained to served levels is folded into the leaves, the calibration offsets into the base values.
@@ -18,6 +18,9 @@ from jobcast_export.forest import Forest, tree_node_attributes
 from jobcast_export.graph import FEATURES, ML_OPSET, OPSET
 
 IR_VERSION = 10
+SHARES = (0.0, 0.5, 1.0)
+"""Powers of the limit that the target can be measured by: a square root is rounded exactly wherever it is computed."""
+
 LONGEST_MEASURE = 1e18
 """Limits beyond this measure as this, so that no product leaves the range of float32."""
 
@@ -32,8 +35,8 @@ class Head:
         point: column of the served levels that is the point prediction.
         limit: input that caps every prediction; NaN there caps nothing.
         capped: whether it does; not where jobs outlive their limits.
-        measure: stands for a limit that is NaN where the trees measure the target by the limit, in its unit; 0 = they
-            predict the target itself.
+        measure: stands for a limit that is NaN where the target is measured by the limit, in its unit.
+        share: how far it is: the trees predict ln((1 + target) / (1 + limit)^share). One of `SHARES`.
     """
 
     mixing: NDArray[np.float64]
@@ -41,7 +44,13 @@ class Head:
     point: int
     limit: str
     measure: float
+    share: float
     capped: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a power that the graph has no exactly rounded operation for."""
+        if self.share not in SHARES:
+            raise ValueError(f"share must be one of {', '.join(map(str, SHARES))}, got {self.share}")
 
 
 def mixing_matrix(trained: Sequence[float], served: Sequence[float]) -> NDArray[np.float64]:
@@ -118,7 +127,8 @@ def _head_nodes(head: Head) -> list[NodeProto]:
         ("Where", ["limit_missing", "head_measure", limit], "measure", {}),
         ("Add", ["measure", "head_whole"], "measure_over", {}),
         ("Min", ["measure_over", "head_longest"], "measure_kept", {}),
-        ("Cast", ["measure_kept"], "measure_float", {"to": TensorProto.FLOAT}),
+        *([("Sqrt", ["measure_kept"], "measure_root", {})] if head.share == 0.5 else []),
+        ("Cast", ["measure_root" if head.share == 0.5 else "measure_kept"], "measure_float", {"to": TensorProto.FLOAT}),
         ("Mul", ["grown", "measure_float"], "times", {}),
     ]
     cap = [
@@ -133,8 +143,8 @@ def _head_nodes(head: Head) -> list[NodeProto]:
     steps = [
         ("Exp", ["trees"], "grown", {}),
         ("IsNaN", [limit], "limit_missing", {}),
-        *(measured if head.measure else []),
-        ("Sub", ["times" if head.measure else "grown", "head_one"], "seconds", {}),
+        *(measured if head.share else []),
+        ("Sub", ["times" if head.share else "grown", "head_one"], "seconds", {}),
         ("Max", ["seconds", "head_zero"], "positive", {}),
         *(cap if head.capped else []),
         ("Min", ["positive", "cap" if head.capped else "head_no_limit"], "capped", {}),

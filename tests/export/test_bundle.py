@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def candidate() -> Candidate:
         feature_graph=feature_graph(blocks, specs),
         forests=named,
         weights={"one": 0.25, "two": 0.75},
-        head=Head(mixing_matrix(LEVELS, LEVELS), np.array([-0.1, 0.0, 0.1]), point=1, limit="limit", measure=60.0),
+        head=Head(
+            mixing_matrix(LEVELS, LEVELS), np.array([-0.1, 0.0, 0.1]), point=1, limit="limit", measure=60.0, share=1.0
+        ),
         reference=Reference(x, 1, {name: tree_outputs(forest, x).astype(np.float64) for name, forest in named.items()}),
         golden_inputs={
             "size": np.array([[1.0], [9.0], [np.nan]]),
@@ -126,17 +129,23 @@ def test_golden_rows_come_back_bit_for_bit_where_they_were_exported(candidate: C
     assert steps_off(export_candidate(candidate, tmp_path)) == 0
 
 
-def test_the_exported_graph_answers_what_its_parts_mean(candidate: Candidate, tmp_path: Path) -> None:
-    running = session(export_candidate(candidate, tmp_path))
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_exported_graph_answers_what_its_parts_mean(candidate: Candidate, tmp_path: Path, share: float) -> None:
+    running = session(export_candidate(replace(candidate, head=replace(candidate.head, share=share)), tmp_path))
     quantiles, point = running.run(["quantiles", "point"], dict(candidate.golden_inputs))
     steps = np.array([0.0, 0.25 * 0.5 + 0.75 * 1.5, 0.0])  # size 1 and unknown keep left, size 9 goes right
     log_seconds = np.array([1.25, 2.5, 3.75]) + np.array([-0.1, 0.0, 0.1]) + steps[:, None]
     limits = np.array([3600.0, 5.0, np.inf])
     measures = np.array([3600.0, 5.0, 60.0])[:, None]  # the third limit is not known
-    expected = np.minimum(np.exp(log_seconds) * (1 + measures) - 1, limits[:, None])
+    expected = np.minimum(np.exp(log_seconds) * (1 + measures) ** share - 1, limits[:, None])
     np.testing.assert_allclose(quantiles, expected, rtol=1e-6)
     assert np.array_equal(point, quantiles[:, 1:2])
     assert (quantiles[1] <= 5.0).all()
+
+
+def test_a_power_without_an_exact_operation_is_refused(candidate: Candidate) -> None:
+    with pytest.raises(ValueError, match=r"share must be one of 0\.0, 0\.5, 1\.0, got 0\.3"):
+        replace(candidate.head, share=0.3)
 
 
 def test_export_writes_the_next_version_and_leaves_nothing_else(candidate: Candidate, tmp_path: Path) -> None:

@@ -52,6 +52,17 @@ def test_quantiles_are_quantiles_and_gains_are_shares(fitted: families.Fitted) -
 
 
 @pytest.mark.parametrize("name", families.names())
+def test_without_rows_to_stop_on_a_family_grows_as_many_trees_as_told(name: str) -> None:
+    family, parameters = families.load(name), hyperparameters.load().families[name]
+    rows = Rows(X[:2_000], Y[:2_000])
+    stopped = family.fit(rows, Rows(X[2_000:], Y[2_000:]), LEVELS, {**parameters, "rounds": 9}, 7, lambda: None)
+    again = family.fit(rows, None, LEVELS, parameters, 7, lambda: None, stopped.rounds)
+    assert again.rounds == stopped.rounds
+    assert len(again.forest.roots) == sum(stopped.rounds) == len(stopped.forest.roots)
+    np.testing.assert_allclose(again.predict(X[:50]), stopped.predict(X[:50]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", families.names())
 def test_the_search_space_holds_the_defaults_of_known_hyperparameters(name: str) -> None:
     defaults = hyperparameters.load().families[name]
     for key, (low, high, kind) in families.load(name).search_space.items():

@@ -1,26 +1,33 @@
-"""Fits the families on features: censored targets first, then every family, its weight, the calibration."""
+"""Fits the families on features: censored targets, members, their weights, the fit to all known jobs, calibration.
+
+A member is one family that predicts one target: run times as shares of their limits, or run times as they are. Both are
+fitted to the older jobs and judged on the tune period; what is served is then fitted anew to both periods together.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jobcast_export.forest import Forest, merge
-from jobcast_export.model import Head, calibrated, mixing_matrix
+from jobcast_export.model import SHARES, Head, calibrated, mixing_matrix
 from jobcast_export.parity import Reference, threshold_rows, tree_outputs
 from numpy.typing import NDArray
 
 from jobcast_training import families
 from jobcast_training.calibration import conformal_offsets
-from jobcast_training.censoring import draw_above
+from jobcast_training.censoring import latent_targets
 from jobcast_training.ensemble import choose_weights
 from jobcast_training.families import Fitted, Rows
 from jobcast_training.hyperparameters import Hyperparameters
+from jobcast_training.metrics import pinball_loss
 
 Step = Callable[[str, int], Callable[..., None]]
 """Announces a step with its number of rounds; the function it returns is called after
 each round, with the number of rounds done when that is not one."""
 
-_FIRST_MODEL_ROUNDS = 30
+TARGETS = {"share": 1.0, "time": 0.0}
+"""What a member predicts: ln((1 + run time) / (1 + limit)^power), by name."""
+
 _PARITY_ROWS = 5_000
 
 
@@ -30,9 +37,9 @@ class Period:
 
     Attributes:
         x: features, float32 [N, features].
-        y: log1p of the run time in seconds, at most the limit's, float64 [N].
-        scale: log1p of what a run time is measured by (the limit, where it is known), float64 [N]; the trees predict
-            y - scale, since most of what a limit says of a run time is its size.
+        y: log1p of the run time in seconds, at most the limit's where limits hold, float64 [N].
+        scale: log1p of the limit in seconds, or of what stands for an unknown one, float64 [N].
+        cap: log1p of the longest time that may be predicted, infinite where nothing caps, float64 [N].
         censored: whether the job was stopped at its limit, bool [N].
         weight: of each job in the fit, float64 [N]; None = all the same.
     """
@@ -40,26 +47,34 @@ class Period:
     x: NDArray[np.float32]
     y: NDArray[np.float64]
     scale: NDArray[np.float64]
+    cap: NDArray[np.float64]
     censored: NDArray[np.bool_]
     weight: NDArray[np.float64] | None = None
+
+    def rows(self, y: NDArray[np.float64], power: float) -> Rows:
+        """Return the jobs with targets `y` (log1p s) measured by that power of the limit."""
+        return Rows(self.x, y - power * self.scale, self.weight)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fitted families with weights and calibration.
+    """Fitted members with weights and calibration.
 
     Attributes:
-        reference: the families' own predictions, for the parity check.
-        tuned: what the trees say of the tune period, before calibration, at the served levels, shape [N, levels].
+        forests: by member, such as `xgboost-share`.
+        weights: of the members.
+        share: see `jobcast_export.model.Head`.
+        gain: share of the split gain by feature.
+        reference: the members' own predictions, for the parity check.
     """
 
     forests: Mapping[str, Forest]
     weights: Mapping[str, float]
+    share: float
     mixing: NDArray[np.float64]
     offsets: NDArray[np.float64]
     gain: NDArray[np.float64]
     reference: Reference
-    tuned: NDArray[np.float64]
 
 
 def fit_ensemble(
@@ -71,63 +86,92 @@ def fit_ensemble(
     seed: int,
     step: Step,
 ) -> Ensemble:
-    """Fit every family on `fit`, stop early and weigh on `tune`, calibrate on `calibrate`; each later than the last.
+    """Fit on `fit`, judge on `tune`, fit anew on both, calibrate on `calibrate`; each later than the last.
 
     `limited` are the columns that depend on the requested limit.
     """
     levels = hyper.quantiles.trained
-    train_rows, tune_rows = _latent(fit, tune, limited, hyper, seed, step)
-    fitted: dict[str, Fitted] = {}
-    for name in families.names():
-        family, parameters = families.load(name), hyper.families[name]
-        on_round = step(f"fitting {name}", parameters["rounds"] * (len(levels) if name == "lightgbm" else 1))
-        fitted[name] = family.fit(train_rows, tune_rows, levels, parameters, seed, on_round)
-    weights = choose_weights(tune_rows.y, {name: own.predict(tune.x) for name, own in fitted.items()}, levels)
-    forests = {name: own.forest for name, own in fitted.items()}
+    targets = latent_targets((fit, tune), limited, hyper, seed, step)
+    members, weights, share = choose_members(fit, tune, targets, hyper, seed, step)
+    x = np.concatenate([fit.x, tune.x])
+    weight = None if fit.weight is None or tune.weight is None else np.concatenate([fit.weight, tune.weight])
+    final: dict[str, Fitted] = {}
+    for name in (name for name, own in weights.items() if own > 0):
+        family, target = name.split("-")
+        scale = TARGETS[target] * np.concatenate([fit.scale, tune.scale])
+        rounds = members[name].rounds
+        on_round = step(f"fitting {name} to all known jobs", sum(rounds))
+        rows = Rows(x, np.concatenate(targets) - scale, weight)
+        final[name] = families.load(family).fit(rows, None, levels, hyper.families[family], seed, on_round, rounds)
+    forests = {name: own.forest for name, own in final.items()}
+    weights = {name: weights[name] for name in final}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
-    uncalibrated = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", measure=0.0)
-    served = tree_outputs(calibrated(merge(forests, weights), uncalibrated), calibrate.x)
-    offsets = conformal_offsets(calibrate.y - calibrate.scale, served.astype(np.float64), hyper.quantiles.levels)
-    held_out = np.random.default_rng(seed).permutation(len(calibrate.x))[:_PARITY_ROWS]
-    rows = [calibrate.x[held_out], *(threshold_rows(forest, calibrate.x) for forest in forests.values())]
-    x = np.concatenate(rows)
+    plain = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", measure=0.0, share=share)
+    served = tree_outputs(calibrated(merge(forests, weights), plain), calibrate.x).astype(np.float64)
+    offsets = conformal_offsets(calibrate.y - share * calibrate.scale, served, hyper.quantiles.levels)
     return Ensemble(
         forests=forests,
         weights=weights,
+        share=share,
         mixing=mixing,
         offsets=offsets,
-        gain=np.sum([weights[name] * own.gain for name, own in fitted.items()], axis=0),
-        tuned=tree_outputs(calibrated(merge(forests, weights), uncalibrated), tune.x).astype(np.float64),
-        reference=Reference(x, len(held_out), {name: own.predict(x) for name, own in fitted.items()}),
+        gain=np.sum([weights[name] * own.gain for name, own in final.items()], axis=0),
+        reference=_reference(final, calibrate.x, seed),
     )
 
 
-def _latent(
-    fit: Period, tune: Period, limited: Sequence[int], hyper: Hyperparameters, seed: int, step: Step
-) -> tuple[Rows, Rows]:
-    """Replace the targets of censored jobs by draws above their limit.
+def choose_members(
+    fit: Period,
+    tune: Period,
+    targets: Sequence[NDArray[np.float64]],
+    hyper: Hyperparameters,
+    seed: int,
+    step: Step,
+) -> tuple[Mapping[str, Fitted], Mapping[str, float], float]:
+    """Return every member fitted on `fit`, its weight, and the blend of the two targets that loses least on `tune`.
 
-    The first model does not see the limit: given it, no job above the limit was ever observed.
+    Families are weighed within each target; of the blends (one target, the other, or their geometric mean) the one with
+    the least mean pinball loss in seconds over the trained levels is taken. `targets` are those of `fit` and `tune`.
     """
-    train_rows, tune_rows = Rows(fit.x, fit.y), Rows(tune.x, tune.y)
-    if not (fit.censored.any() or tune.censored.any()):
-        return Rows(fit.x, fit.y - fit.scale, fit.weight), Rows(tune.x, tune.y - tune.scale)
-    family, levels = families.load("xgboost"), hyper.quantiles.trained
-    parameters = {**hyper.families["xgboost"], "rounds": _FIRST_MODEL_ROUNDS}
-    blind = [period.x.copy() for period in (fit, tune)]
-    for x in blind:
-        x[:, limited] = np.nan
-    for round_number in range(hyper.censoring_rounds):
-        on_round = step("drawing times of jobs stopped at their limit", _FIRST_MODEL_ROUNDS)
-        rows = [Rows(x, known.y) for x, known in zip(blind, (train_rows, tune_rows), strict=True)]
-        first = family.fit(rows[0], rows[1], levels, parameters, seed, on_round)
-        drawn = []
-        for period, x in zip((fit, tune), blind, strict=True):
-            y = period.y.copy()
-            at = period.censored
-            if at.any():
-                y[at] = draw_above(period.y[at], first.predict(x[at]), levels, seed + round_number)
-            drawn.append(Rows(period.x, y))
-        train_rows, tune_rows = drawn
-    return Rows(fit.x, train_rows.y - fit.scale, fit.weight), Rows(tune.x, tune_rows.y - tune.scale)
+    levels = hyper.quantiles.trained
+    members: dict[str, Fitted] = {}
+    own_weights: dict[str, Mapping[str, float]] = {}
+    said: dict[str, NDArray[np.float64]] = {}
+    for target, power in TARGETS.items():
+        found: dict[str, Fitted] = {}
+        rows = [period.rows(y, power) for period, y in zip((fit, tune), targets, strict=True)]
+        for family in families.names():
+            parameters = hyper.families[family]
+            count = parameters["rounds"] * (len(levels) if family == "lightgbm" else 1)
+            on_round = step(f"fitting {family}-{target}", count)
+            found[family] = families.load(family).fit(rows[0], rows[1], levels, parameters, seed, on_round)
+        predictions = {family: own.predict(tune.x) for family, own in found.items()}
+        own_weights[target] = choose_weights(rows[1].y, predictions, levels)
+        mean = sum((own_weights[target][family] * own for family, own in predictions.items()), np.zeros(1))
+        said[target] = mean + power * tune.scale[:, None]
+        members |= {f"{family}-{target}": own for family, own in found.items()}
+    losses = {}
+    for share in SHARES:
+        blend = share * said["share"] + (1 - share) * said["time"]
+        losses[share] = _seconds_lost(blend, tune, levels)
+    share = min(losses, key=lambda one: losses[one])
+    weights = {
+        f"{family}-{target}": (share if target == "share" else 1 - share) * weight
+        for target, own in own_weights.items()
+        for family, weight in own.items()
+    }
+    return members, weights, share
+
+
+def _seconds_lost(log: NDArray[np.float64], jobs: Period, levels: Sequence[float]) -> float:
+    """Mean pinball loss in seconds, over all levels, of quantiles of log1p seconds, capped as they would be served."""
+    said = np.expm1(np.minimum(np.sort(log, axis=1), jobs.cap[:, None]))
+    were = np.expm1(jobs.y)
+    return float(np.mean([pinball_loss(were, said[:, column], level) for column, level in enumerate(levels)]))
+
+
+def _reference(final: Mapping[str, Fitted], x: NDArray[np.float32], seed: int) -> Reference:
+    held_out = np.random.default_rng(seed).permutation(len(x))[:_PARITY_ROWS]
+    rows = np.concatenate([x[held_out], *(threshold_rows(own.forest, x) for own in final.values())])
+    return Reference(rows, len(held_out), {name: own.predict(rows) for name, own in final.items()})

@@ -12,7 +12,6 @@ from jobcast_export.candidate import Candidate
 from jobcast_export.forest import merge
 from jobcast_export.graph import Feature, feature_graph
 from jobcast_export.model import Head, served_model
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from jobcast_training.about import about_candidate
@@ -20,7 +19,7 @@ from jobcast_training.baselines import baseline_points
 from jobcast_training.card import model_card
 from jobcast_training.evaluation import evaluate
 from jobcast_training.features import feature_matrix
-from jobcast_training.fitting import Ensemble, Period, Step, fit_ensemble
+from jobcast_training.fitting import Step, fit_ensemble
 from jobcast_training.golden import golden_inputs
 from jobcast_training.history import History
 from jobcast_training.hyperparameters import Hyperparameters
@@ -30,7 +29,7 @@ from jobcast_training.periods import Periods, TrainingError, split_rows
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
 from jobcast_training.statistics import CategoryTable, fit_statistics
-from jobcast_training.targets import Targets, targets_of
+from jobcast_training.targets import targets_of
 
 MINIMUM_JOBS = 500
 
@@ -76,9 +75,12 @@ def train(
     x = feature_matrix(predictor, graph, frame, _partly(predictor, history, periods, hyper, seed), on_rows)
     log = targets_of(predictor, records, periods)
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
-    ensemble, measure = _best_fit(x, log, periods, limited, hyper, seed, step)
+    bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
+    fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in bounds)
+    ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step)
     capped, run = log.capped, log.run
-    head = Head(ensemble.mixing, ensemble.offsets, hyper.quantiles.levels.index(0.5), predictor.limit, measure, capped)
+    point = hyper.quantiles.levels.index(0.5)
+    head = Head(ensemble.mixing, ensemble.offsets, point, predictor.limit, log.usual, ensemble.share, capped)
     model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
     on_round = step("evaluating", 3)
     validation = evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper.quantiles, capped)
@@ -133,32 +135,3 @@ def _partly(predictor: Predictor, history: History, periods: Periods, hyper: Hyp
     hidden = np.random.default_rng(seed).random(periods.end) < hyper.hidden
     hidden[: periods.fit] = hidden[periods.tune :] = False
     return history.without(predictor.extra, hidden)
-
-
-def _best_fit(
-    x: NDArray[np.float32],
-    log: Targets,
-    periods: Periods,
-    limited: Sequence[int],
-    hyper: Hyperparameters,
-    seed: int,
-    step: Step,
-) -> tuple[Ensemble, float]:
-    """The ensemble that measures run times by their limits, or the one that does not, and the measure (see `Head`).
-
-    Whichever loses less on the tune period: where limits are guesses that everybody makes alike they say little.
-    """
-    bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
-    found = []
-    for measure in (log.usual, 0.0):
-        fit, tune, calibrate = (log.period(x, start, stop, measure, hyper.half_life_days) for start, stop in bounds)
-        ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step)
-        found.append((_seconds_lost(ensemble.tuned, tune, hyper.quantiles.levels), measure, ensemble))
-    _, measure, ensemble = min(found, key=lambda one: one[0])
-    return ensemble, measure
-
-
-def _seconds_lost(trees: NDArray[np.float64], jobs: Period, levels: Sequence[float]) -> float:
-    """Mean pinball loss in seconds, over all levels, of what the trees say of jobs, against times up to the limit."""
-    said, were = np.expm1(np.sort(trees, axis=1) + jobs.scale[:, None]), np.expm1(jobs.y)
-    return float(np.mean([pinball_loss(were, said[:, column], level) for column, level in enumerate(levels)]))

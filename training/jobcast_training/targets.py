@@ -38,7 +38,7 @@ class Targets:
     usual: float
     source: str
 
-    def period(self, x: NDArray[np.float32], start: int, stop: int, measure: float, half_life: float) -> Period:
+    def period(self, x: NDArray[np.float32], start: int, stop: int, half_life: float) -> Period:
         """Jobs [start, stop) of which the outcome was known before the test period began.
 
         Raises:
@@ -51,9 +51,10 @@ class Targets:
                 f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
             )
         limit = self.limit[rows]
-        scale = np.log1p(np.where(np.isinf(limit), measure, limit)) if measure else np.zeros(len(rows))
+        scale = np.log1p(np.where(np.isinf(limit), self.usual, limit))
+        cap = np.log1p(limit) if self.capped else np.full(len(rows), np.inf)
         weight = 0.5 ** (self.age[rows] / half_life) if half_life else None
-        return Period(x[rows], self.y[rows], scale, self.censored[rows], weight)
+        return Period(x[rows], self.y[rows], scale, cap, self.censored[rows], weight)
 
 
 def targets_of(predictor: Predictor, records: Records, periods: Periods) -> Targets:

@@ -6,7 +6,7 @@ A new family is one module here with a `FAMILY`; naming it in `_MODULES` and in 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jobcast_export.forest import Forest
@@ -36,11 +36,13 @@ class Fitted:
         predict: the library's own prediction, float32 [N, features] -> float64 [N, levels].
         forest: the same model as trees.
         gain: share of the split gain by feature, shape [features], sums to 1.
+        rounds: trees of each of the family's boosters, which `fit` takes to grow as many again.
     """
 
     predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     forest: Forest
     gain: NDArray[np.float64]
+    rounds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,29 @@ class Family:
     Attributes:
         name: such as `xgboost`.
         search_space: range of each parameter worth searching: (low, high, "int" | "float" | "log").
-        fit: fits quantiles at `levels` with early stopping on the second rows; the callback hears of each round.
+        fit: fits quantiles at `levels` with early stopping on the second rows, or without them as many rounds as
+            the last argument says for each booster; the callback hears of each round.
     """
 
     name: str
     search_space: Mapping[str, tuple[float, float, str]]
-    fit: Callable[[Rows, Rows, Sequence[float], Mapping[str, Any], int, Callable[[], None]], Fitted]
+    fit: "Fit"
+
+
+class Fit(Protocol):
+    """How a family is fitted."""
+
+    def __call__(
+        self,
+        train: Rows,
+        tune: Rows | None,
+        levels: Sequence[float],
+        parameters: Mapping[str, Any],
+        seed: int,
+        on_round: Callable[[], None],
+        rounds: Sequence[int] = (),
+    ) -> Fitted:
+        """Fit on `train`; stop early on `tune`, or without it grow exactly `rounds` trees for each booster."""
 
 
 def names() -> Sequence[str]:

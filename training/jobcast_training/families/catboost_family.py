@@ -25,26 +25,29 @@ class _Progress:
 
 def fit(
     train: Rows,
-    tune: Rows,
+    tune: Rows | None,
     levels: Sequence[float],
     parameters: Mapping[str, Any],
     seed: int,
     on_round: Callable[[], None],
+    rounds: Sequence[int] = (),
 ) -> Fitted:
     """Fit all levels in one model."""
     settings = dict(parameters)
+    most, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
     model = catboost.CatBoostRegressor(
         loss_function="MultiQuantile:alpha=" + ",".join(map(str, levels)),
-        iterations=settings.pop("rounds"),
-        early_stopping_rounds=settings.pop("early_stopping_rounds"),
-        use_best_model=True,
+        iterations=most if tune else rounds[0],
+        early_stopping_rounds=patience if tune else None,
+        use_best_model=tune is not None,
         random_seed=seed,
         allow_writing_files=False,
         verbose=False,
         **settings,
     )
     pool = catboost.Pool(train.x, train.y, weight=train.weight)
-    model.fit(pool, eval_set=catboost.Pool(tune.x, tune.y), callbacks=[_Progress(on_round)])
+    held = catboost.Pool(tune.x, tune.y) if tune else None
+    model.fit(pool, eval_set=held, callbacks=[_Progress(on_round)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         model.save_model(str(path), format="json")
@@ -54,7 +57,7 @@ def fit(
         return np.asarray(model.predict(x), dtype=np.float64).reshape(len(x), -1)
 
     gain = np.asarray(model.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
-    return Fitted(predict=predict, forest=trees(dump), gain=normalised(gain))
+    return Fitted(predict=predict, forest=trees(dump), gain=normalised(gain), rounds=(model.tree_count_,))
 
 
 def trees(dump: Mapping[str, Any]) -> Forest:

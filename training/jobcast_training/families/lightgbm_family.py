@@ -20,36 +20,40 @@ _ZERO = float(np.float32(1e-35))
 
 def fit(
     train: Rows,
-    tune: Rows,
+    tune: Rows | None,
     levels: Sequence[float],
     parameters: Mapping[str, Any],
     seed: int,
     on_round: Callable[[], None],
+    rounds: Sequence[int] = (),
 ) -> Fitted:
     """Fit one booster for each level."""
     settings = dict(parameters)
-    rounds, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
+    most, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
     settings |= {"objective": "quantile", "seed": seed, "deterministic": True, "force_row_wise": True, "verbosity": -1}
     data = lightgbm.Dataset(train.x, train.y, weight=train.weight, free_raw_data=False)
-    held = lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)
-    boosters = []
+    held = [lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)] if tune else []
+    stop = [lightgbm.early_stopping(patience, verbose=False)] if tune else []
+    boosters: list[Any] = []
+    kept: list[int] = []
     gain = np.zeros(train.x.shape[1])
-    for level in levels:
+    for number, level in enumerate(levels):
         booster = lightgbm.train(
             settings | {"alpha": level},
             data,
-            rounds,
-            valid_sets=[held],
-            callbacks=[lightgbm.early_stopping(patience, verbose=False), lambda _: on_round()],
+            most if tune else rounds[number],
+            valid_sets=held,
+            callbacks=[*stop, lambda _: on_round()],
         )
         boosters.append(booster)
-        gain += booster.feature_importance("gain", iteration=booster.best_iteration)
+        kept.append(booster.best_iteration if tune else rounds[number])
+        gain += booster.feature_importance("gain", iteration=kept[-1])
 
     def predict(x: Any) -> Any:
-        return np.stack([booster.predict(x, num_iteration=booster.best_iteration) for booster in boosters], axis=1)
+        return np.stack([own.predict(x, num_iteration=n) for own, n in zip(boosters, kept, strict=True)], axis=1)
 
-    forest = stack_outputs([trees(b.dump_model(num_iteration=b.best_iteration)) for b in boosters])
-    return Fitted(predict=predict, forest=forest, gain=normalised(gain))
+    forest = stack_outputs([trees(own.dump_model(num_iteration=n)) for own, n in zip(boosters, kept, strict=True)])
+    return Fitted(predict=predict, forest=forest, gain=normalised(gain), rounds=tuple(kept))
 
 
 def trees(dump: Mapping[str, Any]) -> Forest:

@@ -25,15 +25,16 @@ class _Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]
 
 def fit(
     train: Rows,
-    tune: Rows,
+    tune: Rows | None,
     levels: Sequence[float],
     parameters: Mapping[str, Any],
     seed: int,
     on_round: Callable[[], None],
+    rounds: Sequence[int] = (),
 ) -> Fitted:
     """Fit all levels in one booster."""
     settings = dict(parameters)
-    rounds, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
+    most, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
     settings |= {
         "objective": "reg:quantileerror",
         "quantile_alpha": list(levels),
@@ -45,19 +46,21 @@ def fit(
     booster = xgboost.train(
         settings,
         xgboost.DMatrix(train.x, train.y, weight=train.weight),
-        rounds,
-        evals=[(xgboost.DMatrix(tune.x, tune.y), "tune")],
-        early_stopping_rounds=patience,
+        most if tune else rounds[0],
+        evals=[(xgboost.DMatrix(tune.x, tune.y), "tune")] if tune else [],
+        early_stopping_rounds=patience if tune else None,
         verbose_eval=False,
         callbacks=[_Progress(on_round)],
     )
-    booster = booster[: booster.best_iteration + 1]
+    if tune:
+        booster = booster[: booster.best_iteration + 1]
     dump = json.loads(bytes(booster.save_raw("json")))
 
     def predict(x: Any) -> Any:
         return booster.predict(xgboost.DMatrix(x)).astype(np.float64).reshape(len(x), -1)
 
-    return Fitted(predict=predict, forest=trees(dump), gain=normalised(_total_gain(dump, train.x.shape[1])))
+    gain = normalised(_total_gain(dump, train.x.shape[1]))
+    return Fitted(predict=predict, forest=trees(dump), gain=gain, rounds=(booster.num_boosted_rounds(),))
 
 
 def _total_gain(dump: Mapping[str, Any], features: int) -> NDArray[np.float64]:
