@@ -6,6 +6,7 @@ fitted to the older jobs and judged on the tune period; what is served is then f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from jobcast_export.forest import Forest, merge
@@ -77,6 +78,39 @@ class Ensemble:
     reference: Reference
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which members are served, and how large.
+
+    Attributes:
+        rounds: trees of each booster, by member; a member that is not named is left out.
+        weights: of the same members, above 0, sum to 1.
+        share: see `jobcast_export.model.Head`.
+    """
+
+    rounds: Mapping[str, tuple[int, ...]]
+    weights: Mapping[str, float]
+    share: float
+
+
+class Chooser(Protocol):
+    """Chooses among the members by more than their losses, such as what they cost."""
+
+    def __call__(
+        self,
+        members: Mapping[str, Fitted],
+        best: Choice,
+        tune: Period,
+        y: NDArray[np.float64],
+        anew: Callable[[Choice], Ensemble],
+    ) -> Ensemble:
+        """Return a choice fitted anew.
+
+        `best` is what loses least of whole members on `tune`, whose targets are `y` (log1p s); `anew` fits a choice to
+        all known jobs and calibrates it.
+        """
+
+
 def fit_ensemble(
     fit: Period,
     tune: Period,
@@ -85,26 +119,44 @@ def fit_ensemble(
     hyper: Hyperparameters,
     seed: int,
     step: Step,
+    choose: Chooser | None = None,
 ) -> Ensemble:
     """Fit on `fit`, judge on `tune`, fit anew on both, calibrate on `calibrate`; each later than the last.
 
-    `limited` are the columns that depend on the requested limit.
+    `limited` are the columns that depend on the requested limit. Without `choose` what loses least is taken.
     """
-    levels = hyper.quantiles.trained
     targets = latent_targets((fit, tune), limited, hyper, seed, step)
     members, weights, share = choose_members(fit, tune, targets, hyper, seed, step)
+    kept = {name: own for name, own in weights.items() if own > 0}
+    best = Choice({name: members[name].rounds for name in kept}, kept, share)
+
+    def anew(choice: Choice) -> Ensemble:
+        return _fitted_anew(choice, fit, tune, calibrate, targets, hyper, seed, step)
+
+    return choose(members, best, tune, targets[1], anew) if choose else anew(best)
+
+
+def _fitted_anew(
+    choice: Choice,
+    fit: Period,
+    tune: Period,
+    calibrate: Period,
+    targets: Sequence[NDArray[np.float64]],
+    hyper: Hyperparameters,
+    seed: int,
+    step: Step,
+) -> Ensemble:
+    levels, weights, share = hyper.quantiles.trained, choice.weights, choice.share
     x = np.concatenate([fit.x, tune.x])
     weight = None if fit.weight is None or tune.weight is None else np.concatenate([fit.weight, tune.weight])
     final: dict[str, Fitted] = {}
-    for name in (name for name, own in weights.items() if own > 0):
+    for name, rounds in choice.rounds.items():
         family, target = name.split("-")
         scale = TARGETS[target] * np.concatenate([fit.scale, tune.scale])
-        rounds = members[name].rounds
         on_round = step(f"fitting {name} to all known jobs", sum(rounds))
         rows = Rows(x, np.concatenate(targets) - scale, weight)
         final[name] = families.load(family).fit(rows, None, levels, hyper.families[family], seed, on_round, rounds)
     forests = {name: own.forest for name, own in final.items()}
-    weights = {name: weights[name] for name in final}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
     plain = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", measure=0.0, share=share)
@@ -154,7 +206,7 @@ def choose_members(
     losses = {}
     for share in SHARES:
         blend = share * said["share"] + (1 - share) * said["time"]
-        losses[share] = _seconds_lost(blend, tune, levels)
+        losses[share] = seconds_lost(blend, tune, levels)
     share = min(losses, key=lambda one: losses[one])
     weights = {
         f"{family}-{target}": (share if target == "share" else 1 - share) * weight
@@ -164,7 +216,7 @@ def choose_members(
     return members, weights, share
 
 
-def _seconds_lost(log: NDArray[np.float64], jobs: Period, levels: Sequence[float]) -> float:
+def seconds_lost(log: NDArray[np.float64], jobs: Period, levels: Sequence[float]) -> float:
     """Mean pinball loss in seconds, over all levels, of quantiles of log1p seconds, capped as they would be served."""
     said = np.expm1(np.minimum(np.sort(log, axis=1), jobs.cap[:, None]))
     were = np.expm1(jobs.y)
