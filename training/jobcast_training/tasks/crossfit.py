@@ -1,0 +1,191 @@
+"""Calibration without a part of its own: cross-conformal residuals.
+
+Rows are dealt into folds; each fold is predicted by a fit to the others, and the misses of all folds are pooled
+(Vovk, "Cross-conformal predictors", 2015). The offsets then serve a fit to all rows, which is the K-fold form of the
+jackknife: in practice its coverage is near the nominal one, though no theorem promises more than 1 - 2 alpha, and that
+for the variant of Barber et al., "Predictive inference with the jackknife+", 2021.
+
+A second cross-fit leaves names out instead: all rows of some hardware, some models, some software at a time. Its misses
+give the offsets of requests with facts outside what training saw, whose errors are of another size.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from jobcast_export.model import mixing_matrix
+from numpy.typing import NDArray
+
+from jobcast_training.ensemble import choose_weights
+from jobcast_training.predictors.llm_latency import NOVEL
+from jobcast_training.tasks.fitting import fit, log_times
+from jobcast_training.tasks.records import TaskRecords
+from jobcast_training.tasks.settings import SERVED, TRAINED, Settings
+
+LEFT_OUT = ("hardware", "model_name", "software_name")
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Misses:
+    """Out-of-fold predictions.
+
+    Attributes:
+        row: of the records, shape [m].
+        fold: that the row was left out with, shape [m].
+        log_time: shape [m].
+        log_quantiles: ln ms by family, at `TRAINED`, shape [m, trained] each.
+        outside: facts outside what the fit saw, shape [m].
+    """
+
+    row: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    log_time: NDArray[np.float64]
+    log_quantiles: dict[str, NDArray[np.float64]]
+    outside: NDArray[np.float32]
+
+    def served(self, weights: dict[str, float]) -> NDArray[np.float64]:
+        """Ln ms at `SERVED` before calibration, shape [m, served]."""
+        mixed = sum(weights[name] * own for name, own in self.log_quantiles.items())
+        return np.asarray(mixed @ mixing_matrix(TRAINED, SERVED))
+
+
+def cross_fit(records: TaskRecords, folds: NDArray[np.int64], settings: Settings, seed: int, step: Step) -> Misses:
+    """Predict each fold by a fit to all other rows.
+
+    Args:
+        records: all rows.
+        folds: of each row, shape [n]; a negative one is never left out.
+        settings: of the fits.
+        seed: of the trees.
+        step: hears of each finished fold.
+    """
+    found = []
+    for number in np.unique(folds[folds >= 0]):
+        out = np.flatnonzero(folds == number)
+        own = fit(_rows(records, np.flatnonzero(folds != number)), settings, seed)
+        held = records.frame[out]
+        rows = own.rows(held)
+        predicted = {name: one.predict(rows.x) + rows.log_estimate[:, None] for name, one in own.fitted.items()}
+        found.append(Misses(out, np.full(len(out), number), log_times(held), predicted, rows.outside))
+        step(f"fold {number + 1} of {folds.max() + 1}")
+    return _pooled(found)
+
+
+def row_folds(rows: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Deal rows at random into folds of equal size."""
+    return np.random.default_rng(seed).permutation(np.arange(rows) % min(count, rows))
+
+
+def name_folds(frame: pl.DataFrame, field: str, count: int) -> NDArray[np.int64]:
+    """Deal a field's names into folds of about equal size; -1 where it is not given.
+
+    Fewer than three names leave nothing to learn other names by: all are -1.
+    """
+    sizes = frame[field].drop_nulls().value_counts().sort(["count", field], descending=[True, False])
+    if sizes.height < 3:
+        return np.full(frame.height, -1)
+    filled, place = [0] * min(count, sizes.height), {}
+    for name, size in sizes.iter_rows():
+        smallest = int(np.argmin(filled))
+        place[name] = smallest
+        filled[smallest] += size
+    return frame[field].replace_strict(place, default=-1, return_dtype=pl.Int64).to_numpy()
+
+
+def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step) -> Misses | None:
+    """The misses on names left out, of every field of `LEFT_OUT` with enough of them; None where there is none."""
+    found = []
+    for field in LEFT_OUT:
+        folds = name_folds(records.frame, field, settings.name_folds)
+        if (folds >= 0).any():
+            found.append(cross_fit(records, folds, settings, seed, lambda text, f=field: step(f"{f} left out, {text}")))  # type: ignore[misc]
+    return _pooled(found) if found else None
+
+
+def weights_of(misses: Misses) -> dict[str, float]:
+    """Weights of the families by their out-of-fold pinball loss in ln ms."""
+    return choose_weights(misses.log_time, misses.log_quantiles, TRAINED)
+
+
+def conformal_ranks(scores: NDArray[np.float64], levels: Sequence[float] = SERVED) -> NDArray[np.float64]:
+    """Return each level's conformal quantile of its scores, shape [levels].
+
+    A level t takes the ceil((n + 1) t)-th smallest from 1/2 up, the floor((n + 1) t)-th below, and the outermost score
+    where n is too small for it.
+
+    Args:
+        scores: outcome minus quantile, shape [n, levels].
+        levels: of the columns.
+    """
+    ordered, count = np.sort(scores, axis=0), len(scores)
+    ranks = [np.ceil((count + 1) * t) if t >= 0.5 else np.floor((count + 1) * t) for t in levels]
+    return np.array([ordered[int(np.clip(rank, 1, count)) - 1, column] for column, rank in enumerate(ranks)])
+
+
+def group_offsets(
+    misses: Misses, novel: Misses | None, weights: dict[str, float], group: NDArray[np.int64], groups: int
+) -> NDArray[np.float64]:
+    """Return the offsets by group, shape [groups, served]; a group without rows has those of all rows.
+
+    Args:
+        misses: of the cross-fit over rows.
+        novel: of the cross-fit over names; without it a request outside has the offsets of all rows.
+        weights: of the families.
+        group: of every record's row.
+        groups: number of groups.
+    """
+    scores = misses.log_time[:, None] - misses.served(weights)
+    table = np.repeat(conformal_ranks(scores)[None, :], groups, axis=0)
+    own = group[misses.row]
+    for number in np.unique(own):
+        if number > NOVEL:
+            table[number] = conformal_ranks(scores[own == number])
+    rest = own <= NOVEL
+    if rest.any():
+        table[0] = conformal_ranks(scores[rest])
+    if novel is not None:
+        table[NOVEL] = conformal_ranks(novel.log_time[:, None] - novel.served(weights))
+    return table
+
+
+def honest_quantiles(
+    misses: Misses, weights: dict[str, float], group: NDArray[np.int64], groups: int
+) -> NDArray[np.float64]:
+    """Out-of-fold quantiles in ms, each fold's offsets from the other folds, shape [m, served], in the misses' order."""
+    found = np.empty((len(misses.row), len(SERVED)))
+    served = misses.served(weights)
+    for number in np.unique(misses.fold):
+        out = misses.fold == number
+        others = _chosen(misses, ~out) if (~out).any() else misses
+        offsets = group_offsets(others, None, weights, group, groups)
+        found[out] = np.exp(served[out] + offsets[group[misses.row[out]]])
+    return np.sort(found, axis=1)
+
+
+def _chosen(misses: Misses, where: NDArray[np.bool_]) -> Misses:
+    return Misses(
+        misses.row[where],
+        misses.fold[where],
+        misses.log_time[where],
+        {name: own[where] for name, own in misses.log_quantiles.items()},
+        misses.outside[where],
+    )
+
+
+def _pooled(parts: Sequence[Misses]) -> Misses:
+    return Misses(
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.fold for part in parts]),
+        np.concatenate([part.log_time for part in parts]),
+        {name: np.concatenate([part.log_quantiles[name] for part in parts]) for name in parts[0].log_quantiles},
+        np.concatenate([part.outside for part in parts]),
+    )
+
+
+def _rows(records: TaskRecords, where: NDArray[np.int64]) -> TaskRecords:
+    return replace(records, frame=records.frame[where])
+
+

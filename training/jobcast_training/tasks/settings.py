@@ -1,0 +1,55 @@
+"""How the trees of `llm-latency` are fitted, and which levels are served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TRAINED = (0.05, 0.25, 0.5, 0.75, 0.95)
+SERVED = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+INTERVAL = (0.1, 0.9)
+LIMIT = 0.95
+
+_XGBOOST = {
+    "rounds": 120,
+    "learning_rate": 0.1,
+    "max_depth": 6,
+    "min_child_weight": 3.0,
+    "subsample": 0.8,
+    "colsample_bytree": 0.8,
+    "reg_lambda": 1.0,
+}
+_LIGHTGBM = {
+    "rounds": 80,
+    "learning_rate": 0.1,
+    "num_leaves": 31,
+    "min_data_in_leaf": 5,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.8,
+    "lambda_l2": 1.0,
+    "num_threads": 1,
+}
+_CATBOOST = {
+    "rounds": 150,
+    "learning_rate": 0.15,
+    "depth": 5,
+    "l2_leaf_reg": 3.0,
+    "thread_count": 1,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run can be told.
+
+    Attributes:
+        folds: of the cross-fit over rows.
+        name_folds: of the cross-fit that leaves names out, for each field.
+        families: parameters of each family; few rows leave no part for early stopping, so that rounds are fixed.
+    """
+
+    folds: int = 5
+    name_folds: int = 3
+    families: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {"xgboost": {**_XGBOOST, "nthread": 1}, "lightgbm": _LIGHTGBM, "catboost": _CATBOOST}
+    )
