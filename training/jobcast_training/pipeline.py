@@ -4,25 +4,29 @@ Time flows one way: every period lies after the one before it, and nothing of a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from jobcast_export.candidate import Candidate
 from jobcast_export.forest import merge
 from jobcast_export.graph import Feature, feature_graph
-from jobcast_export.model import Head, served_model
+from jobcast_export.model import Head, mixing_matrix, served_model
 from onnx import ModelProto
 
 from jobcast_training.about import about_candidate
 from jobcast_training.baselines import baseline_points
 from jobcast_training.card import model_card
+from jobcast_training.columns import input_columns
 from jobcast_training.evaluation import evaluate
 from jobcast_training.features import feature_matrix
 from jobcast_training.fitting import Step, fit_ensemble
+from jobcast_training.frontier import Frontier, LatencyBudget
+from jobcast_training.frontier_page import summary
 from jobcast_training.golden import golden_inputs
 from jobcast_training.history import History
 from jobcast_training.hyperparameters import Hyperparameters
+from jobcast_training.latency import Row
 from jobcast_training.localtime import standard_offset
 from jobcast_training.metrics import pinball_loss, point_metrics
 from jobcast_training.periods import Periods, TrainingError, split_rows
@@ -32,6 +36,8 @@ from jobcast_training.statistics import CategoryTable, fit_statistics
 from jobcast_training.targets import targets_of
 
 MINIMUM_JOBS = 500
+MEASURED_JOBS = 64
+"""Jobs whose prediction is timed, where latency counts."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Result:
 
     Attributes:
         sparse: metrics of the test period for callers who know none of the predictor's extra inputs.
+        frontier: what was measured to keep a latency budget; None without one.
     """
 
     candidate: Candidate
@@ -47,10 +54,18 @@ class Result:
     sparse: Mapping[str, float]
     validation: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
+    frontier: Frontier | None = None
 
 
 def train(
-    predictor: Predictor, records: Records, hyper: Hyperparameters, *, seed: int, timezone: str, step: Step
+    predictor: Predictor,
+    records: Records,
+    hyper: Hyperparameters,
+    *,
+    seed: int,
+    timezone: str,
+    step: Step,
+    latency_budget_us: float | None = None,
 ) -> Result:
     """Train a predictor on records.
 
@@ -61,9 +76,10 @@ def train(
         seed: of everything random; the same seed gives the same candidate on the same machine.
         timezone: IANA name of the machine's local time; its standard time (no daylight saving) is used.
         step: hears of progress.
+        latency_budget_us: what a single row may take on this machine; None = the most accurate ensemble is taken.
 
     Raises:
-        TrainingError: there are too few jobs.
+        TrainingError: there are too few jobs, or nothing keeps the latency budget.
     """
     frame = records.frame
     if frame.height < MINIMUM_JOBS:
@@ -77,10 +93,17 @@ def train(
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
     bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
     fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in bounds)
-    ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step)
     capped, run = log.capped, log.run
-    point = hyper.quantiles.levels.index(0.5)
-    head = Head(ensemble.mixing, ensemble.offsets, point, predictor.limit, log.usual, ensemble.share, capped)
+    mixing, point = mixing_matrix(hyper.quantiles.trained, hyper.quantiles.levels), hyper.quantiles.levels.index(0.5)
+    plain = Head(mixing, np.zeros(mixing.shape[1]), point, predictor.limit, log.usual, 0.0, capped)
+    budget = None
+    if latency_budget_us is not None:
+        rows = _single_rows(predictor, frame, history, periods)
+        budget = LatencyBudget(latency_budget_us, graph, plain, rows, hyper.quantiles.trained, seed, step)
+    ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step, budget)
+    head = replace(
+        plain, mixing=ensemble.mixing, offsets=ensemble.offsets, share=ensemble.share, groups=ensemble.groups
+    )
     model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
     on_round = step("evaluating", 3)
     validation = evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper.quantiles, capped)
@@ -98,6 +121,8 @@ def train(
     on_round()
     names = [feature.name for feature in described]
     about = about_candidate(predictor, records, hyper, periods, ensemble, names, seed, validation, test)
+    frontier = budget.frontier if budget else None
+    notes = [summary(frontier)] if frontier else []
     candidate = Candidate(
         feature_graph=graph,
         forests=ensemble.forests,
@@ -106,9 +131,9 @@ def train(
         reference=ensemble.reference,
         golden_inputs=golden_inputs(predictor, tables, seed),
         about=about,
-        card=model_card(about, ensemble.weights, baselines, timezone, records.notes),
+        card=model_card(about, ensemble.weights, baselines, timezone, [*records.notes, *notes]),
     )
-    return Result(candidate, test, sparse, validation, baselines)
+    return Result(candidate, test, sparse, validation, baselines, frontier)
 
 
 def features_of(
@@ -135,3 +160,9 @@ def _partly(predictor: Predictor, history: History, periods: Periods, hyper: Hyp
     hidden = np.random.default_rng(seed).random(periods.end) < hyper.hidden
     hidden[: periods.fit] = hidden[periods.tune :] = False
     return history.without(predictor.extra, hidden)
+
+
+def _single_rows(predictor: Predictor, frame: pl.DataFrame, history: History, periods: Periods) -> list[Row]:
+    """Raw columns of jobs spread evenly over the tune period, one by one."""
+    places = np.linspace(periods.tune, periods.calibrate, MEASURED_JOBS, endpoint=False, dtype=np.int64).tolist()
+    return [input_columns(frame, history, predictor.inputs, place, place + 1) for place in places]
