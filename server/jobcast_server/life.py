@@ -43,6 +43,7 @@ from jobcast_server.rtpredictor.calls import Calls
 from jobcast_server.rtpredictor.info import Tally
 from jobcast_server.rtpredictor.stream import Streams
 from jobcast_server.settings import Settings
+from jobcast_server.taskpredictor.service import TaskPredictor
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a worker thread may keep the interpreter while the event loop wants it."""
@@ -109,6 +110,11 @@ class Life:
         self._telling: set[asyncio.Task[None]] = set()
         self._repository.changed = self._tell
         self._plane = Plane(self._repository, self._admission, workers)
+        self._bodies = Bodies(settings.max_body_bytes, workers)
+        self._loader = loader
+        self._tasks = TaskPredictor(
+            settings, self._repository, self._admission, workers, self._readiness, metrics, self._bodies
+        )
 
     async def run(self, server: grpc.aio.Server, bound: socket.socket, ports: Ports, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -141,10 +147,9 @@ class Life:
         await self._drain(server, rest)
 
     def _rest(self, bound: socket.socket) -> rest_listener.Listener:
-        bodies = Bodies(self._settings.max_body_bytes, self._workers)
-        endpoints = Endpoints(self._plane, self._readiness, self._settings, bodies)
-        infer = Infer(self._plane, self._metrics, bodies)
-        app = App(infer, endpoints, bodies, self._readiness, self._metrics)
+        endpoints = Endpoints(self._plane, self._readiness, self._settings, self._bodies)
+        infer = Infer(self._plane, self._metrics, self._bodies)
+        app = App(infer, endpoints, self._tasks, self._bodies, self._readiness, self._metrics)
         return rest_listener.Listener(app, bound, self._settings)
 
     def _register(self, server: grpc.aio.Server, port: int) -> None:
@@ -161,6 +166,7 @@ class Life:
         metrics.add(ModelMetrics(self._repository, self._readiness, self._provider).collect)
 
     async def _open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.open)
         named = frozenset(filter(None, map(str.strip, self._settings.load_model.split(","))))
         await self._repository.start(named)
         if self._settings.model_control != "explicit" and not self._repository.any_ready():
@@ -180,7 +186,8 @@ class Life:
         return model
 
     def _tell(self) -> None:
-        """Push readiness to watchers of the health service."""
+        """Push readiness to watchers of the health service, and let the task predictor find its bundles anew."""
+        self._tasks.bundles.refresh()
         task = asyncio.get_running_loop().create_task(self._health.tell())
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -192,12 +199,14 @@ class Life:
         await self._health.tell()
         await asyncio.sleep(settings.drain_delay)
         admission.draining.set()
+        await self._tasks.stop()
         due = time.perf_counter() + settings.drain_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(admission.idle(), settings.drain_timeout)
         await asyncio.sleep(SETTLE_S)
         lost = admission.calls + admission.streams
         await asyncio.gather(server.stop(SETTLE_S), rest.stop(max(SETTLE_S, due - time.perf_counter())))
+        await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.close)
         log.info("stopped", unfinished=lost)
 
     def _say_ready(self, ports: Ports, seconds: float) -> None:

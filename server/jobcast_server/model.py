@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from jobcast_proto.manifest import Manifest
+
 from jobcast_server.admission import Admission
 from jobcast_server.gathering import Gathering
 from jobcast_server.openinference.engine import Engine as TensorEngine
@@ -13,6 +15,7 @@ from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
 from jobcast_server.settings import Settings
 from jobcast_server.statistics import Statistics
+from jobcast_server.taskpredictor import engine as tasks
 
 PREDICTOR = "hpc-runtime"
 """The predictor behind the contract `rtpredictor.v1`."""
@@ -28,13 +31,14 @@ class Model:
         statistics: what it did, whoever asked.
         tensors, calls: the engine of inference requests, and those of them that wait. heads: what they look like.
         jobs, predictions: the same for the contract; None for another predictor than `PREDICTOR`.
+        tasks: the engine of the task predictor's contract; None for a predictor that does not answer it.
     """
 
     def __init__(
         self, folder: Path, settings: Settings, provider: str, admission: Admission, observe: Callable[[float], None]
     ) -> None:
         name = folder.parent.name
-        check = columns.check if name == PREDICTOR else lambda manifest: None
+        check = columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
         self.bundle = load(folder, provider, settings.golden_ulps, check)
         self.name = name
         self.version = str(self.bundle.manifest.version)
@@ -48,9 +52,14 @@ class Model:
         self.calls: Gathering[Request] = Gathering(
             self.tensors.one, self.tensors.many, admission, queue, together=together
         )
+        self.tasks = tasks.Engine(self.bundle, self.statistics, settings.levels) if tasks.serves(name) else None
         self.jobs: JobEngine | None = None
         self.predictions: Gathering[bytes] | None = None
         if name == PREDICTOR:
             JobEngine(self.bundle, settings.max_batch_rows).warm_up()
             self.jobs = JobEngine(self.bundle, settings.max_batch_rows, self.statistics)
             self.predictions = Gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
+
+
+def _any(manifest: Manifest) -> None:
+    """A predictor behind no contract of its own may have any inputs and outputs."""

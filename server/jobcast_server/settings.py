@@ -7,6 +7,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from jobcast_server.errors import StartupError
 from jobcast_server.policy import Policy
 
 PREFIX = "JOBCAST_"
+
+TABLE_VARIABLE = "DEFAULT_LOOKUP_TABLE"
+"""Variable of the task predictor's contract, without our prefix; JOBCAST_DEFAULT_LOOKUP_TABLE goes before it."""
 
 
 class Settings(BaseModel):
@@ -62,6 +66,26 @@ class Settings(BaseModel):
     drain_timeout: float = Field(30.0, ge=0, le=3600, description="Seconds that work in flight may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    quantile_levels: str = Field(
+        "0.25,0.5,0.75,0.99", description="Quantile levels that answers to tasks hold, ascending, joined by commas."
+    )
+    tables: str = Field("", description="Folder of lookup tables; empty = the folder tables beside --store.")
+    default_lookup_table: str = Field(
+        "", description="Lookup table loaded at the start; DEFAULT_LOOKUP_TABLE names one too."
+    )
+    lookup_distance: float = Field(
+        0.05, ge=0, le=1, description="Largest relative difference of a feature to the nearest row of a table."
+    )
+    prediction_cache: int = Field(0, ge=0, le=10_000_000, description="Most predictions of tasks kept; 0 = none.")
+    prediction_cache_ttl: float = Field(300.0, ge=0.001, le=31_536_000, description="Seconds that one is kept.")
+    store: Path = Field(Path("state/outcomes.sqlite"), description="File of outcomes, made with the first of them.")
+    outcome_retention_days: float = Field(
+        90.0, ge=0, le=36500, description="Days that an outcome is kept; 0 = for ever."
+    )
+    remembered_predictions: int = Field(
+        32768, ge=1, le=10_000_000, description="Latest predictions that an outcome may name by their id."
+    )
+    trainer: str = Field("jobcast train", min_length=1, description="Command that trains what POST /train asks for.")
     enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
 
     @field_validator("version_policy")
@@ -69,6 +93,22 @@ class Settings(BaseModel):
     def _policy_is_one(cls, value: str) -> str:
         Policy.parse(value)
         return value
+
+    @field_validator("quantile_levels")
+    @classmethod
+    def _levels_ascend(cls, value: str) -> str:
+        try:
+            levels = [float(level) for level in value.split(",")]
+        except ValueError:
+            levels = []
+        if not levels or not all(0 < a < 1 for a in levels) or not all(a < b for a, b in pairwise(levels)):
+            raise ValueError(f"must be numbers between 0 and 1, ascending, joined by commas, got {value!r}")
+        return value
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """`quantile_levels` as numbers."""
+        return tuple(map(float, self.quantile_levels.split(",")))
 
     @model_validator(mode="after")
     def _names_only_where_read(self) -> "Settings":
@@ -135,6 +175,8 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     known = {variable(name): name for name in Settings.model_fields}
     values = {}
+    if table := environment.get(TABLE_VARIABLE):
+        values["default_lookup_table"] = table
     for key, value in environment.items():
         if key in known:
             values[known[key]] = value

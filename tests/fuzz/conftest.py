@@ -28,8 +28,10 @@ class Target:
 
 
 @pytest.fixture(scope="session")
-def target() -> Iterator[Target]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    store = tmp_path_factory.mktemp("state") / "outcomes.sqlite"
     command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(MODELS), "--log-format", "json"]
+    command += ["--store", str(store)]
     ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
     with subprocess.Popen([*command, *ports], stderr=subprocess.PIPE, text=True, env=environment) as process:

@@ -20,6 +20,12 @@ SETTINGS = """
 include-path = ["/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"]
 # names, ranges and sizes of tensors are each model's own: a body of the right form may still be wrong
 checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+# bundles, tables, jobs and ranges again
+include-path-regex = "^/(predict|outcomes|train)"
+checks.positive_data_acceptance.enabled = false
+checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
 """
 
 

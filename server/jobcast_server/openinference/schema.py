@@ -98,11 +98,12 @@ class Input:
         where = f"inputs[{self.spec.name}][{first + row}]"
         for column, value in enumerate(values[row].reshape(-1).tolist()):
             place = where if self.width == 1 else f"{where}[{column}]"
-            if problem := self._problem(value):
+            if problem := self.problem(value):
                 return Violation(place, problem)
         raise AssertionError("the row breaks no rule")
 
-    def _problem(self, value: Any) -> str:
+    def problem(self, value: Any) -> str:
+        """The rule that one value breaks, with the value; '' when it keeps them all."""
         if isinstance(value, str):
             if self.spec.required and not value:
                 return "must not be empty, got ''"

@@ -86,6 +86,15 @@ class Repository(Catalogue[Model]):
             UnknownModelError: it is not in the repository.
         """
         self._allow("load")
+        await self.follow(name)
+
+    async def follow(self, name: str) -> None:
+        """Look at one model's folder now, whatever the mode.
+
+        Raises:
+            ModelControlError: its newest version is refused; says what serves.
+            UnknownModelError: it is not in the repository.
+        """
         try:
             found = await self._scan()
         except BundleError as error:

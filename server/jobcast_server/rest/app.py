@@ -16,6 +16,8 @@ from jobcast_server.rest.body import Bodies, GoneError, Receive, Scope, Send
 from jobcast_server.rest.endpoints import Endpoints
 from jobcast_server.rest.faults import CLOSE, FAULT, OUTCOMES, HttpError, Refusal, refusal
 from jobcast_server.rest.infer import PROTOCOL, Infer
+from jobcast_server.taskpredictor import predictions
+from jobcast_server.taskpredictor.service import TaskPredictor
 
 ELSEWHERE = "Unknown"
 """Operation, in metrics, of a path or method that does not exist."""
@@ -32,29 +34,38 @@ class App:
     """Answers every HTTP request."""
 
     def __init__(
-        self, infer: Infer, endpoints: Endpoints, bodies: Bodies, readiness: Readiness, metrics: Metrics
-    ) -> None:
+        self, infer: Infer, endpoints: Endpoints, tasks: TaskPredictor, bodies: Bodies, readiness: Readiness,
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
         self._infer = infer
+        self._tasks = tasks
         self._bodies = bodies
         self._readiness = readiness
         self._metrics = metrics
-        self._others = routes.build(endpoints)
+        self._others = routes.build(endpoints, tasks.endpoints)
         self._others.add_exception_handler(RequestError, _tell)
         self._others.add_exception_handler(HttpError, _tell)
         self._others.add_exception_handler(HTTPException, _tell)
         self._others.add_exception_handler(Exception, _tell)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or one socket."""
+        if scope["type"] == "websocket":
+            await self._tasks.socket(scope, receive, send)
+            return
         if self._readiness.phase is Phase.STOPPING:
             send = _closing(send)
         try:
             path = paths.canonical(scope["raw_path"].decode("ascii"))
             model = paths.inference(path) if path.endswith("/infer") else None
+            asked = predictions.match(path) if path.startswith("/predict") else None
             if model is not None and scope["method"] == "POST":
                 await self._infer(*model, scope, receive, send)
                 return
-            if model is not None:
+            if asked is not None and scope["method"] == "POST":
+                await self._tasks.predictions(*asked, scope, receive, send)
+                return
+            if model is not None or asked is not None:
                 raise HttpError(405, f"method: must be POST, got {scope['method']}", ((b"allow", b"POST"),))
         except HttpError as error:
             await self._refuse(send, refusal(error))

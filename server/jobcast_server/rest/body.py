@@ -20,7 +20,8 @@ INLINE_ANSWER_BYTES = 65536
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
-MEDIA = frozenset((b"", JSON, BINARY, b"application/x-www-form-urlencoded"))
+FORM = b"application/x-www-form-urlencoded"
+MEDIA = frozenset((b"", JSON, BINARY, FORM))
 """Media types of request bodies; the last is what curl and libcurl say unless told otherwise."""
 
 
@@ -35,15 +36,15 @@ class Bodies:
         self._limit = limit
         self._workers = workers
 
-    async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The body, unpacked.
+    async def read(self, headers: dict[bytes, bytes], receive: Receive, media: frozenset[bytes] = MEDIA) -> bytes:
+        """The body, unpacked; of one of the media types `media`.
 
         Raises:
             HttpError: 413 and 415, its length, its encoding or its type is not accepted.
             InvalidRequestError: the bytes are not what Content-Encoding says.
             GoneError: it did not come to its end.
         """
-        packed = self._check(headers)
+        packed = self._check(headers, media)
         message = await receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
@@ -75,12 +76,12 @@ class Bodies:
         await send({"type": "http.response.start", "status": status, "headers": told})
         await send({"type": "http.response.body", "body": body})
 
-    def _check(self, headers: dict[bytes, bytes]) -> bytes:
+    def _check(self, headers: dict[bytes, bytes], media: frozenset[bytes]) -> bytes:
         """Refuse what the headers show to be unacceptable; gives the encoding, empty for none."""
         kind = headers.get(b"content-type")
-        if kind and kind.partition(b";")[0].strip().lower() not in MEDIA:
-            told = kind[:80].decode("latin-1")
-            raise HttpError(415, f"Content-Type: must be application/json or application/octet-stream, got {told!r}")
+        if kind and kind.partition(b";")[0].strip().lower() not in media:
+            wanted = " or ".join(sorted(filter(None, (name.decode() for name in media - {FORM}))))
+            raise HttpError(415, f"Content-Type: must be {wanted}, got {kind[:80].decode('latin-1')!r}")
         packed = headers.get(b"content-encoding", b"").strip().lower()
         if packed == b"identity":
             packed = b""

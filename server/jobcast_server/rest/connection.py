@@ -12,6 +12,7 @@ LONGEST_HEAD = 65536
 """Bytes of a request line and header fields."""
 
 UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+SOCKET = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket[ \t]*(?:\r\n|$)", re.IGNORECASE)
 PASSED_OVER = b"\r\nx-grade"
 """As long as the field's own name, which makes the parser read no body. Java's client offers HTTP/2 with every body."""
 
@@ -53,7 +54,8 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head and (b"pgrade" in data or b"PGRADE" in data):
             head, between, body = data.partition(b"\r\n\r\n")
-            data = UPGRADE.sub(PASSED_OVER, head) + between + body
+            if not SOCKET.search(head):
+                data = UPGRADE.sub(PASSED_OVER, head) + between + body
         super().data_received(data)
         if self._refused or self.transport.is_closing():
             return

@@ -13,10 +13,15 @@ from starlette.routing import BaseRoute
 
 from jobcast_server.rest import page, schemas
 from jobcast_server.rest.messages import LENGTH
+from jobcast_server.rest.statuses import BODY, REF, errors
+from jobcast_server.taskpredictor import document as tasks
 
 TITLE = "jobcast"
-REF = "#/components/schemas/{model}"
-DESCRIPTION = f"""The Open Inference Protocol v2 over HTTP, for every model of the repository.
+UNREAD = "HTTPValidationError"
+"""Schema of what the framework would say of a request that it cannot parse."""
+
+DESCRIPTION = f"""The Open Inference Protocol v2 over HTTP, for every model of the repository, and the prediction of
+tasks' times.
 
 Every answer is JSON, errors are `{{"error": "..."}}`. Tensors may also be binary: their bytes (little-endian; texts
 each behind its length in four bytes) follow the JSON, whose length the header `{LENGTH}` gives, in requests and in
@@ -30,30 +35,12 @@ TAGS = [
     {"name": "server", "description": "The server as a whole."},
     {"name": "models", "description": "What a model is, and what it did."},
     {"name": "repository", "description": "What lies in the repository, and what is loaded."},
+    {
+        "name": "tasks",
+        "description": "How long a task will take: bundles of llm-latency, tables, outcomes.",
+    },
     {"name": "document", "description": "This document."},
 ]
-
-WORDS = {
-    400: "The request breaks a rule; the text names field, rule and value.",
-    403: "The server runs with another --model-control than explicit.",
-    404: "There is no such model or version.",
-    405: "Another method is needed; the header Allow names it.",
-    408: "The request did not arrive in time, or waited longer than its timeout parameter allows.",
-    409: "The model was not loaded; the text says what serves.",
-    413: "The body is longer than --max-body-bytes.",
-    415: "Content-Type or Content-Encoding is not one of those accepted.",
-    429: "Too much work is in hand; come back later.",
-    431: "The header is too long.",
-    500: "A fault of the server; its log tells more.",
-    503: "The model is known and cannot answer now, or the server starts or stops.",
-}
-"""Meaning of every status that is an error."""
-
-COMMON = (400, 408, 431, 500)
-"""What any request may get: one that is no HTTP, too slow or too long, and a fault of the server."""
-
-BODY = (413, 415)
-"""What a request with a body may get besides."""
 
 UNROUTED = (
     schemas.Error, schemas.InferRequest, schemas.InferResponse, schemas.IndexRequest, schemas.LoadRequest,
@@ -62,12 +49,6 @@ UNROUTED = (
 """What no route declares, because the framework is not to read it."""
 
 INFER = (404, *BODY, 429, 503)
-
-
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Descriptions of error answers."""
-    content = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
-    return {status: {"content": content, "description": WORDS[status]} for status in sorted({*statuses, *COMMON})}
 
 
 class Docs:
@@ -100,15 +81,17 @@ def make(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     )
     for path in made["paths"].values():
         for operation in path.values():
-            operation["responses"].pop("422", None)  # nothing is parsed by the framework, so it refuses nothing
+            if UNREAD in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]  # nothing is parsed by the framework, so it refuses nothing
     components = made["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
+    for unused in (UNREAD, "ValidationError"):
         components.pop(unused, None)
     _, defined = models_json_schema([(model, "validation") for model in UNROUTED], ref_template=REF)
     components.update(defined["$defs"])
+    components.update(tasks.components())
     stem = "/v2/models/{name}"
     inference = {f"{stem}/infer": _infer(False), f"{stem}/versions/{{version}}/infer": _infer(True)}
-    made["paths"] = dict(sorted((made["paths"] | inference).items()))
+    made["paths"] = dict(sorted((made["paths"] | inference | tasks.paths()).items()))
     return made
 
 

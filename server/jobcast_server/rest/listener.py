@@ -46,7 +46,8 @@ class Listener(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=type("Bounded", (Connection,), limits),
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=settings.max_body_bytes,
                 lifespan="off",
                 interface="asgi3",
                 loop="none",

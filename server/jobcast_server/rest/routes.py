@@ -1,6 +1,7 @@
 """Which path leads to which endpoint, and what the document says of it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -8,8 +9,11 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from jobcast_server.rest import schemas
-from jobcast_server.rest.document import BODY, REF, Docs, errors
+from jobcast_server.rest.document import Docs
 from jobcast_server.rest.endpoints import Endpoints
+from jobcast_server.rest.statuses import BODY, REF, errors
+from jobcast_server.taskpredictor import routes as tasks
+from jobcast_server.taskpredictor.endpoints import TaskEndpoints
 
 QUIET: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 """The server has metrics of its own, and sends nothing anywhere."""
@@ -22,13 +26,14 @@ MODEL = "/v2/models/{name:part}"
 REPOSITORY = "/v2/repository"
 
 
-def build(endpoints: Endpoints) -> FastAPI:
-    """The application for everything but inference."""
+def build(endpoints: Endpoints, task_endpoints: TaskEndpoints) -> FastAPI:
+    """The application for everything but inference and the predictions of tasks."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=QUIET)
     _server(app, endpoints)
     _models(app, endpoints)
     _repository(app, endpoints)
     _refused(app, endpoints)
+    tasks.mount(partial(_add, app), task_endpoints)
     docs = Docs(app.routes)
     _add(app, "GET", "/openapi.json", "OpenApi", docs.document, "document", dict[str, Any])
     _add(app, "GET", "/docs", "Docs", docs.page, "document", None)
@@ -86,12 +91,11 @@ def _refused(app: FastAPI, endpoints: Endpoints) -> None:
 def _add(
     app: FastAPI, method: str, path: str, name: str, handler: Handler, tag: str, answer: Any,
     told: dict[Any, dict[str, Any]] | None = None, body: type[BaseModel] | None = None,
+    media: str = "application/json",
 ) -> None:  # fmt: skip
     extra = None
     if body is not None:
-        extra = {
-            "requestBody": {"content": {"application/json": {"schema": {"$ref": REF.format(model=body.__name__)}}}}
-        }
+        extra = {"requestBody": {"content": {media: {"schema": {"$ref": REF.format(model=body.__name__)}}}}}
     app.add_api_route(
         path, handler, methods=[method], name=name, response_model=answer, responses=errors() | (told or {}),
         tags=[tag], openapi_extra=extra, operation_id=name + _suffix(path), summary=_first_line(handler),

@@ -1,0 +1,134 @@
+"""The predictive distribution of a time, made from quantiles at a few levels.
+
+Law: between two stated levels the quantile is linear in the normal deviate z of the level, so that each piece is a part
+of a normal distribution. Below the lowest and above the highest stated level the outermost line goes on (a normal
+tail). No time is below zero: what the lower tail has there is put at zero. Stated quantiles that cross are raised to
+the one before (never sorted: a level keeps its meaning).
+
+Mean and standard deviation are those of exactly this distribution, in closed form: on a piece from a to b the moments
+of z are M0 = P(b) - P(a), M1 = p(a) - p(b), M2 = M0 + a p(a) - b p(b), with p and P the density and the distribution
+function of the standard normal (Johnson, Kotz, Balakrishnan: Continuous Univariate Distributions 1, section 13.10.1).
+The mean is then linear in the quantiles and the second moment a quadratic form of them; both are made once per set of
+levels.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobcast_server.errors import BundleError
+
+NORMAL = NormalDist()
+NO_TAIL = -9.0
+"""Deviate below which the normal density does not show in a double beside 1."""
+
+MOST_WEIGHTS = 256
+
+Values = NDArray[np.float64]
+
+
+@lru_cache(maxsize=256)
+def deviates(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """The normal deviates of levels, each in (0, 1)."""
+    return tuple(map(NORMAL.inv_cdf, levels))
+
+
+class Law:
+    """What quantiles at `levels` (ascending, in (0, 1), at least two) say of every other level, mean and spread."""
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        if len(levels) < 2 or not all(0 < a < b < 1 for a, b in pairwise(levels)):
+            raise BundleError(f"quantile levels must be two or more, ascending, in (0, 1), got {list(levels)}")
+        self.levels = tuple(levels)
+        self._z = deviates(self.levels)
+        self._mean, self._square = self._moments()
+        self._middle = len(levels) // 2
+        self._known: dict[tuple[float, ...], Values] = {}
+
+    def weights(self, wanted: tuple[float, ...]) -> Values:
+        """Weights [levels, wanted] of the stated quantiles in those at the normal deviates `wanted`."""
+        known = self._known.get(wanted)
+        if known is None:
+            if len(self._known) >= MOST_WEIGHTS:
+                self._known.clear()
+            known = self._known[wanted] = np.array([self._row(z) for z in wanted]).T
+        return known
+
+    def quantiles(self, stated: Values, weights: Values) -> Values:
+        """The quantiles [N, wanted] of rows of stated ones [N, levels] that were `settled`; they never cross."""
+        found: Values = np.maximum(stated @ weights, 0.0)
+        np.maximum.accumulate(found, axis=1, out=found)
+        return found
+
+    def spread(self, stated: Values) -> tuple[Values, Values]:
+        """Mean and standard deviation [N] of rows of stated quantiles [N, levels] that were `settled`."""
+        centre = stated[:, self._middle]
+        apart = stated - centre[:, None]  # so that a narrow distribution far from zero keeps its digits
+        mean = apart @ self._mean
+        square = ((apart @ self._square) * apart).sum(axis=1)
+        slope = (stated[:, 1] - stated[:, 0]) / (self._z[1] - self._z[0])
+        for row in np.flatnonzero(stated[:, 0] + slope * (NO_TAIL - self._z[0]) < 0).tolist():
+            one, two = _below_zero(float(slope[row]), self._z[0] - float(stated[row, 0] / slope[row]))
+            mean[row] -= one
+            square[row] -= two - 2 * centre[row] * one
+        return centre + mean, np.sqrt(np.maximum(square - mean * mean, 0.0))
+
+    def _row(self, z: float) -> list[float]:
+        left = min(max(sum(stated <= z for stated in self._z) - 1, 0), len(self._z) - 2)
+        part = (z - self._z[left]) / (self._z[left + 1] - self._z[left])
+        row = [0.0] * len(self._z)
+        row[left], row[left + 1] = 1 - part, part
+        return row
+
+    def _moments(self) -> tuple[Values, Values]:
+        count = len(self._z)
+        mean, square = np.zeros(count), np.zeros((count, count))
+        ends = [-math.inf, *self._z[1:-1], math.inf]  # the outermost lines go on
+        for left, (start, stop) in enumerate(pairwise(ends)):
+            low, high = self._z[left], self._z[left + 1]
+            wide = high - low
+            zero, one, two = _pieces(start, stop)
+            mean[left] += (high * zero - one) / wide
+            mean[left + 1] += (one - low * zero) / wide
+            square[left, left] += (high * high * zero - 2 * high * one + two) / wide**2
+            square[left + 1, left + 1] += (low * low * zero - 2 * low * one + two) / wide**2
+            both = ((low + high) * one - low * high * zero - two) / wide**2
+            square[left, left + 1] += both
+            square[left + 1, left] += both
+        return mean, square
+
+
+def settled(stated: NDArray[np.floating]) -> Values:
+    """Stated quantiles [N, levels] as float64, none below zero and none below the one before."""
+    found: Values = np.maximum(stated.astype(np.float64), 0.0)
+    np.maximum.accumulate(found, axis=1, out=found)
+    return found
+
+
+@lru_cache(maxsize=64)
+def law_of(levels: tuple[float, ...]) -> Law:
+    """The law of these levels, made once."""
+    return Law(levels)
+
+
+def _pieces(start: float, stop: float) -> tuple[float, float, float]:
+    """M0, M1 and M2 between two deviates."""
+    low, high = _density(start), _density(stop)
+    zero = NORMAL.cdf(stop) - NORMAL.cdf(start)
+    edges = (start * low if low else 0.0) - (stop * high if high else 0.0)
+    return zero, low - high, zero + edges
+
+
+def _density(z: float) -> float:
+    return 0.0 if math.isinf(z) else math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _below_zero(slope: float, z: float) -> tuple[float, float]:
+    """First and second moment of the line `slope` (x - z) over all deviates x below z."""
+    density, mass = _density(z), NORMAL.cdf(z)
+    return -slope * (density + z * mass), slope * slope * ((1 + z * z) * mass + z * density)

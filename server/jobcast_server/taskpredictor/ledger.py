@@ -1,0 +1,83 @@
+"""What is remembered of each key while the server runs: predictions by method, and how good they were."""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+
+from jobcast_server.taskpredictor.accuracy import Accuracy
+from jobcast_server.taskpredictor.forecast import Forecast
+from jobcast_server.taskpredictor.key import Key
+from jobcast_server.taskpredictor.task import Task
+
+MOST_KEYS = 1000
+"""Keys remembered; the one that was not used for longest goes."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What is known of one key.
+
+    Attributes:
+        predictions: by method.
+    """
+
+    predictions: Counter[str] = field(default_factory=Counter)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A prediction that an outcome may refer to.
+
+    Attributes:
+        source: bundle or table and its version (0 for a table).
+    """
+
+    task: Task
+    scored: tuple[float, float, float]
+    method: str
+    source: tuple[str, int]
+
+    @classmethod
+    def of(cls, task: Task, forecast: Forecast, method: str, source: tuple[str, int]) -> "Prediction":
+        """What is kept of an answer."""
+        return cls(task, forecast.scored, method, source)
+
+
+class Ledger:
+    """Accounts by key, and the latest predictions by their id; changed on the event loop only."""
+
+    def __init__(self, run: str, most_predictions: int) -> None:
+        self._run = run
+        self._most = most_predictions
+        self._number = 0
+        self._predictions: OrderedDict[str, Prediction] = OrderedDict()
+        self._accounts: OrderedDict[Key, Account] = OrderedDict()
+
+    def predicted(self, prediction: Prediction) -> str:
+        """Count a prediction; gives its id."""
+        self.account(prediction.task.key).predictions[prediction.method] += 1
+        self._number += 1
+        identity = f"{self._run}-{self._number:x}"
+        self._predictions[identity] = prediction
+        if len(self._predictions) > self._most:
+            self._predictions.popitem(last=False)
+        return identity
+
+    def prediction(self, identity: str) -> Prediction | None:
+        """The prediction of an id, unless it is forgotten."""
+        return self._predictions.get(identity)
+
+    def account(self, key: Key) -> Account:
+        """The account of a key, made where there is none."""
+        known = self._accounts.get(key)
+        if known is None:
+            known = self._accounts[key] = Account()
+            if len(self._accounts) > MOST_KEYS:
+                self._accounts.popitem(last=False)
+        else:
+            self._accounts.move_to_end(key)
+        return known
+
+    def accounts(self) -> list[tuple[Key, Account]]:
+        """Every account, the one used last first."""
+        return list(reversed(self._accounts.copy().items()))
