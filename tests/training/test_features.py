@@ -11,7 +11,7 @@ from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.features import features_page
 from jobcast_training.features import feature_matrix, feature_session
-from jobcast_training.history import ENDED, RUNNING, History
+from jobcast_training.history import ENDED, RUNNING, SINCE, History
 from jobcast_training.pipeline import features_of
 from jobcast_training.records import OUTCOMES, Records
 from jobcast_training.statistics import CategoryTable
@@ -43,12 +43,13 @@ def features(**given: object) -> dict[str, float]:
         "similar_runtimes": [500.0, 700.0],
         "named_runtimes": [3_600.0],
         "running_elapsed": [30.0, 90.0],
+        "since_last": [5.0, 60.0, 7.0],
         **dict.fromkeys(TASK.categories, "known"),
         **given,
     }
     feeds = {
         spec.name: padded(job[spec.name], spec.shape[1])
-        if spec.name in (*ENDED, RUNNING)
+        if spec.name in (*ENDED, RUNNING, SINCE)
         else np.array([[job[spec.name]]], dtype={"float64": float, "int64": np.int64, "string": object}[spec.type])
         for spec in TASK.inputs
     }
@@ -96,6 +97,9 @@ def test_there_are_at_least_44_features_with_distinct_names_formulas_and_units()
         ("named_over_limit", 1),
         ("running_2", 90),
         ("running_2_share", 90 / 3_600),
+        ("since_submission", 5),
+        ("since_similar_submission", 60),
+        ("since_end", 7),
     ],
 )
 def test_value(name: str, value: float) -> None:
@@ -116,10 +120,11 @@ def test_value(name: str, value: float) -> None:
         ({"similar_runtimes": []}, {n for n in NAMES if n.startswith("similar_")} - {"similar_count"}),
         ({"named_runtimes": []}, {n for n in NAMES if n.startswith("named_")} - {"named_count"}),
         ({"running_elapsed": []}, {n for n in NAMES if n.startswith("running_")}),
+        ({"since_last": []}, {n for n in NAMES if n.startswith("since_")}),
     ],
 )
 def test_a_missing_input_is_nan_in_its_features_and_only_there(given: dict[str, object], gaps: set[str]) -> None:
-    whole = {**{name: [9.0] * 10 for name in ENDED}, RUNNING: [9.0] * 5}
+    whole = {**{name: [9.0] * 10 for name in ENDED}, RUNNING: [9.0] * 5, SINCE: [9.0] * 4}
     full, partial = features(**whole), features(**{**whole, **given})
     assert {name for name in NAMES if np.isnan(partial[name])} == gaps
     assert not any(np.isnan(value) for value in full.values())

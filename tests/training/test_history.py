@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_training.history import ENDED, LOOKED_AT, RUNNING, History
+from jobcast_training.history import ENDED, LAST, LOOKED_AT, RUNNING, SINCE, History
 from jobcast_training.records import SCHEMA, Records
 
 TEXT = ("user", "job_name")
@@ -69,7 +69,23 @@ def test_running_jobs_of_the_user_latest_first(jobs: list[Job], depth: int) -> N
         assert np.isnan(got[row][len(wanted) :]).all()
 
 
-@pytest.mark.parametrize("name", [*ENDED, RUNNING])
+@given(jobs=JOBS)
+def test_time_since_the_last_submission_and_the_last_end(jobs: list[Job]) -> None:
+    log = records(jobs)
+    got = History.of(log).rows(SINCE, 0, log.frame.height, 4)
+    every = list(log.frame.iter_rows(named=True))
+    for row, job in enumerate(every):
+        now, submitted, ended = job["submit_time"], [], []
+        for keys in LAST:
+            alike = [one for one in every if all(one[key] == job[key] is not None for key in keys)]
+            before = [one["submit_time"] for one in every[:row] if one in alike]
+            over = [one["end_time"] for one in alike if one["end_time"] < now]
+            submitted.append(now - max(before) if before else np.nan)
+            ended.append(now - max(over) if over else np.nan)
+        np.testing.assert_array_equal(got[row], [*submitted, *ended])
+
+
+@pytest.mark.parametrize("name", [*ENDED, RUNNING, SINCE])
 @given(jobs=JOBS)
 def test_outcomes_that_come_later_change_nothing(name: str, jobs: list[Job]) -> None:
     log = records(jobs)

@@ -30,14 +30,16 @@ def feature_chunks(
     graph: ModelProto,
     frame: pl.DataFrame,
     history: History,
+    start: int = 0,
+    stop: int | None = None,
     *,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the feature matrix of `frame` in order, in chunks of float32 [<= chunk_rows, features]."""
+    """Yield the features of records [start, stop) in order, in chunks of float32 [<= chunk_rows, features]."""
     session = feature_session(graph)
-    for start in range(0, frame.height, chunk_rows):
-        stop = min(start + chunk_rows, frame.height)
-        feeds = input_columns(frame, history, predictor.inputs, start, stop)
+    end = frame.height if stop is None else stop
+    for first in range(start, end, chunk_rows):
+        feeds = input_columns(frame, history, predictor.inputs, first, min(first + chunk_rows, end))
         yield session.run(None, dict(feeds))[0]
 
 

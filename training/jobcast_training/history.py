@@ -1,6 +1,7 @@
 """History that a live server could know: at a job's submission, only what had happened by then.
 
-Ended jobs give their run times, newest first, for every group of `ENDED`; running jobs give how long they have run.
+Ended jobs give their run times, newest first, for every group of `ENDED`; running jobs give how long they have run;
+the last submission and the last end give how long ago they were.
 A caller gives the same lists with a request. Everything made of them is a node of the feature graph.
 """
 
@@ -24,6 +25,12 @@ ENDED: Mapping[str, Sequence[str]] = {
 RUNNING = "running_elapsed"
 """Input that lists how long the user's running jobs have run, latest submission first."""
 
+SINCE = "since_last"
+"""Input that lists the seconds since the last of each of `LAST`."""
+
+LAST = (("user",), ("user", "processors_req", "wallclock_req"))
+"""What the last submission, then the last end, have in common with the job at hand."""
+
 LOOKED_AT = 16
 """Latest submissions of the user among which running jobs are looked for."""
 
@@ -36,11 +43,13 @@ class EndedJobs:
         last: position in `run_time` of the latest ended job known to each record, -1 when there is none, shape [N].
         first: position in `run_time` of the group's first ended job, shape [N].
         run_time: run times in seconds, ordered by group and end, shape [N].
+        end: their ends in Unix seconds, shape [N].
     """
 
     last: NDArray[np.int64]
     first: NDArray[np.int64]
     run_time: NDArray[np.float64]
+    end: NDArray[np.float64]
 
     @classmethod
     def of(cls, frame: pl.DataFrame, keys: Sequence[str]) -> "EndedJobs":
@@ -63,7 +72,7 @@ class EndedJobs:
         last = np.searchsorted(ended, asked, side="left") - 1
         first = np.searchsorted(ended, group * stride, side="left")
         last = np.where((group == 0) | (last < first), -1, last)
-        return cls(last=last, first=first, run_time=run_time[order])
+        return cls(last=last, first=first, run_time=run_time[order], end=end[order])
 
     def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
         """Return the `depth` latest run times in seconds of records [start, stop), newest first.
@@ -120,6 +129,37 @@ class RunningJobs:
         return np.take_along_axis(elapsed, latest, axis=1)
 
 
+@dataclass(frozen=True)
+class SinceLast:
+    """How long ago, at each submission, the last job of the same groups was submitted and the last one ended.
+
+    Attributes:
+        seconds: shape [N, 4]: since the last submission for each of `LAST`, then since the last end; NaN = none.
+    """
+
+    seconds: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "SinceLast":
+        """Look both up for every record."""
+        submit = frame["submit_time"].to_numpy()
+        submitted, ended = [], []
+        for keys in LAST:
+            group = groups(frame, keys)
+            order = np.lexsort((np.arange(len(group)), submit, group))
+            before = np.full(len(group), np.nan)
+            same = (np.diff(group[order]) == 0) & (group[order][1:] > 0)
+            before[order[1:][same]] = submit[order[:-1][same]]
+            submitted.append(submit - before)
+            jobs = EndedJobs.of(frame, keys)
+            ended.append(np.where(jobs.last >= 0, submit - jobs.end[np.maximum(jobs.last, 0)], np.nan))
+        return cls(np.stack([*submitted, *ended], axis=1))
+
+    def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        """Return the first `depth` columns of records [start, stop), shape [stop - start, depth]."""
+        return self.seconds[start:stop, :depth]
+
+
 class Lookup(Protocol):
     """One history input of a log."""
 
@@ -150,7 +190,7 @@ class History:
         """Order the outcomes of `records`."""
         frame = records.frame
         ended = {name: EndedJobs.of(frame, keys) for name, keys in ENDED.items()}
-        return cls({**ended, RUNNING: RunningJobs.of(frame)})
+        return cls({**ended, RUNNING: RunningJobs.of(frame), SINCE: SinceLast.of(frame)})
 
     def without(self, names: Sequence[str], hidden: NDArray[np.bool_]) -> "History":
         """Return the same for callers who do not know the inputs `names` for the records `hidden`, shape [N]."""

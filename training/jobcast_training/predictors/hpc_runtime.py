@@ -18,6 +18,7 @@ from jobcast_training.predictors import Predictor
 from jobcast_training.statistics import MISSING, UNKNOWN, CategoryTable
 
 HISTORY_DEPTH, RUNNING_DEPTH = 10, 5
+SINCE = ("submission", "similar_submission", "end", "similar_end")
 CATEGORIES = ("partition", "qos", "user", "account", "job_name")
 
 _number = partial(InputSpec, type="float64", shape=[-1, 1])
@@ -91,6 +92,12 @@ INPUTS: tuple[InputSpec, ...] = (
         name="running_elapsed",
         shape=[-1, RUNNING_DEPTH],
         description="How long the user's running jobs have run so far, latest submission first, padded with NaN.",
+    ),
+    _times(
+        name="since_last",
+        shape=[-1, len(SINCE)],
+        description="Time since the user's last submission, since the last with the same processors and limit, since "
+        "the user's last job ended, since the last with the same processors and limit ended; NaN = none.",
     ),
 )
 
@@ -307,7 +314,10 @@ def _history() -> Block:
     positions = range(1, RUNNING_DEPTH + 1)
     features += [Feature(f"running_{n}", f"running_elapsed of place {n}", "s") for n in positions]
     features += [Feature(f"running_{n}_share", f"running_{n} / wallclock_req", "1") for n in positions]
-    node = op.Concat(op.Reshape(chosen, flat), shares, mean, outlived, number, running, axis=1)
+    features += [
+        Feature(f"since_{what}", f"since_last of place {place}", "s") for place, what in enumerate(SINCE, start=1)
+    ]
+    node = op.Concat(op.Reshape(chosen, flat), shares, mean, outlived, number, running, "since_last", axis=1)
     return Block(features=tuple(features), node=_float(node))
 
 
@@ -318,6 +328,6 @@ PREDICTOR = Predictor(
     target_unit="s",
     limit="wallclock_req",
     categories=CATEGORIES,
-    extra=("similar_runtimes", "named_runtimes", "running_elapsed"),
+    extra=("similar_runtimes", "named_runtimes", "running_elapsed", "since_last"),
     feature_blocks=feature_blocks,
 )
