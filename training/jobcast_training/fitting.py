@@ -5,7 +5,7 @@ fitted to the older jobs and judged on the tune period; what is served is then f
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +76,10 @@ class Ensemble:
     offsets: NDArray[np.float64]
     gain: NDArray[np.float64]
     reference: Reference
+
+    def head(self, plain: Head) -> Head:
+        """Return the head that serves the ensemble: `plain` with what was fitted."""
+        return replace(plain, mixing=self.mixing, offsets=self.offsets, share=self.share)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ members at growing numbers of rounds -> a line for the cost of a tree, from meas
     -> those that could be best are measured -> the choice -> fitted anew, measured again -> taken, or the next
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from jobcast_export.forest import Forest, ForestBuilder, merge
@@ -20,8 +21,12 @@ from jobcast_training.options import BLEND, Cost, Option, all_options, predicted
 from jobcast_training.periods import TrainingError
 from jobcast_training.prefixes import Staged, ladder, staged
 
+T = TypeVar("T")
+
 NEAR, CLOSE = 0.1, 20
 """Latencies predicted this close to the budget are not trusted: so many on either side of it are measured."""
+
+NO_TREES = Choice({}, {}, 0.0)
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,6 @@ class LatencyBudget:
     ) -> Ensemble:
         """Return the ensemble that loses least on `tune` of those that keep the budget, fitted anew.
 
-        An ensemble that exceeds the budget once it is fitted anew makes room for one that was faster in proportion.
-
         Raises:
             TrainingError: none keeps the budget; the message holds the least that was measured.
         """
@@ -106,32 +109,26 @@ class LatencyBudget:
         fixed, cost = self._cost(stages)
         if self.budget_us < fixed:
             raise TrainingError(
-                f"the latency budget must be at least {fixed:.1f} us, what features and head take on this machine "
+                f"the latency budget must be above {fixed:.1f} us, what features and head take on this machine "
                 f"without a tree, got {self.budget_us:g} us"
             )
         options = all_options(stages, tune, y, self.levels, cost, self.step)
         whole = Option(best, seconds_lost(predicted(best, stages, tune), tune, self.levels), cost.of(best))
-        points = self._points(worth_measuring(options, whole, self.budget_us), stages)
-        measured, allowed = [points[0].latency_us], self.budget_us
-        while (point := most_accurate(points, allowed)) is not None:
-            ensemble = anew(point.option.choice)
-            head = replace(self.head, offsets=ensemble.offsets, share=ensemble.share)
-            served = self._latencies([(merge(ensemble.forests, ensemble.weights), head)], "measuring what is served")[0]
-            if served <= self.budget_us:
-                unbound = next(one for one in points if one.option is whole)
-                self.frontier = Frontier(self.budget_us, fixed, points, unbound, point, float(served), machine())
-                return ensemble
-            measured.append(served)
-            allowed = point.latency_us * self.budget_us / served
-        raise TrainingError(
-            f"no ensemble keeps the latency budget of {self.budget_us:g} us on this machine: the least that was "
-            f"measured is {min(measured):.1f} us, of which features and head take {fixed:.1f} us"
-        )
+        fixed, points = self._points(worth_measuring(options, whole, self.budget_us), stages)
+
+        def measured_anew(choice: Choice) -> tuple[Ensemble, float]:
+            ensemble = anew(choice)
+            graph = merge(ensemble.forests, ensemble.weights), ensemble.head(self.head)
+            return ensemble, float(self._latencies([graph], "measuring what is served")[0])
+
+        point, ensemble, served_us = within(points, self.budget_us, measured_anew)
+        unbound = next(one for one in points if one.option is whole)
+        self.frontier = Frontier(self.budget_us, fixed, points, unbound, point, served_us, machine())
+        return ensemble
 
     def _cost(self, stages: Mapping[str, Staged]) -> tuple[float, Cost]:
         """Return what a graph without trees takes, and the line through it and the members, small, whole and merged."""
-        empty = Choice({}, {}, 0.0)
-        anchors = [empty, replace(empty, share=1.0)]
+        anchors = [NO_TREES, replace(NO_TREES, share=1.0)]
         for name, member in stages.items():
             share = TARGETS[name.split("-")[1]]
             anchors += [Choice({name: own}, {name: 1.0}, share) for own in dict.fromkeys(ladder(member.most)[::3])]
@@ -142,11 +139,12 @@ class LatencyBudget:
         measured = self._latencies([self._graph(one, stages) for one in anchors], "measuring the cost of a tree")
         return float(measured[0]), Cost.fitted(anchors, measured)
 
-    def _points(self, options: Sequence[Option], stages: Mapping[str, Staged]) -> list[Point]:
-        graphs = [self._graph(option.choice, stages) for option in options]
-        found = self._latencies(graphs, f"measuring {len(graphs)} ensembles")
-        points = [Point(option, float(own)) for option, own in zip(options, found, strict=True)]
-        return sorted(points, key=lambda point: (point.latency_us, point.option.loss))
+    def _points(self, options: Sequence[Option], stages: Mapping[str, Staged]) -> tuple[float, list[Point]]:
+        """Return what a graph without trees takes, and the options measured beside it, fastest first."""
+        graphs = [self._graph(choice, stages) for choice in (NO_TREES, *(option.choice for option in options))]
+        fixed, *found = self._latencies(graphs, f"measuring {len(options)} ensembles").tolist()
+        points = [Point(option, own) for option, own in zip(options, found, strict=True)]
+        return fixed, sorted(points, key=lambda point: (point.latency_us, point.option.loss))
 
     def _graph(self, choice: Choice, stages: Mapping[str, Staged]) -> tuple[Forest, Head]:
         forests = {name: stages[name].forest(rounds) for name, rounds in choice.rounds.items()}
@@ -175,10 +173,33 @@ def worth_measuring(options: Sequence[Option], whole: Option, budget_us: float) 
     return list({tuple(one.choice.rounds.items()): one for one in (*unbeaten(options), *close, whole)}.values())
 
 
-def most_accurate(points: Iterable[Point], within_us: float) -> Point | None:
-    """Return the point with the least loss of those within a latency; None where there is none."""
-    fast = (point for point in points if point.latency_us <= within_us)
-    return min(fast, key=lambda point: (point.option.loss, point.latency_us), default=None)
+def within(
+    points: Sequence[Point], budget_us: float, anew: Callable[[Choice], tuple[T, float]]
+) -> tuple[Point, T, float]:
+    """Return the point that loses least of those within the budget, and what it is fitted anew with its latency.
+
+    One that exceeds the budget once it is fitted anew makes room for one that was faster in proportion.
+
+    Args:
+        points: what was measured.
+        budget_us: not to be exceeded.
+        anew: fits a choice anew and measures it, us.
+
+    Raises:
+        TrainingError: none keeps the budget; the message holds the least that was measured.
+    """
+    measured, allowed = [point.latency_us for point in points], budget_us
+    while fast := [point for point in points if point.latency_us <= allowed]:
+        point = min(fast, key=lambda point: (point.option.loss, point.latency_us))
+        fitted, latency = anew(point.option.choice)
+        if latency <= budget_us:
+            return point, fitted, latency
+        measured.append(latency)
+        allowed = point.latency_us * budget_us / latency
+    raise TrainingError(
+        f"no ensemble keeps the latency budget of {budget_us:g} us on this machine: the least that was measured is "
+        f"{min(measured):.1f} us; name a larger one"
+    )
 
 
 def _no_trees(outputs: int) -> Forest:

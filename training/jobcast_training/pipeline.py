@@ -4,7 +4,7 @@ Time flows one way: every period lies after the one before it, and nothing of a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -101,9 +101,7 @@ def train(
         rows = _single_rows(predictor, frame, history, periods)
         budget = LatencyBudget(latency_budget_us, graph, plain, rows, hyper.quantiles.trained, seed, step)
     ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, step, budget)
-    head = replace(
-        plain, mixing=ensemble.mixing, offsets=ensemble.offsets, share=ensemble.share, groups=ensemble.groups
-    )
+    head = ensemble.head(plain)
     model = served_model(graph, merge(ensemble.forests, ensemble.weights), head)
     on_round = step("evaluating", 3)
     validation = evaluate(model, predictor, frame, history, periods.calibrate, periods.test, hyper.quantiles, capped)

@@ -14,6 +14,7 @@ from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.records import Records
 
 if TYPE_CHECKING:
+    from jobcast_training.frontier import Frontier
     from jobcast_training.pipeline import Result
 
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the trained candidate, which `jobcast export` takes.  [default: runs/PREDICTOR-TIME]",
 )
+@click.option(
+    "--latency-budget-us",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Take the most accurate ensemble whose median latency of a single row, measured on this machine, is no longer "
+    "than so many microseconds; prints and saves the frontier of accuracy and latency.  [default: no budget]",
+)
 def train(
     predictor: str,
     log: Log,
@@ -39,12 +46,14 @@ def train(
     seed: int,
     out: Path,
     candidate: Path | None,
+    latency_budget_us: float | None,
 ) -> None:
     """Train PREDICTOR on job records and export the bundle."""
     from jobcast_export.bundle import export_candidate
     from jobcast_export.parity import ParityError
 
     from jobcast_training import hyperparameters, pipeline, predictors
+    from jobcast_training.frontier_page import write_frontier
 
     console = Console(stderr=True)
     try:
@@ -53,12 +62,21 @@ def train(
         report_records(console, records)
         with progress(console) as bars:
             result = pipeline.train(
-                predictors.load(predictor), records, hyper, seed=seed, timezone=log.zone, step=stepper(bars)
+                predictors.load(predictor),
+                records,
+                hyper,
+                seed=seed,
+                timezone=log.zone,
+                step=stepper(bars),
+                latency_budget_us=latency_budget_us,
             )
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = candidate or Path("runs") / f"{predictor}-{moment}"
         result.candidate.save(folder)
         console.print(f"candidate in {folder}")
+        if result.frontier:
+            write_frontier(folder, result.frontier, records.source)
+            print_frontier(console, result.frontier)
         print_metrics(console, result)
         bundle = export_candidate(result.candidate, out)
     except (ParityError, ValueError) as error:
@@ -110,3 +128,16 @@ def print_metrics(console: Console, result: "Result") -> None:
     for key, title in SPREAD:
         table.add_row(title, number(result.test[key]))
     console.print(table)
+
+
+def print_frontier(console: Console, frontier: "Frontier") -> None:
+    """Print what was measured to keep a latency budget."""
+    from jobcast_training.frontier_page import HEADINGS, summary, table
+
+    shown = Table(title="accuracy and latency: loss on the tune period, median latency of a single row")
+    for place, heading in enumerate(HEADINGS):
+        shown.add_column(heading, justify="right" if place < 4 else "left")
+    for row in table(frontier):
+        shown.add_row(*row)
+    console.print(shown)
+    console.print(summary(frontier))
