@@ -13,7 +13,10 @@ def pinball_loss(y: NDArray[np.float64], q: NDArray[np.float64], level: float) -
 
 
 def point_metrics(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, float]:
-    """Return MAE, median AE, RMSE, R2 of log1p, MAPE in %, and the share of targets above the prediction."""
+    """Return MAE, median AE, RMSE, R2 of log1p, MAPE in %, the share of targets above the prediction, and closeness.
+
+    Closeness is the mean of min(p, y) / max(p, y): 1 for a perfect prediction, the same for twice as for half.
+    """
     miss = np.abs(y - p)
     log_y, log_p = np.log1p(y), np.log1p(p)
     spread = np.sum((log_y - log_y.mean()) ** 2)
@@ -24,6 +27,7 @@ def point_metrics(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, f
         "r2_log": float(1 - np.sum((log_y - log_p) ** 2) / spread) if spread > 0 else float("nan"),
         "mape": float(100 * np.mean(miss / np.maximum(y, 1.0))),
         "under_predicted": float(np.mean(y > p)),
+        "closeness": float(np.mean(np.minimum(y, p) / np.maximum(np.maximum(y, p), 1e-9))),
     }
 
 

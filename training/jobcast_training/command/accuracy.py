@@ -1,19 +1,22 @@
-"""`jobcast accuracy`: train and test on every log of a folder, and write the table of figures."""
+"""`jobcast accuracy`: train and test on every log of a folder, and write the page of figures with its pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from jobcast_training.command.train import progress, report_records, stepper
+from jobcast_training.command.train import report_records
 
 if TYPE_CHECKING:
-    from jobcast_export.model import Head
-
-    from jobcast_training.pipeline import Result
+    from jobcast_training.fitting import Step
+    from jobcast_training.hyperparameters import Hyperparameters
+    from jobcast_training.report.logs import LogFile
+    from jobcast_training.report.run import LogFigures
 
 TIMEZONES = {
     "hpc-eagle-2019-sample": "America/Denver",
@@ -33,94 +36,165 @@ TIMEZONES = {
 @click.command()
 @click.option(
     "--logs",
+    "folder",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder that holds one folder for each log, with jobs.parquet or jobs.csv.",
+    help="Folder of job logs: files in it, and folders in it that hold a file jobs.*.",
 )
 @click.option("--only", multiple=True, help="Name of a log; repeat it for several.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--timezone",
+    "zones",
+    multiple=True,
+    metavar="NAME=ZONE",
+    help="Local time of a log's machine; repeat it for several.  [default: the public logs' own, else UTC]",
+)
+@click.option(
+    "--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Train with seeds 1 to so many."
+)
+@click.option("--ablation/--no-ablation", default=True, show_default=True, help="Leave out each group of features.")
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML file of hyper-parameters.",
 )
-@click.option("--out", default="docs/accuracy.md", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
-def accuracy(logs: Path, only: tuple[str, ...], seed: int, config: Path | None, out: Path) -> None:
-    """Train on the first 80 % of every job log, test on the last 20 %, write the figures as Markdown."""
-    from jobcast_training import hyperparameters, pipeline, predictors
-    from jobcast_training.periods import TrainingError
-    from jobcast_training.sources import Options, read
+@click.option(
+    "--state",
+    default="runs/accuracy",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that keeps every finished figure; the same command goes on from it.",
+)
+@click.option(
+    "--out",
+    default="docs/accuracy.md",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown page; its pictures go to the folder beside it of the same name.",
+)
+def accuracy(
+    folder: Path,
+    only: tuple[str, ...],
+    zones: tuple[str, ...],
+    seeds: int,
+    ablation: bool,
+    config: Path | None,
+    state: Path,
+    out: Path,
+) -> None:
+    """Train on the first 80 % of every job log, test on the last 20 %, write the figures as Markdown.
 
+    A log that cannot be read or is too short is named on the page with the reason; the others go on.
+    """
+    from jobcast_training import hyperparameters
+    from jobcast_training.report.logs import find_logs
+    from jobcast_training.report.pages import page
+    from jobcast_training.report.pictures import write_pictures
+
+    if not out.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(out.parent)!r}; make it first", param_hint="--out")
+    timezones = {**TIMEZONES, **_zones(zones)}
     console = Console(stderr=True)
-    found = sorted(path for path in logs.glob("hpc-*/jobs.*") if not only or path.parent.name in only)
-    if not found:
-        raise click.ClickException(f"no hpc-*/jobs.parquet or jobs.csv in {logs}")
-    results: dict[str, Result] = {}
     unscored: dict[str, str] = {}
     try:
+        found = find_logs(folder, only)
         hyper = hyperparameters.load(config)
-        for path in found:
-            name = path.parent.name
-            zone = TIMEZONES.get(name, "UTC")
-            records = replace(read([path], options=Options(timezone=zone)), source=name)
-            report_records(console, records)
-            try:
-                with progress(console) as bars:
-                    results[name] = pipeline.train(
-                        predictors.load("hpc-runtime"), records, hyper, seed=seed, timezone=zone, step=stepper(bars)
-                    )
-            except TrainingError as error:
-                unscored[name] = str(error)
-                console.print(f"not scored: {error}")
+        scored = []
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        ) as bars:
+            parts = bars.add_task("", total=len(found) * (seeds + 1 + ablation))
+            for place, log in enumerate(found, 1):
+                on_part = _reporter(bars, parts, f"{log.name} ({place} of {len(found)})")
+                figures = _scored(console, log, timezones, hyper, seeds, ablation, state, on_part, unscored)
+                bars.update(parts, completed=place * (seeds + 1 + ablation))
+                if figures:
+                    scored.append(figures)
+                    _print_seconds(console, figures)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    out.write_text(page(results, unscored), encoding="utf-8")
-    click.echo(f"{len(results)} logs in {out}")
+    asked = f"jobcast accuracy --seeds {seeds}{'' if ablation else ' --no-ablation'}"
+    write_pictures(scored, out.with_suffix(""))
+    out.write_text(page(scored, unscored, asked, out.stem), encoding="utf-8")
+    click.echo(f"{len(scored)} logs in {out}" + (f", {len(unscored)} not scored" if unscored else ""))
 
 
-def page(results: Mapping[str, "Result"], unscored: Mapping[str, str]) -> str:
-    """Return the figures of all logs as Markdown."""
-    from jobcast_training.card import ROWS, SPREAD, number
+def _scored(
+    console: Console,
+    log: "LogFile",
+    timezones: Mapping[str, str],
+    hyper: "Hyperparameters",
+    seeds: int,
+    ablation: bool,
+    state: Path,
+    on_part: Callable[[str], "Step"],
+    unscored: dict[str, str],
+) -> "LogFigures | None":
+    """The figures of a log, or None and the reason in `unscored`."""
+    from jobcast_training import predictors
+    from jobcast_training.periods import TrainingError
+    from jobcast_training.records import SourceError
+    from jobcast_training.report.run import log_figures
+    from jobcast_training.sources import Options, read
 
-    spread = ["coverage_interval", "coverage_interval_observed", "coverage_80", "limit_held", "over_limit"]
-    titles = dict(SPREAD)
-    lines = [
-        "# Accuracy on public job logs",
-        "",
-        "Made by `make accuracy`. Every log is split in order of submission; the last 20 % of its jobs are the test",
-        "period and are predicted by the served graph itself, with what was known when each was submitted. The models",
-        "are not refitted during the test. Baselines are computed on the same jobs. Run times in seconds.",
-        "",
-        "`jobcast` is asked with every history input, `jobcast, recent_runtimes only` with what the contract",
-        "`rtpredictor.v1` can name. Where limits hold, no prediction exceeds them and coverage counts a run time up to",
-        "its limit. Calibration is exact for jobs like those of the calibration period; how far the test period drifts",
-        "away is what the figures show.",
-        "",
-        "## Calibration",
-        "",
-        "| log | test jobs | " + " | ".join(titles[key] for key in spread) + " |",
-        "|---|---:|" + "---:|" * len(spread),
-    ]
-    for name, result in results.items():
-        cells = " | ".join(f"{result.test[key]:.3f}" for key in spread)
-        lines.append(f"| {name} | {result.candidate.about['training_data']['test_rows']:,} | {cells} |")
-    if unscored:
-        lines += ["", "## Not scored", "", *(f"- {reason}" for reason in unscored.values())]
-    for name, result in results.items():
-        weights = ", ".join(f"{family} {weight:.2f}" for family, weight in result.candidate.weights.items())
-        head = result.candidate.head
-        lines += ["", f"## {name}", "", f"Weights: {weights}. {_said(head)}", ""]
-        lines += [
-            "| predictor | " + " | ".join(title for _, title in ROWS) + " |",
-            "|---|" + "---:|" * len(ROWS),
-        ]
-        rows = {"jobcast": result.test, "jobcast, recent_runtimes only": result.sparse, **result.baselines}
-        for predictor, metrics in rows.items():
-            lines.append(f"| {predictor} | " + " | ".join(number(metrics[key]) for key, _ in ROWS) + " |")
-    return "\n".join([*lines, ""])
+    zone = timezones.get(log.name)
+    try:
+        records = replace(read([log.path], options=Options(timezone=zone)), source=log.name)
+        report_records(console, records)
+        return log_figures(
+            predictors.load("hpc-runtime"),
+            records,
+            hyper,
+            zone or "UTC",
+            seeds=seeds,
+            ablate=ablation,
+            state=state,
+            on_part=on_part,
+        )
+    except (SourceError, TrainingError) as error:
+        unscored[log.name] = str(error).removeprefix(f"{log.name}: ")
+        console.print(f"not scored: {log.name}: {unscored[log.name]}")
+        return None
 
 
-def _said(head: "Head") -> str:
-    """What was chosen on the tune period, in words."""
-    measured = "Run times are measured by their limits." if head.measure else "Run times are predicted as they are."
-    return measured if head.capped else f"{measured} Jobs outlive their limits here, so they cap nothing."
+def _zones(given: tuple[str, ...]) -> dict[str, str]:
+    zones = {}
+    for text in given:
+        name, equals, zone = text.partition("=")
+        try:
+            if not (name and equals and zone):
+                raise ValueError
+            ZoneInfo(zone)
+        except (ValueError, ZoneInfoNotFoundError) as error:
+            raise click.BadParameter(
+                f"expected NAME=ZONE such as my-log=Europe/Berlin, got {text!r}", param_hint="--timezone"
+            ) from error
+        zones[name] = zone
+    return zones
+
+
+def _reporter(bars: Progress, parts: TaskID, log: str) -> Callable[[str], "Step"]:
+    """Show the log and its part on one bar, the step of that part on another that lasts as long as the part."""
+    current: list[TaskID] = []
+
+    def on_part(part: str) -> "Step":
+        if current:
+            bars.advance(parts)
+            for task in current:
+                bars.remove_task(task)
+        bars.update(parts, description=f"{log}: {part}")
+        current[:] = [bars.add_task("  reading what is kept", total=None)]
+        running = current[0]
+
+        def step(name: str, rounds: int) -> Callable[..., None]:
+            bars.reset(running, description=f"  {name}", total=rounds)
+            return lambda rounds=1: bars.advance(running, rounds)
+
+        return step
+
+    return on_part
+
+
+def _print_seconds(console: Console, figures: "LogFigures") -> None:
+    spent = ", ".join(f"{part} {seconds:,.0f} s" for part, seconds in figures.seconds.items())
+    console.print(f"{figures.name}: {spent}; {sum(figures.seconds.values()):,.0f} s when made")
