@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOGS ?= ../shared/data
+SEEDS ?= 5
 # Certificates of the system, as pip uses them, so that a private authority is trusted too.
 export UV_SYSTEM_CERTS ?= true
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
@@ -46,8 +47,8 @@ test: $(VENV)/.all peers ## install, then run every test
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models
 
-accuracy: $(VENV)/.all ## evaluate every log in LOGS, write docs/accuracy.md
-	$(BIN)/jobcast accuracy --logs $(LOGS) --out docs/accuracy.md
+accuracy: $(VENV)/.all ## train and test on every log in LOGS with SEEDS seeds, write docs/accuracy.md and its pictures
+	$(BIN)/jobcast accuracy --logs $(LOGS) --seeds $(SEEDS) --out docs/accuracy.md
 
 bench: $(VENV)/.all ## measure the server against benchmarks/slo.toml
 	$(BIN)/jobcast bench --micro --slo benchmarks/slo.toml --out reports/bench
