@@ -25,7 +25,7 @@ from jobcast_training.tasks.vocabulary import Vocabulary
 NAME = "llm-latency"
 UNIT = "ms"
 NOVEL = 1
-"""Group of the offsets of requests with facts outside what training saw; 0 = all others without a group of their own."""
+"""Group of the offsets of requests with facts outside what training saw; 0 = others without a group of their own."""
 
 _LARGEST = 1e12
 _LEAST_MS = 1e-3

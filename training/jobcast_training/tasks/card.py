@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jobcast_training.tasks.pipeline import Model
 
 ACKNOWLEDGEMENTS = {
-    "llm-splitwise-perf": "Splitwise performance model data (Patel et al., ISCA 2024), Mutinifni/splitwise-sim, MIT licence.",
+    "llm-splitwise-perf": "Splitwise (Patel et al., ISCA 2024), Mutinifni/splitwise-sim, MIT licence.",
     "llm-inference-bench": "LLM-Inference-Bench (Chitty-Venkata et al., 2024), argonne-lcf/LLM-Inference-Bench, BSD "
     "3-Clause licence; measured with resources of the Argonne Leadership Computing Facility.",
     "llm-vllm-serving-405b": "Llama 3.1 405B serving benchmark, dstackai/benchmarks, Apache-2.0 licence.",

@@ -1,4 +1,4 @@
-"""`jobcast train llm-latency`: from task times to a verified bundle, with progress that a program can read."""
+"""`jobcast train llm-latency` and `jobcast evaluate llm-latency`, with progress that a program can read."""
 
 import json
 import sys
@@ -10,7 +10,16 @@ from typing import Any
 import click
 from jobcast_proto.manifest import TaskKey
 
-FORMATS = ("auto", "trace", "table")
+_data = click.option(
+    "--data",
+    "paths",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of task times: traces (.json) or a published set (.parquet, .csv); repeat it for more.",
+)
+_format = click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+_seed = click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
 
 
 class Progress:
@@ -99,3 +108,75 @@ def report(answer: dict[str, Any], as_json: bool) -> None:
         f"{answer['bundle']}: {answer['rows']:,} tasks, MAE {metrics['mae']:,.1f} ms, the 80 % interval covers "
         f"{metrics['coverage_80']:.3f}, parity proved"
     )
+
+
+@click.command("llm-latency")
+@_data
+@_format
+@_seed
+@click.option("--name", help="Name of the data in manifest and model card.  [default: the sets' names]")
+@click.option("--key", help="The one key that the bundle is for: type/name/hardware/software/version.")
+@click.option(
+    "--out",
+    default="models",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Repository of bundles.",
+)
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="json: one object a line on stderr for each step; the last line on stdout is the result.",
+)
+def train(
+    paths: tuple[Path, ...], source: str, seed: int, name: str | None, key: str | None, out: Path, log_format: str
+) -> None:
+    """Train llm-latency on task times and export the bundle."""
+    as_json = log_format == "json"
+    answer = train_tasks(paths, name=name, source=source, key=parse_key(key), seed=seed, out=out, as_json=as_json)
+    report(answer, as_json)
+
+
+@click.command("llm-latency")
+@_data
+@_format
+@_seed
+@click.option("--only", help="Only tasks of this model type, such as llm.")
+@click.option("--title", help="Heading of the section.  [default: the set's name]")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown page that gets the section, in place of the one with this heading.",
+)
+@click.option("--rows-only", is_flag=True, help="Leave rows out at random only, no hardware, models or software.")
+def evaluate(
+    paths: tuple[Path, ...],
+    source: str,
+    seed: int,
+    only: str | None,
+    title: str | None,
+    page: Path | None,
+    rows_only: bool,
+) -> None:
+    """Evaluate llm-latency on task times against simple predictors, in distribution and with names left out."""
+    from dataclasses import replace
+
+    from jobcast_training.tasks.evaluation import evaluate_set
+    from jobcast_training.tasks.page import section, write_section
+    from jobcast_training.tasks.settings import Settings
+    from jobcast_training.tasks.sources import read_tasks
+
+    try:
+        records = read_tasks(paths, format=source)
+        if only is not None:
+            records = replace(records, frame=records.frame.filter(records.frame["model_type"] == only))
+        outcomes = evaluate_set(records, Settings(), seed, lambda text: click.echo(text, err=True), rows_only=rows_only)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    heading = title or records.source
+    text = section(heading, records.frame.height, outcomes)
+    if page:
+        write_section(page, heading, text)
+    click.echo(text)

@@ -154,7 +154,7 @@ def group_offsets(
 def honest_quantiles(
     misses: Misses, weights: dict[str, float], group: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:
-    """Out-of-fold quantiles in ms, each fold's offsets from the other folds, shape [m, served], in the misses' order."""
+    """Out-of-fold quantiles in ms, each fold's offsets from the other folds, shape [m, served]."""
     found = np.empty((len(misses.row), len(SERVED)))
     served = misses.served(weights)
     for number in np.unique(misses.fold):
@@ -187,5 +187,3 @@ def _pooled(parts: Sequence[Misses]) -> Misses:
 
 def _rows(records: TaskRecords, where: NDArray[np.int64]) -> TaskRecords:
     return replace(records, frame=records.frame[where])
-
-

@@ -52,4 +52,5 @@ def fit(records: TaskRecords, settings: Settings, seed: int, on_family: Callable
 
 def log_times(frame: pl.DataFrame) -> NDArray[np.float64]:
     """Ln of the times in ms."""
-    return np.log(frame[TARGET].to_numpy())
+    found: NDArray[np.float64] = np.log(frame[TARGET].to_numpy())
+    return found

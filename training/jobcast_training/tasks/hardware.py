@@ -93,7 +93,7 @@ _VENDORS = {
     "Google": ("Google ",),
     "AWS": ("AWS ",),
 }
-_COUNT = re.compile(r"(\d+)\s*[x×]\s*(?=\D)")
+_COUNT = re.compile(r"(\d+)\s*x\s*(?=\D)")
 
 
 def spellings() -> dict[str, str]:

@@ -74,7 +74,9 @@ def learn(records: TaskRecords) -> Knowledge:
     said = stated(words, extra)
     node = op.Identity(said.known, output_names=["known"])
     codes_node = op.Identity(said.codes, output_names=["codes"])
-    known, codes = run(scaled_graph([_block(node)], {"codes": codes_node}, inputs, "numbers"), ["numbers", "codes"], feeds)
+    known, codes = run(
+        scaled_graph([_block(node)], {"codes": codes_node}, inputs, "numbers"), ["numbers", "codes"], feeds
+    )
     with np.errstate(all="ignore"):
         given = ~np.isnan(known).all(axis=0)
         usual = np.ones(known.shape[1])
@@ -88,7 +90,9 @@ def learn(records: TaskRecords) -> Knowledge:
     seen = seen_by(known, codes, words, slice(first, first + 3))
     fields = list(TEXTS)
     groups = np.zeros((words.size("model_type"), words.size("software_name")), dtype=np.int64)
-    pairs, counts = np.unique(codes[:, [fields.index("model_type"), fields.index("software_name")]], axis=0, return_counts=True)
+    pairs, counts = np.unique(
+        codes[:, [fields.index("model_type"), fields.index("software_name")]], axis=0, return_counts=True
+    )
     for number, (of_type, of_software) in enumerate(pairs[counts >= GROUP_ROWS], NOVEL + 1):
         groups[of_type, of_software] = number
     return Knowledge(words, extra, usual, measure, seen, groups)

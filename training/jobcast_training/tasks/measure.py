@@ -88,7 +88,7 @@ def fit_measure(
     for part in (by_type, by_software):
         tables.append(np.ones((len(part), len(base))))
         tables[-1][:, used] = np.exp(part)
-    return Measure(base, *tables, {field: np.exp(own) for field, own in zip(_FIELDS, whole, strict=True)})
+    return Measure(base, tables[0], tables[1], {field: np.exp(own) for field, own in zip(_FIELDS, whole, strict=True)})
 
 
 def _first_guess(
@@ -112,7 +112,8 @@ def _loss(
     shared = [codes[:, _FIELDS.index(field)] for field in _SHARED]
 
     def summed(values: NDArray[np.float64], by: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-        return (np.arange(size)[:, None] == by).astype(np.float64) @ values
+        found: NDArray[np.float64] = (np.arange(size)[:, None] == by).astype(np.float64) @ values
+        return found
 
     def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         base, by_type, by_software, *whole = split(theta)

@@ -32,7 +32,7 @@ NUMBERS: dict[str, tuple[str, str]] = {
     "num_images": ("images", "Images of one request."),
     "num_inference_steps": ("steps", "Denoising steps."),
     "num_lora": ("adapters", "Low-rank adapters in use."),
-    "prompt_length": ("characters", "Prompt of an image or video model."),
+    "prompt_length": ("characters", "Length of the prompt in characters."),
     "negative_prompt_length": ("characters", "Its negative prompt."),
     "parameters_b": ("1e9 parameters", "Model size; by default what the model's name tells."),
     "memory_bandwidth_gb_s": ("GB/s", "Memory bandwidth of one accelerator; by default that of a known name."),

@@ -40,7 +40,9 @@ def quantile_scores(
 ) -> dict[str, float]:
     """Scores of quantiles in ms, the median as the point, shape [n, levels]."""
     column = {level: quantiles[:, index] for index, level in enumerate(levels)}
-    found = point_scores(y, column[0.5]) | {f"pinball_{t}": pinball_loss(y, column[t / 100], t / 100) for t in (10, 50, 90)}
+    found = point_scores(y, column[0.5]) | {
+        f"pinball_{t}": pinball_loss(y, column[t / 100], t / 100) for t in (10, 50, 90)
+    }
     found["coverage_80"] = float(np.mean((column[0.1] <= y) & (y <= column[0.9])))
     found["below_90"] = float(np.mean(y <= column[0.9]))
     if 0.95 in column:

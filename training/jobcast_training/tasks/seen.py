@@ -61,8 +61,5 @@ def _range(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
     gaps = np.isnan(rows)
     low = np.where(gaps, np.inf, rows).min(axis=0)
     high = np.where(gaps, -np.inf, rows).max(axis=0)
-    return (
-        np.where(low > 0, low / MARGIN, low * MARGIN),
-        np.where(high > 0, high * MARGIN, high / MARGIN),
-        gaps.any(axis=0).astype(np.float64),
-    )
+    sides = (np.where(low > 0, low / MARGIN, low * MARGIN), np.where(high > 0, high * MARGIN, high / MARGIN))
+    return sides[0], sides[1], np.asarray(gaps.any(axis=0), dtype=np.float64)

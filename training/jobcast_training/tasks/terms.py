@@ -1,8 +1,8 @@
 """Nodes of the `llm-latency` graph that turn a request into physical terms: work over FLOP/s, bytes over bandwidth.
 
-A decoder reads its weights from memory once for every generated token, whatever the batch (the memory roof), multiplies
-2 x parameters for every token of every sequence (the compute roof), and reads the keys and values of all earlier tokens
-(Pope et al., "Efficiently Scaling Transformer Inference", 2022, section 2; Williams, Waterman and Patterson, "Roofline",
+A decoder reads its weights from memory once for every generated token, whatever the batch (the memory roof),
+multiplies 2 x parameters for every token of every sequence (the compute roof), and reads the keys and values of all
+earlier tokens (Pope et al., "Efficiently Scaling Transformer Inference", 2022, section 2; Williams et al., "Roofline",
 2009). Diffusion models work on images x frames x pixels in every step. Each term is in ms at the hardware's peak, or a
 count; how many ms one of it takes is fitted (`measure`).
 
@@ -58,7 +58,7 @@ TERMS: dict[str, tuple[tuple[str, ...], float, str]] = {
     "frames": (("film",), 50.0, "frames"),
     "frames_squared": (("film", "film"), 0.5, "frames squared (attention over time)"),
     "seconds": (("seconds",), 100.0, "s of video or sound"),
-    "prompt": (("prompt",), 0.1, "characters of the prompt"),
+    "prompt": (("prompt",), 0.01, "characters of the prompt"),
 }
 """Terms: the factors that make it, the ms of one of it before any fit, and what it counts."""
 

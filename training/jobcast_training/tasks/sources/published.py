@@ -54,9 +54,9 @@ def _swarmpilot(frame: pl.DataFrame, rejected: "Counter[str]") -> pl.DataFrame:
         software_name=_software("software_name"),
         software_version="software_version",
         input_tokens="token_length",
+        prompt_length=pl.coalesce("positive_prompt_length", "sentence_chars"),
         max_tokens="max_tokens",
         frames="frames",
-        prompt_length="positive_prompt_length",
         negative_prompt_length="negative_prompt_length",
         duration_ms="runtime_ms",
     )

@@ -2,8 +2,8 @@
 
     [{"input_feature": [{"param_name": "input_tokens", "val": 100}], "model_id": "llm/...", "duration_ms": 812.0}, ...]
 
-`input_feature` is such a list or an object from name to number. A feature that the record table does not know becomes an
-input of its own.
+`input_feature` is such a list or an object from name to number. A feature that the record table does not know becomes
+an input of its own.
 """
 
 import json
