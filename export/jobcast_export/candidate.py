@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from jobcast_export.forest import Forest
-from jobcast_export.model import Head
+from jobcast_export.model import Groups, Head
 from jobcast_export.parity import Reference
 
 _FOREST_FIELDS = tuple(Forest.__dataclass_fields__)
@@ -60,6 +60,7 @@ class Candidate:
                 "measure": self.head.measure,
                 "share": self.head.share,
                 "capped": self.head.capped,
+                "groups": _plain_groups(self.head.groups),
             },
             "held_out": self.reference.held_out,
             "golden_inputs": {name: _plain(values) for name, values in self.golden_inputs.items()},
@@ -89,12 +90,23 @@ class Candidate:
                 head["measure"],
                 head["share"],
                 head["capped"],
+                _groups(head["groups"]),
             ),
             reference=Reference(rows["x"], text["held_out"], {name: rows[name] for name in families}),
             golden_inputs={name: _column(inputs[name]["type"], v) for name, v in text["golden_inputs"].items()},
             about=text["about"],
             card=(folder / "card.md").read_text(encoding="utf-8"),
         )
+
+
+def _plain_groups(groups: Groups | None) -> dict[str, Any] | None:
+    if groups is None:
+        return None
+    return {"keys": {name: list(keys) for name, keys in groups.keys.items()}, "shifts": groups.shifts.tolist()}
+
+
+def _groups(plain: Mapping[str, Any] | None) -> Groups | None:
+    return None if plain is None else Groups(plain["keys"], np.array(plain["shifts"]))
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

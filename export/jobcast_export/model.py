@@ -1,12 +1,13 @@
 """The served graph: feature nodes, one merged tree ensemble, calibration, caps.
 
-    raw columns -> features -> TreeEnsembleRegressor -> exp -> times (1 + limit)^share - 1 -> max 0 -> min limit -> sort
-        -> quantiles [N, levels], point [N, 1]
+    raw columns -> features -> TreeEnsembleRegressor [-> plus shifts[group]] -> exp -> times (1 + limit)^share - 1
+        -> max 0 -> min limit -> sort -> quantiles [N, levels], point [N, 1]
 
-The mixing of trained to served levels is folded into the leaves, the calibration offsets into the base values.
+The mixing of trained to served levels is folded into the leaves, the calibration offsets into the base values. Only a
+head with groups has the nodes in brackets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,25 @@ LONGEST_MEASURE = 1e18
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Groups of jobs with calibration offsets of their own.
+
+    Attributes:
+        keys: texts that have a group, by text input; of several inputs that know a job's text the last one decides.
+        shifts: a group's offsets less those of all jobs, in the order of `keys`, shape [groups, served].
+    """
+
+    keys: Mapping[str, Sequence[str]]
+    shifts: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Refuse shifts that do not belong to the keys."""
+        count = sum(map(len, self.keys.values()))
+        if not count or len(self.shifts) != count:
+            raise ValueError(f"groups must have one row of shifts for each key, got {len(self.shifts)} for {count}")
+
+
+@dataclass(frozen=True)
 class Head:
     """How the trees' sums become the answer.
 
@@ -37,6 +57,7 @@ class Head:
         capped: whether it does; not where jobs outlive their limits.
         measure: stands for a limit that is NaN where the target is measured by the limit, in its unit.
         share: how far it is: the trees predict ln((1 + target) / (1 + limit)^share). One of `SHARES`.
+        groups: of jobs that are shifted further, if any.
     """
 
     mixing: NDArray[np.float64]
@@ -46,6 +67,7 @@ class Head:
     measure: float
     share: float
     capped: bool = True
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         """Refuse a power that the graph has no exactly rounded operation for."""
@@ -87,7 +109,9 @@ def served_model(feature_graph: ModelProto, forest: Forest, head: Head) -> Model
         "longest": np.full(1, LONGEST_MEASURE),
         "point_column": np.array([head.point], dtype=np.int64),
     }
-    nodes = _head_nodes(head)
+    if head.groups:
+        constants["shifts"] = np.vstack([np.zeros((1, levels)), head.groups.shifts]).astype(np.float32)
+    nodes = [*_group_nodes(head.groups), *_head_nodes(head)]
     used = {name for node in nodes for name in node.input}
     initializers = [
         numpy_helper.from_array(value, f"head_{name}") for name, value in constants.items() if f"head_{name}" in used
@@ -120,6 +144,26 @@ def _tree_node(forest: Forest) -> NodeProto:
     )
 
 
+def _group_nodes(groups: Groups | None) -> list[NodeProto]:
+    """Number the rows of the shifts so that the deciding group is the largest; row 0 shifts by nothing."""
+    if groups is None:
+        return []
+    nodes, codes, first = [], [], 1
+    for column, texts in groups.keys.items():
+        rows = {"keys_strings": list(texts), "values_int64s": list(range(first, first + len(texts)))}
+        codes.append(f"group_{column}")
+        nodes.append(
+            helper.make_node("LabelEncoder", [column], [codes[-1]], domain="ai.onnx.ml", default_int64=0, **rows)
+        )
+        first += len(texts)
+    if len(codes) > 1:
+        nodes.append(helper.make_node("Max", codes, ["group"]))
+    row = "group" if len(codes) > 1 else codes[0]
+    nodes.append(helper.make_node("GatherND", ["head_shifts", row], ["shift"]))
+    nodes.append(helper.make_node("Add", ["trees", "shift"], ["shifted"]))
+    return nodes
+
+
 def _head_nodes(head: Head) -> list[NodeProto]:
     """Cap at the largest float32 not above the limit, so that no rounding lifts a prediction over it."""
     limit = head.limit
@@ -141,7 +185,7 @@ def _head_nodes(head: Head) -> list[NodeProto]:
         ("Where", ["limit_missing", "head_no_limit", "limit_float"], "cap", {}),
     ]
     steps = [
-        ("Exp", ["trees"], "grown", {}),
+        ("Exp", ["shifted" if head.groups else "trees"], "grown", {}),
         ("IsNaN", [limit], "limit_missing", {}),
         *(measured if head.share else []),
         ("Sub", ["times" if head.share else "grown", "head_one"], "seconds", {}),

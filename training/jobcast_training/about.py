@@ -58,7 +58,7 @@ def about_candidate(
         "validation": dict(validation),
         "test": dict(test),
         "calibration": {
-            "method": "asymmetric conformalised quantile regression, one offset a level",
+            "method": _method(ensemble, hyper),
             "interval_coverage_target": levels.interval[1] - levels.interval[0],
             "interval_coverage_test": test["coverage_interval"],
             "limit_coverage_test": test["limit_held"],
@@ -92,6 +92,14 @@ def fingerprint(frame: pl.DataFrame) -> str:
             values: NDArray[np.float64] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def _method(ensemble: Ensemble, hyper: Hyperparameters) -> str:
+    said = "asymmetric conformalised quantile regression, one offset a level"
+    if ensemble.groups:
+        counts = ", ".join(f"{len(keys)} by {name}" for name, keys in ensemble.groups.keys.items())
+        said += f"; groups of at least {hyper.group_jobs} jobs have offsets of their own ({counts})"
+    return said
 
 
 def _iso(seconds: float) -> str:

@@ -5,17 +5,17 @@ fitted to the older jobs and judged on the tune period; what is served is then f
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from jobcast_export.forest import Forest, merge
-from jobcast_export.model import SHARES, Head, calibrated, mixing_matrix
+from jobcast_export.model import SHARES, Groups, Head, calibrated, mixing_matrix
 from jobcast_export.parity import Reference, threshold_rows, tree_outputs
 from numpy.typing import NDArray
 
 from jobcast_training import families
-from jobcast_training.calibration import conformal_offsets
+from jobcast_training.calibration import conformal_offsets, group_offsets
 from jobcast_training.censoring import latent_targets
 from jobcast_training.ensemble import choose_weights
 from jobcast_training.families import Fitted, Rows
@@ -43,6 +43,7 @@ class Period:
         cap: log1p of the longest time that may be predicted, infinite where nothing caps, float64 [N].
         censored: whether the job was stopped at its limit, bool [N].
         weight: of each job in the fit, float64 [N]; None = all the same.
+        names: texts that jobs are calibrated by, by input, most specific first, each of shape [N].
     """
 
     x: NDArray[np.float32]
@@ -51,6 +52,7 @@ class Period:
     cap: NDArray[np.float64]
     censored: NDArray[np.bool_]
     weight: NDArray[np.float64] | None = None
+    names: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def rows(self, y: NDArray[np.float64], power: float) -> Rows:
         """Return the jobs with targets `y` (log1p s) measured by that power of the limit."""
@@ -65,6 +67,7 @@ class Ensemble:
         forests: by member, such as `xgboost-share`.
         weights: of the members.
         share: see `jobcast_export.model.Head`.
+        groups: see `jobcast_export.model.Head`.
         gain: share of the split gain by feature.
         reference: the members' own predictions, for the parity check.
     """
@@ -74,12 +77,13 @@ class Ensemble:
     share: float
     mixing: NDArray[np.float64]
     offsets: NDArray[np.float64]
+    groups: Groups | None
     gain: NDArray[np.float64]
     reference: Reference
 
     def head(self, plain: Head) -> Head:
         """Return the head that serves the ensemble: `plain` with what was fitted."""
-        return replace(plain, mixing=self.mixing, offsets=self.offsets, share=self.share)
+        return replace(plain, mixing=self.mixing, offsets=self.offsets, share=self.share, groups=self.groups)
 
 
 @dataclass(frozen=True)
@@ -172,9 +176,25 @@ def _fitted_anew(
         share=share,
         mixing=mixing,
         offsets=offsets,
+        groups=_groups(calibrate, served, offsets, share, hyper),
         gain=np.sum([weights[name] * own.gain for name, own in final.items()], axis=0),
         reference=_reference(final, calibrate.x, seed),
     )
+
+
+def _groups(
+    jobs: Period, served: NDArray[np.float64], offsets: NDArray[np.float64], share: float, hyper: Hyperparameters
+) -> Groups | None:
+    """The groups that are large enough, the most specific input last."""
+    if not hyper.group_jobs:
+        return None
+    y, levels = jobs.y - share * jobs.scale, hyper.quantiles.levels
+    found = group_offsets(y, served, levels, jobs.names, least=hyper.group_jobs, most=hyper.max_groups)
+    kept = {name: found[name] for name in reversed(list(found)) if found[name]}
+    if not kept:
+        return None
+    shifts = np.array([one - offsets for own in kept.values() for one in own.values()])
+    return Groups({name: tuple(own) for name, own in kept.items()}, shifts)
 
 
 def choose_members(

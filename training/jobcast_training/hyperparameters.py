@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobcast_training import families
+from jobcast_training.calibration import jobs_needed
 
 
 class HyperparameterError(ValueError):
@@ -45,6 +46,8 @@ class Hyperparameters:
     hidden: float
     half_life_days: float
     quantiles: Quantiles
+    group_jobs: int
+    max_groups: int
     censoring_rounds: int
     families: Mapping[str, Mapping[str, Any]]
 
@@ -116,6 +119,10 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
     rule(0 <= tree["history"]["hidden"] < 1, "history.hidden", "lie between 0 and 1", tree["history"]["hidden"])
     half_life = tree["fitting"]["half_life_days"]
     rule(half_life >= 0, "fitting.half_life_days", "be >= 0 (0 = no weighting)", half_life)
+    group_jobs, max_groups = tree["calibration"]["group_jobs"], tree["calibration"]["max_groups"]
+    least = jobs_needed(quantiles.levels)
+    rule(group_jobs == 0 or group_jobs >= least, "calibration.group_jobs", f"be 0 or >= {least}", group_jobs)
+    rule(max_groups >= 1, "calibration.max_groups", "be >= 1", max_groups)
     rule(tree["censoring"]["rounds"] >= 0, "censoring.rounds", "be >= 0", tree["censoring"]["rounds"])
     for name in families.names():
         for key in ("rounds", "early_stopping_rounds"):
@@ -127,6 +134,8 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
         hidden=tree["history"]["hidden"],
         half_life_days=tree["fitting"]["half_life_days"],
         quantiles=quantiles,
+        group_jobs=group_jobs,
+        max_groups=max_groups,
         censoring_rounds=tree["censoring"]["rounds"],
         families={name: tree[name] for name in families.names()},
     )

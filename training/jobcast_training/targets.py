@@ -1,5 +1,6 @@
 """What a log says of its outcomes: run times, limits, and whether limits hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
 
 PERIOD_JOBS = 40
+CALIBRATED_BY = ("user", "partition")
+"""Text columns whose values may have calibration offsets of their own; the first that has some decides."""
+
 GRACE, GRACE_S, OUTLIVE_SHARE = 1.05, 60.0, 0.1
 """A job outlives its limit when it runs for more than 1.05 times that and a minute; in nine public logs 0 to 2 % of the
 jobs do where limits are enforced, and 30 % in the one log where they are not."""
@@ -26,6 +30,7 @@ class Targets:
             limit's where limits hold. censored: whether the job was stopped at its limit.
         known: whether the job had ended when the test period began. age: days before that.
         capped: whether limits hold. usual: median run time in s.
+        names: texts by column of `CALIBRATED_BY`, empty where not given.
     """
 
     run: NDArray[np.float64]
@@ -36,6 +41,7 @@ class Targets:
     age: NDArray[np.float64]
     capped: bool
     usual: float
+    names: Mapping[str, NDArray[np.str_]]
     source: str
 
     def period(self, x: NDArray[np.float32], start: int, stop: int, half_life: float) -> Period:
@@ -54,7 +60,8 @@ class Targets:
         scale = np.log1p(np.where(np.isinf(limit), self.usual, limit))
         cap = np.log1p(limit) if self.capped else np.full(len(rows), np.inf)
         weight = 0.5 ** (self.age[rows] / half_life) if half_life else None
-        return Period(x[rows], self.y[rows], scale, cap, self.censored[rows], weight)
+        names = {column: texts[rows] for column, texts in self.names.items()}
+        return Period(x[rows], self.y[rows], scale, cap, self.censored[rows], weight, names)
 
 
 def targets_of(predictor: Predictor, records: Records, periods: Periods) -> Targets:
@@ -77,6 +84,11 @@ def targets_of(predictor: Predictor, records: Records, periods: Periods) -> Targ
         age=(begin - frame["submit_time"].to_numpy()) / 86_400,
         capped=capped,
         usual=float(np.median(run[seen])) if len(seen) else 0.0,
+        names={
+            column: frame[column].fill_null("").to_numpy().astype(np.str_)
+            for column in CALIBRATED_BY
+            if column in predictor.categories
+        },
         source=records.source,
     )
 
