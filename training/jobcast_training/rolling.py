@@ -60,6 +60,7 @@ class Settings:
         rows: most jobs of a refit; of more, a random sample is taken.
         families: names of the model families, weighed against each other at every refit.
         seed: of everything random.
+        online: how the offsets move, see `adaptive.ONLINE`.
     """
 
     cadence_days: float = 7.0
@@ -67,6 +68,7 @@ class Settings:
     rows: int = 60_000
     families: tuple[str, ...] = ("lightgbm",)
     seed: int = 1
+    online: str = "tracking"
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def walk(
     members = np.stack([groups(frame, keys) for keys in GROUPS], axis=1)
     promised = hyper.quantiles.limit
     aims = {promised: promised + LIMIT_MARGIN * (1 - promised)}
-    calibration = OnlineCalibration(hyper.quantiles.levels, members.max(axis=0) + 1, STEPS, aims)
+    calibration = OnlineCalibration(hyper.quantiles.levels, members.max(axis=0) + 1, STEPS, aims, settings.online)
     edges = [first, *(int(np.searchsorted(submit, moment)) for moment in moments[1:]), frame.height]
     raw_parts, served_parts = [], []
     for number, (start, stop) in enumerate(pairwise(edges)):
@@ -270,11 +272,15 @@ class Refit:
 
 
 def identity(records: Records, hyper: Hyperparameters, settings: Settings, timezone: str) -> dict[str, object]:
-    """Return what a walk's predictions depend on, as plain data: the log, every setting, the libraries' versions."""
+    """Return what a walk's uncalibrated predictions depend on, as plain data: the log, settings, libraries' versions.
+
+    The online calibration follows from them, so that one state serves every way of it.
+    """
+    settled = {name: value for name, value in asdict(settings).items() if name != "online"}
     return {
         "log": fingerprint(records.frame),
         "timezone": timezone,
-        **asdict(settings),
+        **settled,
         "hyperparameters": asdict(hyper),
         "libraries": {name: version(name) for name in ("jobcast-training", "lightgbm", "numpy", "onnxruntime")},
     }
