@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from jobcast_training.adaptive import ONLINE
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
 from jobcast_training.records import Records
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 @click.option("--rows", default=60_000, show_default=True, type=click.IntRange(min=1_000), help="Most jobs of a refit.")
 @click.option(
     "--families", default="lightgbm", show_default=True, help="Model families of a refit, separated by commas."
+)
+@click.option(
+    "--online",
+    default="tracking",
+    show_default=True,
+    type=click.Choice(ONLINE),
+    help="How offsets move as outcomes arrive: quantile tracking, AgACI, or not at all.",
 )
 @click.option(
     "--state",
@@ -55,6 +63,7 @@ def evaluate(
     window: float,
     rows: int,
     families: str,
+    online: str,
     state: Path | None,
     page: Path | None,
     out: Path | None,
@@ -83,7 +92,7 @@ def evaluate(
                 )
             print_metrics(Console(), result)
             return
-        settings = Settings(cadence, window, rows, _families(families), seed)
+        settings = Settings(cadence, window, rows, _families(families), seed, online)
         start = time.perf_counter()
         forecasts, figures = _walk(console, predictor, records, hyper, settings, log.zone, state)
         elapsed = time.perf_counter() - start
@@ -171,7 +180,8 @@ def _said(log: Log, settings: "Settings") -> str:
     data += f" --mapping {log.mapping.name}" if log.mapping else ""
     return (
         f"{data} --cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
-        f"--families {','.join(settings.families)} --seed {settings.seed} --timezone {log.zone}"
+        f"--families {','.join(settings.families)} --online {settings.online} --seed {settings.seed} "
+        f"--timezone {log.zone}"
     )
 
 
