@@ -86,6 +86,7 @@ class Settings(BaseModel):
         32768, ge=1, le=10_000_000, description="Latest predictions that an outcome may name by their id."
     )
     trainer: str = Field("jobcast train", min_length=1, description="Command that trains what POST /train asks for.")
+    max_trainings: int = Field(8, ge=1, le=1000, description="Most trainings that wait for their turn.")
     enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
 
     @field_validator("version_policy")

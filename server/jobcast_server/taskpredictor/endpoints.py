@@ -24,7 +24,7 @@ from jobcast_server.taskpredictor import tablefile
 from jobcast_server.taskpredictor.directory import Directory
 from jobcast_server.taskpredictor.faults import told
 from jobcast_server.taskpredictor.forecast import Forecast
-from jobcast_server.taskpredictor.key import Key, checked
+from jobcast_server.taskpredictor.key import INPUTS, Key, checked
 from jobcast_server.taskpredictor.outcomes import Outcomes
 from jobcast_server.taskpredictor.plane import PIECE_ROWS, Plane, summary
 from jobcast_server.taskpredictor.reports import Reports
@@ -114,7 +114,7 @@ class TaskEndpoints:
         waits = body.get("wait", config.get("wait", True))
         if type(waits) is not bool:
             raise wrong("wait", f"must be a boolean, got {kind_of(waits)}")
-        key = key_of(config, whole=True)
+        key = _trainable(key_of(config, whole=True))
         self._trainer.check()
         job = self._trainer.start(key, await self._traces(config, key))
         if not waits:
@@ -208,6 +208,14 @@ class TaskEndpoints:
         if raw is None:
             raise wrong(UPLOAD, "must be given: a file with a JSON list of traces")
         return raw, dict(request.query_params) | texts
+
+
+def _trainable(key: Key) -> Key:
+    """A key that the command can be told: parts joined by slashes, of which only the model's name may have its own."""
+    for name, place in INPUTS.items():
+        if "/" in key[place] and name != "model_name":
+            raise wrong(name, f"must have no slash where a bundle is to be trained, got {shorten(key[place])}")
+    return key
 
 
 def _json(told: object, status: int = 200) -> Response:

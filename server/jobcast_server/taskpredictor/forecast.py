@@ -31,19 +31,16 @@ class Forecast(NamedTuple):
     def interval(self, confidence: float) -> list[float]:
         """Lower and upper end of the central interval that holds the time with this probability."""
         (low,) = deviates(((1 - confidence) / 2,))  # the upper level may be too near to 1 for a double, its deviate not
-        weights = self.law.weights((low, -low))
-        found: list[float] = self.law.quantiles(self.stated, weights)[0].tolist()
-        return found
+        lower, upper = self.law.quantiles(self.stated, self.law.places((low, -low)))[0].tolist()
+        return [lower, max(lower, upper)]
 
 
 def forecasts(law: Law, stated: Values, outside: Sequence[float], levels: tuple[float, ...]) -> list[Forecast]:
     """One forecast for each row of `stated` [N, levels of the law], whose quantiles are `settled` here."""
     values = settled(stated)
-    weights = law.weights(deviates((*levels, *SCORED)))
     count = len(levels)
-    told = values @ weights
-    np.maximum(told, 0.0, out=told)
-    np.maximum.accumulate(told[:, :count], axis=1, out=told[:, :count])
+    told = law.quantiles(values, law.places(deviates((*levels, *SCORED))))
+    np.maximum.accumulate(told[:, :count], axis=1, out=told[:, :count])  # what rounding may have crossed
     means, deviations = law.spread(values)
     return [
         Forecast(law, values[row : row + 1], told_[:count], mean, deviation, (told_[-3], told_[-2], told_[-1]), out)

@@ -8,8 +8,9 @@ the one before (never sorted: a level keeps its meaning).
 Mean and standard deviation are those of exactly this distribution, in closed form: on a piece from a to b the moments
 of z are M0 = P(b) - P(a), M1 = p(a) - p(b), M2 = M0 + a p(a) - b p(b), with p and P the density and the distribution
 function of the standard normal (Johnson, Kotz, Balakrishnan: Continuous Univariate Distributions 1, section 13.10.1).
-The mean is then linear in the quantiles and the second moment a quadratic form of them; both are made once per set of
-levels.
+The mean is then linear in the quantiles, and the second moment a form of their squares and the products of neighbours;
+the coefficients are made once per set of levels. Every operation is on single values, never a matrix product, so that a
+row has the same bits alone and among others.
 """
 
 import math
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +29,16 @@ NORMAL = NormalDist()
 NO_TAIL = -9.0
 """Deviate below which the normal density does not show in a double beside 1."""
 
-MOST_WEIGHTS = 256
+MOST_PLACES = 256
 
 Values = NDArray[np.float64]
+
+
+class Places(NamedTuple):
+    """Wanted levels among the stated ones: number of the line's left end, and share of the way along the line."""
+
+    left: NDArray[np.intp]
+    part: Values
 
 
 @lru_cache(maxsize=256)
@@ -46,31 +55,33 @@ class Law:
             raise BundleError(f"quantile levels must be two or more, ascending, in (0, 1), got {list(levels)}")
         self.levels = tuple(levels)
         self._z = deviates(self.levels)
-        self._mean, self._square = self._moments()
+        self._mean, self._squares, self._products = self._moments()
         self._middle = len(levels) // 2
-        self._known: dict[tuple[float, ...], Values] = {}
+        self._known: dict[tuple[float, ...], Places] = {}
 
-    def weights(self, wanted: tuple[float, ...]) -> Values:
-        """Weights [levels, wanted] of the stated quantiles in those at the normal deviates `wanted`."""
+    def places(self, wanted: tuple[float, ...]) -> Places:
+        """Where the normal deviates `wanted` lie among those of the stated levels."""
         known = self._known.get(wanted)
         if known is None:
-            if len(self._known) >= MOST_WEIGHTS:
+            if len(self._known) >= MOST_PLACES:
                 self._known.clear()
-            known = self._known[wanted] = np.array([self._row(z) for z in wanted]).T
+            lefts, parts = zip(*map(self._place, wanted), strict=True)
+            known = self._known[wanted] = Places(np.array(lefts), np.array(parts))
         return known
 
-    def quantiles(self, stated: Values, weights: Values) -> Values:
-        """The quantiles [N, wanted] of rows of stated ones [N, levels] that were `settled`; they never cross."""
-        found: Values = np.maximum(stated @ weights, 0.0)
-        np.maximum.accumulate(found, axis=1, out=found)
+    def quantiles(self, stated: Values, places: Places) -> Values:
+        """The quantiles [N, wanted] of rows of stated ones [N, levels] that were `settled`; none below zero."""
+        left, right = stated[:, places.left], stated[:, places.left + 1]
+        found: Values = np.maximum(left * (1 - places.part) + right * places.part, 0.0)
         return found
 
     def spread(self, stated: Values) -> tuple[Values, Values]:
         """Mean and standard deviation [N] of rows of stated quantiles [N, levels] that were `settled`."""
         centre = stated[:, self._middle]
         apart = stated - centre[:, None]  # so that a narrow distribution far from zero keeps its digits
-        mean = apart @ self._mean
-        square = ((apart @ self._square) * apart).sum(axis=1)
+        mean = (apart * self._mean).sum(axis=1)
+        square = (apart * apart * self._squares).sum(axis=1)
+        square += (apart[:, 1:] * apart[:, :-1] * self._products).sum(axis=1)
         slope = (stated[:, 1] - stated[:, 0]) / (self._z[1] - self._z[0])
         for row in np.flatnonzero(stated[:, 0] + slope * (NO_TAIL - self._z[0]) < 0).tolist():
             one, two = _below_zero(float(slope[row]), self._z[0] - float(stated[row, 0] / slope[row]))
@@ -78,16 +89,14 @@ class Law:
             square[row] -= two - 2 * centre[row] * one
         return centre + mean, np.sqrt(np.maximum(square - mean * mean, 0.0))
 
-    def _row(self, z: float) -> list[float]:
+    def _place(self, z: float) -> tuple[int, float]:
         left = min(max(sum(stated <= z for stated in self._z) - 1, 0), len(self._z) - 2)
-        part = (z - self._z[left]) / (self._z[left + 1] - self._z[left])
-        row = [0.0] * len(self._z)
-        row[left], row[left + 1] = 1 - part, part
-        return row
+        return left, (z - self._z[left]) / (self._z[left + 1] - self._z[left])
 
-    def _moments(self) -> tuple[Values, Values]:
+    def _moments(self) -> tuple[Values, Values, Values]:
+        """Coefficients of the quantiles in the mean, and of their squares and neighbours' products in the square."""
         count = len(self._z)
-        mean, square = np.zeros(count), np.zeros((count, count))
+        mean, squares, products = np.zeros(count), np.zeros(count), np.zeros(count - 1)
         ends = [-math.inf, *self._z[1:-1], math.inf]  # the outermost lines go on
         for left, (start, stop) in enumerate(pairwise(ends)):
             low, high = self._z[left], self._z[left + 1]
@@ -95,12 +104,10 @@ class Law:
             zero, one, two = _pieces(start, stop)
             mean[left] += (high * zero - one) / wide
             mean[left + 1] += (one - low * zero) / wide
-            square[left, left] += (high * high * zero - 2 * high * one + two) / wide**2
-            square[left + 1, left + 1] += (low * low * zero - 2 * low * one + two) / wide**2
-            both = ((low + high) * one - low * high * zero - two) / wide**2
-            square[left, left + 1] += both
-            square[left + 1, left] += both
-        return mean, square
+            squares[left] += (high * high * zero - 2 * high * one + two) / wide**2
+            squares[left + 1] += (low * low * zero - 2 * low * one + two) / wide**2
+            products[left] += 2 * ((low + high) * one - low * high * zero - two) / wide**2
+        return mean, squares, products
 
 
 def settled(stated: NDArray[np.floating]) -> Values:

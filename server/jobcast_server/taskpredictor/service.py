@@ -44,7 +44,7 @@ class TaskPredictor:
         self._repository = repository
         self._tables = Tables(folder, settings.default_lookup_table, settings.levels, workers)
         self._store = Outcomes(settings.store, settings.outcome_retention_days)
-        self._trainer = Trainer(settings.trainer, settings.models, run, self._load)
+        self._trainer = Trainer(settings.trainer, settings.models, run, settings.max_trainings, self._load)
         self.bundles = Bundles(repository)
         plane = Plane(
             self.bundles, ledger, cache, admission, workers, levels=settings.levels, distance=settings.lookup_distance

@@ -58,6 +58,8 @@ class Socket:
             head = {"status": refused.status, "headers": [(b"content-type", b"application/json")]}
             await send({"type": "websocket.http.response.start", **head})
             await send({"type": "websocket.http.response.body", "body": refused.body})
+            for _ in ("refused", "gone"):  # uvicorn takes it for a fault when this ends before the connection
+                await receive()
         except OSError:  # the caller went while its answer was on the way
             return
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from jobcast_server.errors import InvalidRequestError
@@ -90,7 +91,7 @@ def _to_csv(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[float
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*INPUTS, *names, *(f"q{level!r}" for level in every), *SPREAD])
     for task, one in zip(tasks, told, strict=True):
-        quantiles = one.law.quantiles(one.stated, one.law.weights(deviates(every)))[0].tolist()
+        quantiles = np.maximum.accumulate(one.law.quantiles(one.stated, one.law.places(deviates(every)))[0]).tolist()
         features = [task.features.get(name, "") for name in names]
         writer.writerow([*task.key, *features, *quantiles, one.expect, one.error])
     return text.getvalue().encode()

@@ -34,7 +34,6 @@ from jobcast_server.taskpredictor.engine import PREDICTOR
 from jobcast_server.taskpredictor.key import Key
 
 DEFAULT_COMMAND = "jobcast train"
-MOST_WAITING = 8
 MOST_REMEMBERED = 100
 LONGEST_LINE = 300
 PATIENCE_S = 5.0
@@ -80,8 +79,11 @@ class Trainer:
     `load` is awaited with the name of a model whose new version lies in the repository.
     """
 
-    def __init__(self, command: str, models: Path, run: str, load: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(
+        self, command: str, models: Path, run: str, most_waiting: int, load: Callable[[str], Awaitable[int]]
+    ) -> None:
         self._command = command
+        self._most_waiting = most_waiting
         self._models = models
         self._run = run
         self._load = load
@@ -121,8 +123,8 @@ class Trainer:
         for job in unfinished:
             if job.key == key:
                 raise HttpError(409, f"model {key.label}: is being trained already by job {job.identity}")
-        if len(unfinished) > MOST_WAITING:
-            raise OverloadedError(f"overloaded: {MOST_WAITING} trainings wait; come back later")
+        if len(unfinished) > self._most_waiting:
+            raise OverloadedError(f"overloaded: {self._most_waiting} trainings wait (max_trainings); come back later")
         self._loop = asyncio.get_running_loop()
         self._number += 1
         job = Job(f"{self._run}-{self._number}", key, traces, self._loop.create_future())
@@ -171,7 +173,7 @@ class Trainer:
             data, said = Path(folder, "traces.json"), Path(folder, "said")
             data.write_bytes(orjson.dumps(job.traces))
             command = [
-                *_program(self._command), PREDICTOR, "--data", str(data), "--key", job.key.label,
+                *_program(self._command), PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
                 "--out", str(self._models), "--log-format", "json",
             ]  # fmt: skip
             with said.open("wb") as out:

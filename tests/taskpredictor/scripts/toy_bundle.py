@@ -9,9 +9,7 @@ import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -134,14 +132,15 @@ def _manifest(name, version, key, required):
 def train():
     """As `jobcast train llm-latency`: the scale is the ratio of the traces' times to those of the rule at scale 1.
 
-    A trace with the `model_id` "wait:FILE" writes what it runs as to FILE and waits until it is removed.
+    A trace with the `model_id` "wait:FOLDER" writes what it runs as to the pipe FOLDER/facts and waits for FOLDER/go.
     """
     parser = argparse.ArgumentParser()
     for flag in ("predictor", "--data", "--key", "--out", "--log-format"):
         parser.add_argument(flag)
     asked = parser.parse_args()
     assert (asked.predictor, asked.log_format) == ("llm-latency", "json")
-    parts = map(unquote, asked.key.split("/"))
+    kind, *name, hardware, software, release = asked.key.split("/")
+    parts = (kind, "/".join(name), hardware, software, release)
     key = dict(zip(("type", "name", "hardware", "software_name", "software_version"), parts, strict=True))
     traces = json.loads(Path(asked.data).read_text())
     print(json.dumps({"step": "reading", "done": len(traces)}), file=sys.stderr, flush=True)
@@ -149,10 +148,9 @@ def train():
         kind, _, path = trace.get("model_id", "").partition(":")
         if kind == "wait":
             facts = {"pid": os.getpid(), "nice": os.nice(0), "threads": os.environ.get("OMP_NUM_THREADS")}
-            Path(path + ".part").write_text(json.dumps(facts))
-            Path(path + ".part").rename(path)
-            while Path(path).exists():
-                time.sleep(0.01)
+            Path(path, "facts").write_text(json.dumps(facts))
+            Path(path, "go").read_text()
+            break
     if len(traces) < 2:
         print("data: must hold at least 2 traces, got 1", file=sys.stderr)
         sys.exit(1)
