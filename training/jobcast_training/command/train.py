@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.command.log_options import Log, log_options
+from jobcast_training.command.search_options import Search, search_options
 from jobcast_training.records import Records
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Take the most accurate ensemble whose median latency of a single row, measured on this machine, is no longer "
     "than so many microseconds; prints and saves the frontier of accuracy and latency.  [default: no budget]",
 )
+@search_options
 def train(
     predictor: str,
     log: Log,
@@ -47,6 +49,7 @@ def train(
     out: Path,
     candidate: Path | None,
     latency_budget_us: float | None,
+    search: Search | None,
 ) -> None:
     """Train PREDICTOR on job records and export the bundle."""
     from jobcast_export.bundle import export_candidate
@@ -56,10 +59,14 @@ def train(
     from jobcast_training.frontier_page import write_frontier
 
     console = Console(stderr=True)
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = candidate or Path("runs") / f"{predictor}-{moment}"
     try:
         hyper = hyperparameters.load(config)
         records = log.read()
         report_records(console, records)
+        if search:
+            hyper = search.run(console, predictor, records, log, config, seed, folder)
         with progress(console) as bars:
             result = pipeline.train(
                 predictors.load(predictor),
@@ -70,8 +77,6 @@ def train(
                 step=stepper(bars),
                 latency_budget_us=latency_budget_us,
             )
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        folder = candidate or Path("runs") / f"{predictor}-{moment}"
         result.candidate.save(folder)
         console.print(f"candidate in {folder}")
         if result.frontier:

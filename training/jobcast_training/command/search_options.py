@@ -1,0 +1,212 @@
+"""`--search` of `jobcast train`: its options, its progress, the table and the file of what it found."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jobcast_training.command.log_options import Command, Log
+
+if TYPE_CHECKING:
+    from jobcast_training.hyperparameters import Hyperparameters
+    from jobcast_training.records import Records
+    from jobcast_training.search import Outcome, Standing
+    from jobcast_training.search_ground import Settings
+    from jobcast_training.search_objectives import Objective
+
+TRIALS, FOLDS, OBJECTIVE = 50, 5, "pinball"
+STORAGE = Path("runs") / "search.db"
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as a command line asks for it.
+
+    Attributes:
+        out: TOML file for the best parameters; None = beside the candidate.
+    """
+
+    trials: int
+    timeout_s: float | None
+    storage: Path
+    objective: str
+    jobs: int
+    folds: int
+    out: Path | None
+
+    def run(
+        self,
+        console: Console,
+        predictor: str,
+        records: "Records",
+        log: Log,
+        config: Path | None,
+        seed: int,
+        candidate: Path,
+    ) -> "Hyperparameters":
+        """Search, say what was found, write it as a `--config` file and return it.
+
+        Raises:
+            ValueError: the storage cannot be used, the log is too short, or the search came to nothing.
+        """
+        from jobcast_training import hyperparameters, predictors
+        from jobcast_training.search import search
+        from jobcast_training.search_ground import Settings, prepare
+        from jobcast_training.search_objectives import objective_named
+        from jobcast_training.search_space import Space
+        from jobcast_training.search_study import identity, opened
+
+        settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
+        space, task = Space.around(config), predictors.load(predictor)
+        about = identity(records, space, settings, log.zone)
+        self.storage.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            opened(self.storage, predictor, about, space, settings) as study,
+            tempfile.TemporaryDirectory() as folder,
+            Progress(*_COLUMNS, console=console) as bars,
+        ):
+            found = len(study.finished)
+            console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
+            ground, features = prepare(task, records, space, settings, log.zone, Path(folder))
+            outcome = search(ground, features, study, settings, _reporter(bars, settings, found))
+        if outcome.interrupted:
+            console.print("search stopped; the best so far is what training goes on with (Ctrl-C again to leave)")
+        console.print(comparison(outcome, objective_named(self.objective)))
+        out = self.out or candidate.with_name(f"{candidate.name}.toml")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(space.toml(outcome.best), encoding="utf-8")
+        console.print(f"best parameters in {out}")
+        return hyperparameters.load(out)
+
+
+def search_options(command: Command) -> Command:
+    """Give a command the options of a search, as its argument `search`, which is None without --search."""
+    options = (
+        click.option("--search", "wanted", is_flag=True, help="Search for hyper-parameters, then train with the best."),
+        click.option(
+            "--trials",
+            type=click.IntRange(min=1),
+            help=f"Trials in all, those of a stopped run included.  [default: {TRIALS}]",
+        ),
+        click.option(
+            "--timeout", type=click.FloatRange(min=0), help="Seconds after which no trial begins.  [default: none]"
+        ),
+        click.option(
+            "--objective", help=f"pinball, pinball-log, mae or r2-log, on held-out jobs.  [default: {OBJECTIVE}]"
+        ),
+        click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time, in processes.  [default: 1]"),
+        click.option(
+            "--folds", type=click.IntRange(2, 20), help=f"Held-out blocks before the test period.  [default: {FOLDS}]"
+        ),
+        click.option(
+            "--search-storage",
+            "storage",
+            metavar="FILE",
+            help=f"SQLite file or sqlite:///FILE that keeps the trials of stopped runs.  [default: {STORAGE}]",
+        ),
+        click.option(
+            "--search-out",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="TOML file for the best parameters, for --config.  [default: beside the candidate]",
+        ),
+    )
+
+    @wraps(command)
+    def with_search(
+        wanted: bool,
+        trials: int | None,
+        timeout: float | None,
+        objective: str | None,
+        jobs: int | None,
+        folds: int | None,
+        storage: str | None,
+        search_out: Path | None,
+        **others: Any,
+    ) -> None:
+        given = (trials, timeout, objective, jobs, folds, storage, search_out)
+        if not wanted and any(value is not None for value in given):
+            raise click.UsageError(
+                "--trials, --timeout, --objective, --jobs, --folds, --search-storage and --search-out belong to "
+                "--search; add it or leave them out"
+            )
+        search = None
+        if wanted:
+            search = Search(
+                trials or TRIALS,
+                timeout,
+                _storage(storage),
+                _objective(objective or OBJECTIVE),
+                jobs or 1,
+                folds or FOLDS,
+                search_out,
+            )
+        command(search=search, **others)
+
+    decorated: Command = with_search
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def comparison(outcome: "Outcome", objective: "Objective") -> Table:
+    """Return the table of the best parameters beside the defaults, with both scores."""
+    folds = len(outcome.best_scores)
+    sign = 1 if objective.direction == "maximize" else -1
+    won = sum(sign * (own - base) > 0 for own, base in zip(outcome.best_scores, outcome.default_scores, strict=True))
+    table = Table(title=f"{outcome.finished} trials, {outcome.pruned} of them given up on the way")
+    for heading in ("parameter", "default", "best"):
+        table.add_column(heading, justify="left" if heading == "parameter" else "right")
+    for key, value in outcome.defaults.items():
+        table.add_row(key, f"{value:g}", f"{outcome.best[key]:g}")
+    table.add_section()
+    table.add_row(objective.title, f"{outcome.default_score:.5g}", f"{outcome.best_score:.5g}")
+    table.add_row(f"better in, of {folds} folds", "", f"{won}")
+    return table
+
+
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.fields[said]}"),
+    TimeRemainingColumn(),
+)
+
+
+def _reporter(bars: Progress, settings: "Settings", found: int) -> Callable[["Standing"], None]:
+    bar = bars.add_task("searching", total=settings.trials, completed=found, said="no trial scored yet")
+    start = time.monotonic()
+
+    def on_fold(standing: "Standing") -> None:
+        best = "none" if standing.best is None else f"{standing.best:.5g}"
+        said = f"{standing.finished}/{settings.trials}, {standing.pruned} given up, best {settings.objective} {best}"
+        if settings.timeout_s is not None:
+            said += f", {max(0.0, settings.timeout_s - (time.monotonic() - start)):,.0f} s to the timeout"
+        bars.update(bar, completed=standing.done, said=said)
+
+    return on_fold
+
+
+def _storage(text: str | None) -> Path:
+    from jobcast_training.search_study import StorageError, storage_file
+
+    try:
+        return storage_file(text) if text is not None else STORAGE
+    except StorageError as error:
+        raise click.BadParameter(str(error), param_hint="--search-storage") from error
+
+
+def _objective(name: str) -> str:
+    from jobcast_training.search_objectives import ObjectiveError, objective_named
+
+    try:
+        return objective_named(name).name
+    except ObjectiveError as error:
+        raise click.BadParameter(str(error), param_hint="--objective") from error
