@@ -143,9 +143,9 @@ def test_what_is_too_slow_once_fitted_anew_makes_room_for_one_as_much_faster() -
 
     assert within(points, 80.0, anew) == (points[2], "fitted", pytest.approx(79.2))
     assert tried == [80.0, 72.0]
-    with pytest.raises(TrainingError, match=r"latency budget of 61 us .* least that was measured is 60\.0 us"):
+    with pytest.raises(TrainingError, match=r"latency budget of 61 us .* once fitted to all known jobs is 66\.0 us"):
         within(points, 61.0, anew)
-    with pytest.raises(TrainingError, match=r"budget of 40 us .* is 60\.0 us; name a larger one"):
+    with pytest.raises(TrainingError, match=r"budget of 40 us .* measured is 60\.0 us; name a larger one"):
         within(points, 40.0, anew)
 
 
@@ -262,7 +262,7 @@ def test_a_budget_below_what_features_and_head_take_is_refused_with_that_figure(
     tiny = tmp_path / "tiny.toml"
     tiny.write_text("".join(f"[{name}]\nrounds = 1\n" for name in families.names()))
     path = tmp_path / "jobs.parquet"
-    generate(2_000, 3, path)
+    generate(4_000, 3, path)
     arguments = ["hpc-runtime", "--data", str(path), "--config", str(tiny), "--out", str(tmp_path / "models")]
     outcome = CliRunner().invoke(train, [*arguments, "--latency-budget-us", "0.5"])
     assert outcome.exit_code == 1
@@ -277,3 +277,12 @@ def test_the_command_prints_the_frontier(frontier: Frontier) -> None:
     for row in table(frontier):
         assert all(cell in shown for cell in row)
     assert f"it takes {frontier.served_us:.1f} us" in shown.replace("\n", " ")
+
+
+def test_the_table_leaves_out_rows_that_gain_next_to_nothing_but_never_what_is_served() -> None:
+    losses = (100.0, 90.0, 89.99, 89.98, 80.0)
+    points = [Point(option(50.0 + place, loss), 50.0 + place) for place, loss in enumerate(losses)]
+    frontier = Frontier(54.0, 40.0, points, points[4], points[3], 53.5, "here")
+    assert frontier.best() == points
+    assert [row[2] for row in table(frontier)] == ["100.0", "90.0", "90.0", "80.0"]
+    assert [row[5] for row in table(frontier)] == ["", "", "served", "without a budget"]

@@ -188,7 +188,8 @@ def within(
     Raises:
         TrainingError: none keeps the budget; the message holds the least that was measured.
     """
-    measured, allowed = [point.latency_us for point in points], budget_us
+    measured: list[float] = []
+    allowed = budget_us
     while fast := [point for point in points if point.latency_us <= allowed]:
         point = min(fast, key=lambda point: (point.option.loss, point.latency_us))
         fitted, latency = anew(point.option.choice)
@@ -197,8 +198,9 @@ def within(
         measured.append(latency)
         allowed = point.latency_us * budget_us / latency
     raise TrainingError(
-        f"no ensemble keeps the latency budget of {budget_us:g} us on this machine: the least that was measured is "
-        f"{min(measured):.1f} us; name a larger one"
+        f"no ensemble keeps the latency budget of {budget_us:g} us on this machine: the least that was measured "
+        f"{'once fitted to all known jobs ' if measured else ''}is "
+        f"{min(measured or [point.latency_us for point in points]):.1f} us; name a larger one"
     )
 
 
