@@ -59,6 +59,19 @@ class Period:
         return Rows(self.x, y - power * self.scale, self.weight)
 
 
+def joined(one: Period, other: Period) -> Period:
+    """Return the jobs of both."""
+    arrays = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)])
+        for name in ("x", "y", "scale", "cap", "censored")
+    }
+    weight = None
+    if one.weight is not None and other.weight is not None:
+        weight = np.concatenate([one.weight, other.weight])
+    names = {name: np.concatenate([texts, other.names[name]]) for name, texts in one.names.items()}
+    return Period(**arrays, weight=weight, names=names)
+
+
 @dataclass(frozen=True)
 class Ensemble:
     """Fitted members with weights and calibration.

@@ -19,8 +19,8 @@ from jobcast_training.baselines import baseline_points
 from jobcast_training.card import model_card
 from jobcast_training.columns import input_columns
 from jobcast_training.evaluation import evaluate
-from jobcast_training.features import feature_matrix
-from jobcast_training.fitting import Step, fit_ensemble
+from jobcast_training.features import feature_chunks, feature_matrix
+from jobcast_training.fitting import Period, Step, fit_ensemble, joined
 from jobcast_training.frontier import Frontier, LatencyBudget
 from jobcast_training.frontier_page import summary
 from jobcast_training.golden import golden_inputs
@@ -33,7 +33,7 @@ from jobcast_training.periods import Periods, TrainingError, split_rows
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
 from jobcast_training.statistics import CategoryTable, fit_statistics
-from jobcast_training.targets import targets_of
+from jobcast_training.targets import Targets, targets_of
 
 MINIMUM_JOBS = 500
 MEASURED_JOBS = 64
@@ -88,11 +88,12 @@ def train(
     on_rows = step("computing features", frame.height)
     history = History.of(records)
     graph, described, tables = features_of(predictor, records, hyper, timezone)
-    x = feature_matrix(predictor, graph, frame, _partly(predictor, history, periods, hyper, seed), on_rows)
+    x = feature_matrix(predictor, graph, frame, history, on_rows)
     log = targets_of(predictor, records, periods)
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
     bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
     fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in bounds)
+    fit = joined(fit, _sparse_copies(predictor, graph, frame, history, log, periods, hyper, seed))
     capped, run = log.capped, log.run
     mixing, point = mixing_matrix(hyper.quantiles.trained, hyper.quantiles.levels), hyper.quantiles.levels.index(0.5)
     plain = Head(mixing, np.zeros(mixing.shape[1]), point, predictor.limit, log.usual, 0.0, capped)
@@ -153,11 +154,25 @@ def features_of(
     return feature_graph(blocks, predictor.inputs), described, tables
 
 
-def _partly(predictor: Predictor, history: History, periods: Periods, hyper: Hyperparameters, seed: int) -> History:
-    """The history as fitted to: a share of the jobs of the fit period does not know the extra inputs."""
-    hidden = np.random.default_rng(seed).random(periods.end) < hyper.hidden
-    hidden[: periods.fit] = hidden[periods.tune :] = False
-    return history.without(predictor.extra, hidden)
+def _sparse_copies(
+    predictor: Predictor,
+    graph: ModelProto,
+    frame: pl.DataFrame,
+    history: History,
+    log: Targets,
+    periods: Periods,
+    hyper: Hyperparameters,
+    seed: int,
+) -> Period:
+    """A share of the jobs of the fit period once more, as asked for by a caller who knows none of the extra inputs."""
+    start, stop = periods.fit, periods.tune
+    chosen = log.known[start:stop] & (np.random.default_rng(seed).random(stop - start) < hyper.hidden)
+    nothing = history.without(predictor.extra, np.ones(frame.height, dtype=np.bool_))
+    parts, done = [], start
+    for x in feature_chunks(predictor, graph, frame, nothing, start, stop):
+        parts.append(x[chosen[done - start : done - start + len(x)]])
+        done += len(x)
+    return log.jobs(start + np.flatnonzero(chosen), np.concatenate(parts), hyper.half_life_days)
 
 
 def _single_rows(predictor: Predictor, frame: pl.DataFrame, history: History, periods: Periods) -> list[Row]:

@@ -56,12 +56,16 @@ class Targets:
                 f"{self.source}: {len(rows)} of the jobs {start:,} to {stop:,} had ended when the test period "
                 f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
             )
+        return self.jobs(rows, x[rows], half_life)
+
+    def jobs(self, rows: NDArray[np.int64], x: NDArray[np.float32], half_life: float) -> Period:
+        """Jobs `rows`, shape [M], with their features, float32 [M, features]."""
         limit = self.limit[rows]
         scale = np.log1p(np.where(np.isinf(limit), self.usual, limit))
         cap = np.log1p(limit) if self.capped else np.full(len(rows), np.inf)
         weight = 0.5 ** (self.age[rows] / half_life) if half_life else None
         names = {column: texts[rows] for column, texts in self.names.items()}
-        return Period(x[rows], self.y[rows], scale, cap, self.censored[rows], weight, names)
+        return Period(x, self.y[rows], scale, cap, self.censored[rows], weight, names)
 
 
 def targets_of(predictor: Predictor, records: Records, periods: Periods) -> Targets:

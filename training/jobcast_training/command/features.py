@@ -60,7 +60,7 @@ def features_page(blocks: Sequence[Block]) -> str:
 def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str | None, out: Path | None) -> None:
     """Compute the features of job records as PREDICTOR's graph does, and say how long it took.
 
-    Category statistics come from the first quarter of the jobs, as in training.
+    Category statistics come from the oldest jobs, as in training.
     """
     from jobcast_training import hyperparameters, predictors
     from jobcast_training.features import feature_chunks
