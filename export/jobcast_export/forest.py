@@ -132,6 +132,22 @@ def merge(forests: Mapping[str, Forest], weights: Mapping[str, float]) -> Forest
     )
 
 
+def merge_levels(forests: Mapping[str, Forest], weights: Mapping[str, NDArray[np.float64]]) -> Forest:
+    """Return one forest whose outputs are weighted sums of the families' outputs, each output with weights of its own.
+
+    Args:
+        forests: by family.
+        weights: by family, shape [outputs]; a family with none above 0 is left out.
+    """
+    return _concatenate(
+        [
+            (1.0, forest.values * weights[name], forest.base * weights[name], forest)
+            for name, forest in forests.items()
+            if weights[name].any()
+        ]
+    )
+
+
 def _concatenate(parts: Sequence[tuple[float, NDArray[np.float64], NDArray[np.float64], Forest]]) -> Forest:
     nodes = leaves = 0
     roots, true_child, false_child = [], [], []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper, shape_inference
 
 from jobcast_export.bundle import Release, described_outputs, proved, write_version
-from jobcast_export.forest import Forest, merge, tree_node_attributes
+from jobcast_export.forest import Forest, merge_levels, tree_node_attributes
 from jobcast_export.graph import FEATURES, ML_OPSET, OPSET, Block, Operators, typed_inputs
 from jobcast_export.model import IR_VERSION
 from jobcast_export.parity import Reference
@@ -45,11 +45,15 @@ class ScaledHead:
 
 @dataclass(frozen=True)
 class ScaledCandidate:
-    """A trained predictor with an estimate, not exported yet; the fields are those of `Candidate`."""
+    """A trained predictor with an estimate, not exported yet; the fields are those of `Candidate`.
+
+    Attributes:
+        weights: of the families at each trained level, shape [trained] each.
+    """
 
     feature_graph: ModelProto
     forests: Mapping[str, Forest]
-    weights: Mapping[str, float]
+    weights: Mapping[str, NDArray[np.float64]]
     head: ScaledHead
     reference: Reference
     golden_inputs: Mapping[str, NDArray[Any]]
@@ -125,7 +129,7 @@ def export_scaled(candidate: ScaledCandidate, repository: Path) -> Path:
         ValueError: the folder's `config.pbtxt` holds a version policy that cannot be read. Nothing is written.
     """
     parity = proved(candidate.forests, candidate.reference)
-    model = scaled_model(candidate.feature_graph, merge(candidate.forests, candidate.weights), candidate.head)
+    model = scaled_model(candidate.feature_graph, merge_levels(candidate.forests, candidate.weights), candidate.head)
     unit = candidate.about["target_unit"]
     outputs = [
         *described_outputs(candidate.head.offsets.shape[1], unit),
@@ -133,7 +137,7 @@ def export_scaled(candidate: ScaledCandidate, repository: Path) -> Path:
             name=OUTSIDE, shape=[-1, 1], unit="facts", description="Facts of the request outside what training saw."
         ),
     ]
-    about, weights = candidate.about, candidate.weights
+    about, weights = candidate.about, {name: float(own.mean()) for name, own in candidate.weights.items()}
     release = Release(model, outputs, candidate.golden_inputs, about, weights, parity, candidate.card)
     return write_version(release, repository)
 

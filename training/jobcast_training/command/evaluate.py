@@ -14,6 +14,7 @@ from rich.table import Table
 
 from jobcast_training.adaptive import ONLINE
 from jobcast_training.command.log_options import Log, log_options
+from jobcast_training.command.routed import Routed
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
 from jobcast_training.records import Records
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from jobcast_training.rolling_figures import Figures
 
 
-@click.command()
+def llm_latency() -> click.Command:
+    """The command of the predictor whose records are tasks, not jobs."""
+    from jobcast_training.tasks.command import evaluate as own
+
+    return own
+
+
+@click.command(cls=Routed, own={"llm-latency": llm_latency})
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
 @log_options("Name of the log on the page.")
 @click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")

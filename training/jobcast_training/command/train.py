@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.command.log_options import Log, log_options
+from jobcast_training.command.routed import Routed
 from jobcast_training.command.search_options import Search, search_options
 from jobcast_training.records import Records
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from jobcast_training.pipeline import Result
 
 
-@click.command()
+def llm_latency() -> click.Command:
+    """The command of the predictor whose records are tasks, not jobs."""
+    from jobcast_training.tasks.command import train as own
+
+    return own
+
+
+@click.command(cls=Routed, own={"llm-latency": llm_latency})
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
 @log_options("Name of the data set in manifest and model card.")
 @click.option(

@@ -11,6 +11,7 @@ import xgboost
 from jobcast_proto.manifest import TaskKey
 
 from jobcast_training.about import fingerprint
+from jobcast_training.families import normalised
 from jobcast_training.predictors import llm_latency
 from jobcast_training.predictors.llm_latency import NAME, UNIT
 from jobcast_training.tasks.records import TEXTS, TaskRecords
@@ -28,12 +29,12 @@ def about_tasks(
     """Return the manifest's fields that training knows, as plain data."""
     frame, scores, weights = records.frame, dict(model.scores), model.weights
     names = [feature.name for feature in model.fit.described]
-    gain = np.sum([weights[family] * own.gain for family, own in model.fit.fitted.items()], axis=0)
+    gain = np.sum([weights[family].mean() * own.gain for family, own in model.fit.fitted.items()], axis=0)
     return {
         "predictor": key.model(NAME) if key else NAME,
         "task_key": key.model_dump() if key else None,
         "model_type": "quantile ensemble on a fitted roofline estimate: "
-        + ", ".join(family for family, weight in weights.items() if weight > 0),
+        + ", ".join(family for family, weight in weights.items() if weight.any()),
         "inputs": [_described(spec.model_dump(), frame) for spec in llm_latency.inputs(records.extra)],
         "target_unit": UNIT,
         "quantile_levels": list(SERVED),
@@ -60,7 +61,7 @@ def about_tasks(
             "offsets": model.head.offsets[0].tolist(),
         },
         "feature_names": names,
-        "importances": dict(zip(names, gain.tolist(), strict=True)),
+        "importances": dict(zip(names, normalised(gain).tolist(), strict=True)),
         "libraries": {library.__name__: library.__version__ for library in (catboost, lightgbm, polars, xgboost)},
         "seed": seed,
     }

@@ -29,7 +29,7 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
         f"# {about['predictor']}, version {{version}}",
         "",
         "Execution time in ms of language, image and video tasks. "
-        f"{about['model_type'].capitalize()}; weights: "
+        f"{about['model_type'].capitalize()}; mean weights: "
         + ", ".join(f"{name} {weight:.2f}" for name, weight in about_weights(model).items())
         + ".",
         "",
@@ -75,8 +75,8 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
 
 
 def about_weights(model: "Model") -> Mapping[str, float]:
-    """Weights of the families that are in the graph."""
-    return {name: weight for name, weight in model.weights.items() if weight > 0}
+    """Weights of the families that are in the graph, the mean over the trained levels."""
+    return {name: float(weight.mean()) for name, weight in model.weights.items() if weight.any()}
 
 
 def figure(value: float) -> str:

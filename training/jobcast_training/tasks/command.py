@@ -10,6 +10,8 @@ from typing import Any
 import click
 from jobcast_proto.manifest import TaskKey
 
+FIELDS = ("hardware", "model_name", "software_name", "num_devices", "request_rate")
+
 _data = click.option(
     "--data",
     "paths",
@@ -150,7 +152,14 @@ def train(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Markdown page that gets the section, in place of the one with this heading.",
 )
-@click.option("--rows-only", is_flag=True, help="Leave rows out at random only, no hardware, models or software.")
+@click.option("--repeats", default=1, show_default=True, type=click.IntRange(min=1), help="Random test parts.")
+@click.option(
+    "--leave-out",
+    "fields",
+    multiple=True,
+    type=click.Choice(FIELDS),
+    help="Field whose values are left out in turn; repeat it for more.  [default: rows at random only]",
+)
 def evaluate(
     paths: tuple[Path, ...],
     source: str,
@@ -158,7 +167,8 @@ def evaluate(
     only: str | None,
     title: str | None,
     page: Path | None,
-    rows_only: bool,
+    repeats: int,
+    fields: tuple[str, ...],
 ) -> None:
     """Evaluate llm-latency on task times against simple predictors, in distribution and with names left out."""
     from dataclasses import replace
@@ -172,7 +182,7 @@ def evaluate(
         records = read_tasks(paths, format=source)
         if only is not None:
             records = replace(records, frame=records.frame.filter(records.frame["model_type"] == only))
-        outcomes = evaluate_set(records, Settings(), seed, lambda text: click.echo(text, err=True), rows_only=rows_only)
+        outcomes = evaluate_set(records, Settings(), seed, lambda text: click.echo(text, err=True), fields, repeats)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     heading = title or records.source

@@ -17,7 +17,7 @@ import polars as pl
 from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
-from jobcast_training.ensemble import choose_weights
+from jobcast_training.metrics import pinball_loss
 from jobcast_training.predictors.llm_latency import NOVEL
 from jobcast_training.tasks.fitting import fit, log_times
 from jobcast_training.tasks.records import TaskRecords
@@ -25,7 +25,12 @@ from jobcast_training.tasks.settings import SERVED, TRAINED, Settings
 
 LEFT_OUT = ("hardware", "model_name", "software_name")
 
+WEIGHT_ROUNDS = 20
+
 Step = Callable[[str], None]
+
+Weights = dict[str, NDArray[np.float64]]
+"""Of each family at each of `TRAINED`; at every level they sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Misses:
         row: of the records, shape [m].
         fold: that the row was left out with, shape [m].
         log_time: shape [m].
+        log_estimate: ln ms, shape [m].
         log_quantiles: ln ms by family, at `TRAINED`, shape [m, trained] each.
         outside: facts outside what the fit saw, shape [m].
     """
@@ -43,10 +49,11 @@ class Misses:
     row: NDArray[np.int64]
     fold: NDArray[np.int64]
     log_time: NDArray[np.float64]
+    log_estimate: NDArray[np.float64]
     log_quantiles: dict[str, NDArray[np.float64]]
     outside: NDArray[np.float32]
 
-    def served(self, weights: dict[str, float]) -> NDArray[np.float64]:
+    def served(self, weights: Weights) -> NDArray[np.float64]:
         """Ln ms at `SERVED` before calibration, shape [m, served]."""
         mixed = sum(weights[name] * own for name, own in self.log_quantiles.items())
         return np.asarray(mixed @ mixing_matrix(TRAINED, SERVED))
@@ -69,7 +76,8 @@ def cross_fit(records: TaskRecords, folds: NDArray[np.int64], settings: Settings
         held = records.frame[out]
         rows = own.rows(held)
         predicted = {name: one.predict(rows.x) + rows.log_estimate[:, None] for name, one in own.fitted.items()}
-        found.append(Misses(out, np.full(len(out), number), log_times(held), predicted, rows.outside))
+        fold = np.full(len(out), number)
+        found.append(Misses(out, fold, log_times(held), rows.log_estimate, predicted, rows.outside))
         step(f"fold {number + 1} of {folds.max() + 1}")
     return _pooled(found)
 
@@ -105,9 +113,24 @@ def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step
     return _pooled(found) if found else None
 
 
-def weights_of(misses: Misses) -> dict[str, float]:
-    """Weights of the families by their out-of-fold pinball loss in ln ms."""
-    return choose_weights(misses.log_time, misses.log_quantiles, TRAINED)
+def weights_of(misses: Misses) -> Weights:
+    """Return the families' weights at each trained level, multiples of 1/20.
+
+    Greedy selection with replacement of the family that lowers the out-of-fold pinball loss most (Caruana et al.,
+    2004). The loss counts in parts of the estimate, so that a task of a minute does not outweigh sixty of a second.
+    """
+    names = list(misses.log_quantiles)
+    unit = np.exp(misses.log_time - misses.log_estimate)
+    weights = {name: np.zeros(len(TRAINED)) for name in names}
+    for column, level in enumerate(TRAINED):
+        own = {name: misses.log_quantiles[name][:, column] - misses.log_estimate for name in names}
+        total = np.zeros(len(unit))
+        for done in range(WEIGHT_ROUNDS):
+            losses = [pinball_loss(unit, np.exp((total + own[name]) / (done + 1)), level) for name in names]
+            best = names[int(np.argmin(losses))]
+            weights[best][column] += 1 / WEIGHT_ROUNDS
+            total = total + own[best]
+    return weights
 
 
 def conformal_ranks(scores: NDArray[np.float64], levels: Sequence[float] = SERVED) -> NDArray[np.float64]:
@@ -126,7 +149,7 @@ def conformal_ranks(scores: NDArray[np.float64], levels: Sequence[float] = SERVE
 
 
 def group_offsets(
-    misses: Misses, novel: Misses | None, weights: dict[str, float], group: NDArray[np.int64], groups: int
+    misses: Misses, novel: Misses | None, weights: Weights, group: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:
     """Return the offsets by group, shape [groups, served]; a group without rows has those of all rows.
 
@@ -151,9 +174,7 @@ def group_offsets(
     return table
 
 
-def honest_quantiles(
-    misses: Misses, weights: dict[str, float], group: NDArray[np.int64], groups: int
-) -> NDArray[np.float64]:
+def honest_quantiles(misses: Misses, weights: Weights, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
     """Out-of-fold quantiles in ms, each fold's offsets from the other folds, shape [m, served]."""
     found = np.empty((len(misses.row), len(SERVED)))
     served = misses.served(weights)
@@ -170,6 +191,7 @@ def _chosen(misses: Misses, where: NDArray[np.bool_]) -> Misses:
         misses.row[where],
         misses.fold[where],
         misses.log_time[where],
+        misses.log_estimate[where],
         {name: own[where] for name, own in misses.log_quantiles.items()},
         misses.outside[where],
     )
@@ -180,6 +202,7 @@ def _pooled(parts: Sequence[Misses]) -> Misses:
         np.concatenate([part.row for part in parts]),
         np.concatenate([part.fold for part in parts]),
         np.concatenate([part.log_time for part in parts]),
+        np.concatenate([part.log_estimate for part in parts]),
         {name: np.concatenate([part.log_quantiles[name] for part in parts]) for name in parts[0].log_quantiles},
         np.concatenate([part.outside for part in parts]),
     )

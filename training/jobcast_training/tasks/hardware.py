@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ _VENDORS = {
 _COUNT = re.compile(r"(\d+)\s*x\s*(?=\D)")
 
 
-def spellings() -> dict[str, str]:
+@cache
+def spellings() -> Mapping[str, str]:
     """Return every spelling that is understood and the accelerator it means.
 
     Vendors stand before a name or not; names are written as in the table, in lower or in upper case, with hyphens,

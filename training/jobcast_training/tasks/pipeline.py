@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jobcast_export.forest import Forest, merge
+from jobcast_export.forest import Forest, merge_levels
 from jobcast_export.model import mixing_matrix
 from jobcast_export.parity import Reference, threshold_rows
 from jobcast_export.scaled import ScaledCandidate, ScaledHead, scaled_model
@@ -15,6 +15,7 @@ from onnx import ModelProto
 from jobcast_training.tasks.about import about_tasks
 from jobcast_training.tasks.card import task_card
 from jobcast_training.tasks.crossfit import (
+    Weights,
     cross_fit,
     group_offsets,
     honest_quantiles,
@@ -41,14 +42,14 @@ class Model:
 
     Attributes:
         fit: to all records.
-        weights: of the families.
+        weights: of the families at each trained level.
         head: from the trees' sums to the answer.
         served: the whole graph.
         scores: out-of-fold, offsets from the other folds.
     """
 
     fit: Fit
-    weights: Mapping[str, float]
+    weights: Weights
     head: ScaledHead
     served: ModelProto
     scores: Mapping[str, float]
@@ -93,7 +94,7 @@ def fit_model(records: TaskRecords, settings: Settings, seed: int, step: Step) -
     scores = quantile_scores(np.exp(misses.log_time), quantiles) | {"outside": float(np.mean(misses.outside > 0))}
     head = ScaledHead(mixing_matrix(TRAINED, SERVED), offsets, SERVED.index(0.5))
     forests = {name: one.forest for name, one in own.fitted.items()}
-    return Model(own, weights, head, scaled_model(own.graph, merge(forests, weights), head), scores)
+    return Model(own, weights, head, scaled_model(own.graph, merge_levels(forests, weights), head), scores)
 
 
 def fits(records: TaskRecords, settings: Settings) -> int:

@@ -1,8 +1,8 @@
 """What training saw: the texts, and for each kind of model the range of every number and whether it was ever left out.
 
 A fact of a request lies outside when its text was never seen; when its number lies beyond the seen range by more than
-`MARGIN`, was never given, or is missing though training always had it; and when the hardware's figures differ from
-those of every seen accelerator by more than `FAR`.
+`MARGIN`, was never given, or is missing though training always had it. The hardware's three figures are one fact, which
+lies outside when they differ from those of every seen accelerator by more than `FAR`.
 """
 
 from dataclasses import dataclass
@@ -54,6 +54,8 @@ def seen_by(known: NDArray[np.float64], codes: NDArray[np.int64], words: Vocabul
         if len(rows):
             low[code], high[code], may_miss[code] = _range(rows)
     low[UNKNOWN], high[UNKNOWN], may_miss[UNKNOWN] = every
+    given = np.isfinite(low[:, facts])
+    low[:, facts], high[:, facts] = np.where(given, -np.inf, np.inf), np.where(given, np.inf, -np.inf)
     return Seen(low, high, may_miss, np.unique(known[:, facts], axis=0))
 
 

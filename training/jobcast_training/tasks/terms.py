@@ -28,6 +28,9 @@ KEY_VALUE_GB = 3e-4
 
 GIVEN = tuple(NUMBERS)
 _TOKENS = ("input_tokens", "output_tokens", "max_tokens")
+_LEAST = 1e-6
+"""Least divisor: a size of 0 makes a long time, not an infinite one."""
+
 _PICTURES = ("pixel_num", "duration", "frames", "num_images", "num_inference_steps")
 
 TERMS: dict[str, tuple[tuple[str, ...], float, str]] = {
@@ -141,15 +144,16 @@ def terms(said: Stated, usual: NDArray[np.float64], extra: Sequence[str]) -> Any
     place = {name: index for index, name in enumerate((*GIVEN, *extra))}
     gaps = op.IsNaN(said.known)
 
-    def filled(names: Sequence[str], instead: Sequence[float]) -> dict[str, Any]:
+    def filled(names: Sequence[str], instead: Sequence[float], least: float = 0.0) -> dict[str, Any]:
         where = [place[name] for name in names]
-        chosen = op.Where(columns(gaps, *where), np.array([instead]), columns(said.known, *where))
+        stands = op.Where(columns(gaps, *where), np.array([instead]), columns(said.known, *where))
+        chosen = op.Max(stands, np.full((1, 1), least))
         return {name: columns(chosen, index) for index, name in enumerate(names)}
 
     zero = filled((*_PICTURES, "request_rate", "requests_ahead", "prompt_length"), [0.0] * (len(_PICTURES) + 3))
-    one = filled(("batch_size", "num_devices", "num_images", "frames"), [1.0] * 4)
+    one = filled(("batch_size", "num_devices", "num_images", "frames"), [1.0] * 4, _LEAST)
     facts = ("parameters_b", "memory_bandwidth_gb_s", "fp16_tflops", "pixel_num", "num_inference_steps")
-    typical = filled(facts, [usual[place[name]] for name in facts])
+    typical = filled(facts, [usual[place[name]] for name in facts], _LEAST)
     prompt, output = _token_counts(said, gaps, place, usual)
     basis = _basis(zero, one, typical, prompt, output, _any(gaps, place, _PICTURES), said.size)
     names = ("one", *(name for name in basis if name != "one"))

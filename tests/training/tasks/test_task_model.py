@@ -1,0 +1,214 @@
+"""`llm-latency` as a whole: intervals that hold, facts outside, the commands, and the comparison with baselines."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from jobcast_proto.manifest import Manifest, TaskKey
+from jobcast_training.calibration import conformal_offsets
+from jobcast_training.command.evaluate import evaluate
+from jobcast_training.command.train import train
+from jobcast_training.predictors.llm_latency import NOVEL
+from jobcast_training.tasks import command
+from jobcast_training.tasks.baselines import baseline_predictions
+from jobcast_training.tasks.crossfit import Misses, conformal_ranks, name_folds, row_folds, weights_of
+from jobcast_training.tasks.evaluation import evaluate_set, left_out, random_test
+from jobcast_training.tasks.page import section, write_section
+from jobcast_training.tasks.pipeline import Model, fit_model
+from jobcast_training.tasks.records import TARGET, TaskRecords
+from jobcast_training.tasks.settings import SERVED, TRAINED, Settings
+from scipy.stats import norm
+
+Invent = Callable[[int, int], TaskRecords]
+KEY = "llm/toy-7B/NVIDIA L40S/vllm/0.1.0"
+
+
+def test_the_80_percent_interval_holds_on_tasks_like_those_seen(model: Model, invent: Invent) -> None:
+    fresh = invent(2_000, 77)
+    quantiles, outside = model.predict(fresh)
+    y = fresh.frame[TARGET].to_numpy()
+    inside = (quantiles[:, SERVED.index(0.1)] <= y) & (y <= quantiles[:, SERVED.index(0.9)])
+    assert 0.73 <= inside.mean() <= 0.87
+    assert np.mean(y <= quantiles[:, SERVED.index(0.99)]) >= 0.96
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    assert np.mean(outside > 0) < 0.02
+    assert model.scores["coverage_80"] == pytest.approx(0.8, abs=0.08)
+
+
+def test_the_median_beats_every_baseline_where_the_law_is_known(
+    model: Model, records: TaskRecords, invent: Invent
+) -> None:
+    fresh = invent(500, 78)
+    y = fresh.frame[TARGET].to_numpy()
+    own = np.abs(model.predict(fresh)[0][:, SERVED.index(0.5)] - y).mean()
+    for name, values in baseline_predictions(records, fresh, 1).items():
+        point = values if values.ndim == 1 else values[:, 1]
+        assert own < np.abs(point - y).mean(), name
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        ({}, 0),
+        ({"hardware": "L40S"}, 2),  # its name, and a fourth of any bandwidth seen
+        ({"hardware": "Cerebras CS-3"}, 1),  # and its three figures are missing
+        ({"hardware": None, "memory_bandwidth_gb_s": 2000.0, "fp16_tflops": 300.0, "memory_gb": 80.0}, 1),
+        ({"memory_gb": 1000.0}, 1),
+        ({"model_name": "other-8B"}, 1),
+        ({"model_type": "t2vid"}, 1),
+        ({"software_name": "TGI"}, 1),
+        ({"software_version": "9.9"}, 0),  # no training row names a version: it tells nothing
+        ({"output_tokens": 600.0}, 0),
+        ({"output_tokens": 700.0}, 1),  # a quarter beyond the largest
+        ({"num_devices": 8.0}, 1),
+        ({"output_tokens": None}, 1),
+        ({"frames": 3.0}, 1),
+    ],
+)
+def test_facts_outside_what_training_saw_are_counted(
+    change: dict[str, object], facts: int, model: Model, records: TaskRecords
+) -> None:
+    usual = records.frame.filter((pl.col("hardware") == "A100-80GB") & (pl.col("output_tokens") < 400)).head(1)
+    changed = usual.with_columns(pl.lit(value, dtype=usual.schema[name]).alias(name) for name, value in change.items())
+    _, outside = model.predict(replace(records, frame=changed))
+    if change.get("hardware") == "Cerebras CS-3":
+        facts += 3
+    assert outside[0] == facts
+
+
+def test_requests_outside_have_the_offsets_of_names_left_out(model: Model, records: TaskRecords) -> None:
+    changed = records.frame.with_columns(model_name=pl.lit("other-7B"))
+    own = model.fit.rows(changed)
+    assert (own.group == NOVEL).all()
+    assert (model.fit.rows(records.frame).group != NOVEL).all()
+    usual = model.head.offsets[model.fit.rows(records.frame).group]
+    assert (model.head.offsets[NOVEL] != usual).any(axis=1).all()
+    misses = np.log(records.frame[TARGET].to_numpy()[:, None] / model.predict(replace(records, frame=changed))[0])
+    # a name left out costs a factor of its own, which these offsets were fitted to
+    assert np.mean((misses[:, SERVED.index(0.1)] >= 0) & (misses[:, SERVED.index(0.9)] <= 0)) > 0.5
+
+
+def test_ranks_are_the_conformal_ones_and_end_at_the_outermost() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(500, len(SERVED)))
+    np.testing.assert_array_equal(conformal_ranks(scores), conformal_offsets(np.zeros(500), -scores, SERVED))
+    few = conformal_ranks(scores[:10])
+    assert few[0] == scores[:10, 0].min()
+    assert few[-1] == scores[:10, -1].max()
+
+
+def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) -> None:
+    assert np.bincount(row_folds(103, 5, 1)).tolist() == [21, 21, 21, 20, 20]
+    folds = name_folds(records.frame, "hardware", 2)
+    for _, group in records.frame.with_columns(fold=pl.Series(folds)).group_by("hardware"):
+        assert group["fold"].n_unique() == 1
+    assert set(folds) == {0, 1}
+    assert (name_folds(records.frame, "software_name", 2) == -1).all()  # two names teach nothing of a third
+
+
+def test_the_random_test_part_is_a_fifth_and_stays_the_same(records: TaskRecords) -> None:
+    marked = random_test(records, 1)
+    assert marked.sum() == records.frame.height // 5
+    assert (marked == random_test(records, 1)).all()
+    assert (marked != random_test(records, 2)).any()
+
+
+def test_hardware_left_out_is_told_and_its_page_is_written_once(
+    invent: Invent, small: Settings, tmp_path: Path
+) -> None:
+    records = invent(100, 9)
+    quick = replace(small, folds=2, families={"lightgbm": small.families["lightgbm"]})
+    assert [name for name, _ in left_out(records, "hardware", 12)] == ["A100-80GB", "H100-80GB", "MI300X"]
+    outcomes = evaluate_set(records, quick, 1, lambda text: None, ["hardware"])
+    assert [one.split for one in outcomes] == ["rows at random, 80/20", "hardware left out"]
+    assert outcomes[1].outside == 1.0
+    assert outcomes[0].outside < 0.1
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n## Measured\n\n### other\n\nkept\n")
+    for rows in (1, 2):
+        write_section(page, "invented", section("invented", rows, outcomes))
+    text = page.read_text()
+    assert text.count("### invented") == 1
+    assert "2 rows, ms." in text
+    assert text.startswith("# Title\n\n## Measured\n\n### other\n\nkept\n")
+
+
+def test_the_command_trains_a_key_on_few_traces_and_a_program_can_follow(
+    traces: Callable[..., Path], tmp_path: Path
+) -> None:
+    arguments = ["--data", str(traces(24)), "--key", KEY, "--out", str(tmp_path / "models"), "--log-format", "json"]
+    result = CliRunner().invoke(train, ["llm-latency", *arguments])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.splitlines()[-1])
+    key = TaskKey(type="llm", name="toy-7B", hardware="NVIDIA L40S", software_name="vllm", software_version="0.1.0")
+    assert answer["model"] == key.model("llm-latency")
+    assert (answer["status"], answer["version"], answer["rows"]) == ("success", 1, 24)
+    manifest = Manifest.model_validate_json((Path(answer["bundle"]) / "manifest.json").read_bytes())
+    assert manifest.task_key == key
+    assert manifest.predictor == answer["model"]
+    assert "tile_count" in [spec.name for spec in manifest.inputs]
+    assert answer["metrics"]["mae"] == pytest.approx(manifest.test["mae"], abs=1e-3)
+    steps = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [step["done"] for step in steps] == list(range(1, steps[0]["total"] + 1))
+    assert all(step["event"] == "progress" for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        (19, [], "needs at least 20 tasks with a time, got 19"),
+        (24, ["--key", "a/b/c"], "expected type/name/hardware/software/version"),
+        (24, ["--key", "a//c/d/e"], "none empty"),
+        (24, ["--format", "llm-splitwise-perf"], r"must be a .json, .parquet or .csv file"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    rows: int, more: list[str], message: str, traces: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(train, ["llm-latency", "--data", str(traces(rows)), "--out", str(tmp_path), *more])
+    assert result.exit_code != 0
+    assert message in result.output.replace("\n", " ")
+
+
+def test_the_commands_of_other_predictors_are_as_they_were() -> None:
+    for one in (train, evaluate):
+        assert "hpc-runtime" in CliRunner().invoke(one, ["nothing", "--data", __file__]).output
+        told = CliRunner().invoke(one, ["llm-latency", "--help"])
+        assert told.exit_code == 0
+        assert "llm-latency on task times" in told.output
+        assert "llm-latency has options of its own" in CliRunner().invoke(one, ["--help"]).output
+
+
+def test_weights_are_chosen_for_each_level_by_the_loss_in_parts_of_the_estimate() -> None:
+    rng = np.random.default_rng(2)
+    estimate = rng.choice([0.0, 8.0], 3_000)
+    log_time = estimate + rng.normal(0, 0.5, 3_000)
+    right = estimate[:, None] + norm.ppf(TRAINED) * 0.5
+    wrong = np.repeat(right[:, [2]], len(TRAINED), axis=1)
+    rows = np.arange(3_000)
+    misses = Misses(rows, rows % 5, log_time, estimate, {"tails": right, "median": wrong}, np.zeros(3_000, np.float32))
+    weights = weights_of(misses)
+    assert np.allclose(sum(weights.values()), 1)
+    assert weights["tails"][0] > 0.9
+    assert weights["tails"][-1] > 0.9
+
+
+def test_a_models_name_in_a_key_may_hold_slashes() -> None:
+    key = command.parse_key("llm/meta-llama/Llama-3-8B/A100/vllm/0.1.0")
+    assert key is not None
+    assert (key.type, key.name, key.hardware) == ("llm", "meta-llama/Llama-3-8B", "A100")
+
+
+def test_the_smallest_training_fits_tasks_of_a_kind(traces: Callable[..., Path], small: Settings) -> None:
+    from jobcast_training.tasks.sources import read_tasks
+
+    records = read_tasks([traces(60)])
+    model = fit_model(records, small, 1, lambda text: None)
+    quantiles, _ = model.predict(records)
+    y = records.frame[TARGET].to_numpy()
+    assert np.median(np.abs(quantiles[:, SERVED.index(0.5)] / y - 1)) < 0.15
