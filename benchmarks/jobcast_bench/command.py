@@ -12,6 +12,7 @@ import click
 
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
+from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import cpu_model
 from jobcast_bench.measures import Result
 from jobcast_bench.micro import MicroError, run_micro
@@ -21,9 +22,10 @@ from jobcast_bench.picture import draw
 from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
-from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, Rate
+from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
 from jobcast_bench.side_command import run_batching, run_peer
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
+from jobcast_bench.task import PREDICTOR
 
 SHIPPED_SLO = Path(__file__).resolve().parents[1] / "slo.toml"
 SHIPPED_PEER_SLO = SHIPPED_SLO.with_name("peer.toml")
@@ -90,7 +92,7 @@ def bench(
     duration = duration or (QUICK_DURATION_S if quick else FULL_DURATION_S)
     settings = Settings(
         models=models,
-        groups=groups or (QUICK_GROUPS if quick else GROUPS),
+        groups=groups or (QUICK_GROUPS if quick else _groups(models, address)),
         rates=rates or (QUICK_RATES if quick else DEFAULT_RATES),
         duration_s=duration,
         warmup_s=min(max(duration / 4, 0.1), 1.0),
@@ -176,3 +178,9 @@ def _tell(results: list[Result], verdicts: list[Verdict], written: Path) -> None
     for verdict in verdicts:
         click.echo(f"{verdict.state:8}{verdict.slo}: {verdict.detail}")
     click.echo(f"report: {written}")
+
+
+def _groups(models: Path, address: str | None) -> tuple[str, ...]:
+    """All of them that can be measured: those of tasks need a bundle, and a server that is started here."""
+    tasks = address is None and newest_bundle(models, PREDICTOR) is not None
+    return tuple(group for group in GROUPS if tasks or group not in TASK_GROUPS)

@@ -14,7 +14,8 @@ from jobcast_bench.process import ServerError
 from jobcast_bench.rows import batch_requests, single_requests
 from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
 from jobcast_bench.serving import Served, require_ready
-from jobcast_bench.worker import Load
+from jobcast_bench.task import PREDICTOR, task_requests
+from jobcast_bench.worker import OVER_HTTP, Load
 
 Progress = Callable[[str], None]
 
@@ -50,8 +51,9 @@ def windows_of(settings: Settings) -> int:
 
 def load_of(scenario: Scenario, settings: Settings, address: str, bundle: Path | None) -> Load:
     """The load of a scenario on one address, without its rate; raises ServerError where it lacks a bundle."""
-    if bundle is None and scenario.target in ("infer", "rest"):
-        raise ServerError(f"{scenario.name}: no bundle of hpc-runtime in {settings.models.name}/ to make requests from")
+    if bundle is None and scenario.target in ("infer", *OVER_HTTP):
+        predictor = PREDICTOR if scenario.target == "task" else "hpc-runtime"
+        raise ServerError(f"{scenario.name}: no bundle of {predictor} in {settings.models.name}/ to make requests from")
     return Load(
         address=address,
         target=scenario.target,
@@ -72,13 +74,18 @@ def load_of(scenario: Scenario, settings: Settings, address: str, bundle: Path |
 class Bench:
     """A fleet of load generators against one address."""
 
-    def __init__(self, settings: Settings, cores: Cores, fleet: Fleet, address: str, probe: Probe | None) -> None:
+    def __init__(
+        self, settings: Settings, cores: Cores, fleet: Fleet, address: str, probe: Probe | None,
+        http_address: str | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._cores = cores
         self._fleet = fleet
         self._address = address
         self._probe = probe
+        self._http_address = http_address
         self._bundle = newest_bundle(settings.models)
+        self._task_bundle = newest_bundle(settings.models, PREDICTOR)
         self._saturation: float | None = None
 
     def scenario(self, scenario: Scenario, progress: Progress) -> Result:
@@ -91,7 +98,7 @@ class Bench:
             seeded = replace(load, arrival_seed=index * processes)
             repeat = Repeat(self._fleet.measure(seeded, processes, self._probe), offered_per_s=offered)
             payload = self._payload(scenario, repeat.subject.answer_bytes)
-            echo = replace(seeded, target=scenario.echo, echo_bytes=payload)
+            echo = replace(seeded, address=self._address, target=scenario.echo, echo_bytes=payload)
             repeat.echo = self._fleet.measure(echo, processes, self._probe)
             if scenario.target == "batch" and self._bundle is not None:
                 repeat.onnxruntime_rows_per_s = self._in_process(scenario.rows)
@@ -105,7 +112,12 @@ class Bench:
         return result
 
     def _load(self, scenario: Scenario, offered: float | None) -> Load:
-        return replace(load_of(scenario, self._settings, self._address, self._bundle), rate=offered)
+        address, bundle = self._address, self._bundle
+        if scenario.target == "task":
+            if self._http_address is None:
+                raise ServerError(f"{scenario.name}: its REST address is not known; measure without --address")
+            address, bundle = self._http_address, self._task_bundle
+        return replace(load_of(scenario, self._settings, address, bundle), rate=offered)
 
     def _offered(self, scenario: Scenario) -> float | None:
         if scenario.rate is None:
@@ -120,6 +132,8 @@ class Bench:
         seed = self._settings.seed
         if scenario.target == "infer" and self._bundle is not None:
             requests = infer_requests(self._bundle, seed)
+        elif scenario.target == "task" and self._task_bundle is not None:
+            requests = task_requests(self._task_bundle, seed, self._http_address or "")
         else:
             requests = batch_requests(scenario.rows, seed) if scenario.target == "batch" else single_requests(seed)
         mean = sum(map(len, requests)) // len(requests)
@@ -161,11 +175,12 @@ def measure(settings: Settings, cores: Cores, progress: Progress) -> list[Result
             probe = Probe(served.pid)
             stack.callback(probe.close)
             address = served.address
+            http_address: str | None = served.http_address
         else:
-            address = settings.address
+            address, http_address = settings.address, None
             require_ready(address)
         fleet = stack.enter_context(Fleet(settings.processes, cores, settings.seed))
-        bench = Bench(settings, cores, fleet, address, probe)
+        bench = Bench(settings, cores, fleet, address, probe, http_address)
         if own is not None:
             results.append(own)
         results.extend(bench.scenario(scenario, progress) for scenario in settings.scenarios)

@@ -95,11 +95,20 @@ STREAM = Scenario(
     "echo-stream",
     in_flight=STREAM_WINDOW,
 )
+TASK = Scenario("task", "Time of a task over REST, closed loop, 1 connection", "task", "echo")
+TASK_SATURATED = Scenario(
+    "task-saturated",
+    f"Time of a task over REST, closed loop, {SATURATING} connections",
+    "task",
+    "echo",
+    in_flight=SATURATING,
+    connections=SATURATING,
+)
 BATCHES = tuple(_batch(rows) for rows in (10, 100, 1_000, 10_000))
 
 GROUPS = (
     "server", "predict", "predict-saturated", "predict-open", *(batch.name for batch in BATCHES), "stream",
-    "infer", "infer-saturated",
+    "infer", "infer-saturated", "task", "task-saturated",
 )  # fmt: skip
 """Names for `--scenario`, in the order they run. `server` is the start and the memory of the process itself."""
 
@@ -124,6 +133,9 @@ BATCHING_SCENARIOS = (
 """Loads for the server with dynamic batching, and beside it without."""
 
 QUICK_GROUPS = ("server", "predict", "predict-saturated", "predict-open", "batch-100", "batch-1000", "stream")
+TASK_GROUPS = ("task", "task-saturated")
+"""Those that need a bundle of `llm-latency`."""
+
 QUICK_RATES = (Rate(50, "%"),)
 DEFAULT_RATES = (Rate(50, "%"), Rate(80, "%"), Rate(1000, "/s"))
 
@@ -146,6 +158,6 @@ def select(groups: tuple[str, ...], rates: tuple[Rate, ...], quick: bool) -> lis
             processes: tuple[Process, ...] = ("poisson",) if quick else ("constant", "poisson")
             chosen.extend(open_scenario(process, rate) for rate in rates for process in processes)
         else:
-            known = (SINGLE, SATURATED, *BATCHES, STREAM, INFER, INFER_SATURATED)
+            known = (SINGLE, SATURATED, *BATCHES, STREAM, INFER, INFER_SATURATED, TASK, TASK_SATURATED)
             chosen.extend(scenario for scenario in known if scenario.name == group)
     return chosen

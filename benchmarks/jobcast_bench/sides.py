@@ -19,6 +19,7 @@ from jobcast_bench.probe import Probe
 from jobcast_bench.run import Progress, Settings, load_of
 from jobcast_bench.scenarios import BATCHING_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
+from jobcast_bench.worker import OVER_HTTP
 
 SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
 TRIAL_ROUNDS = 2
@@ -70,7 +71,7 @@ def _watched(server: Server) -> Iterator[Probe]:
 
 def address_of(server: Server, scenario: Scenario) -> str:
     """The listener that a scenario is for."""
-    return server.http_address if scenario.target == "rest" else server.address
+    return server.http_address if scenario.target in OVER_HTTP else server.address
 
 
 class Sides:

@@ -22,6 +22,7 @@ from jobcast_bench.infer import check_infer, check_rest, infer_requests, rest_re
 from jobcast_bench.latency import Latency
 from jobcast_bench.loops import LATE_NS, Bounds, Call, Tally, closed_loop, lone_loop, open_loop, stream_loop
 from jobcast_bench.rows import batch_requests, single_requests
+from jobcast_bench.task import check_task, task_requests
 
 CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # every channel its own connection
@@ -46,7 +47,12 @@ CHECKS: dict[str, Check] = {
     "echo-stream": check_echo,
 }
 
-Target = Literal["predict", "batch", "stream", "infer", "rest", "echo", "echo-stream"]
+Target = Literal["predict", "batch", "stream", "infer", "rest", "task", "echo", "echo-stream"]
+
+
+OVER_HTTP = ("rest", "task")
+LONE = ("predict", "batch", "infer", "echo", *OVER_HTTP)
+"""Targets that a blocking client can drive, one call at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Load:
 
     `rows` per request for a batch; `echo_bytes` of payload for an echo; `in_flight` calls (or messages of the
     stream) at a time over `connections` connections; `rate` requests/s turns it into an open loop. `bundle` is the
-    version that `infer` and `rest` make their requests from; `exact`: their answers must have the bits of its graph.
+    version that `infer`, `rest` and `task` make their requests from; `exact`: their answers must be those of its graph.
     """
 
     address: str
@@ -115,6 +121,8 @@ def requests_of(load: Load) -> tuple[bytes, ...]:
         return infer_requests(_bundle(load), load.seed)
     if load.target == "rest":
         return rest_requests(_bundle(load), load.seed, load.address)
+    if load.target == "task":
+        return task_requests(_bundle(load), load.seed, load.address)
     return single_requests(load.seed)
 
 
@@ -124,6 +132,8 @@ def check_of(load: Load) -> Check:
         return check_infer(_bundle(load), load.seed, load.exact)
     if load.target == "rest":
         return check_rest(_bundle(load), load.seed, load.exact)
+    if load.target == "task":
+        return check_task(_bundle(load), load.seed, load.address, load.exact)
     return CHECKS[load.target]
 
 
@@ -135,7 +145,7 @@ def _bundle(load: Load) -> Path:
 
 def drive(load: Load) -> Share:
     """Run one share of a window to its end. Errors of calls are counted, not raised."""
-    if load.in_flight == 1 and load.rate is None and load.target in ("predict", "batch", "infer", "rest", "echo"):
+    if load.in_flight == 1 and load.rate is None and load.target in LONE:
         return _share(load, *_lone_window(load))
     # select() takes microseconds where epoll rounds a timer up to the next millisecond: an open loop needs the former.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
@@ -155,7 +165,7 @@ def _lone_window(load: Load) -> tuple[Tally, float, int]:
 
 @contextmanager
 def _lone_call(load: Load) -> Iterator[Callable[[bytes], bytes]]:
-    if load.target == "rest":
+    if load.target in OVER_HTTP:
         with LoneConnection(load.address, load.timeout_s) as connection:
             yield connection.call
         return
@@ -181,7 +191,7 @@ async def _window(load: Load) -> tuple[Tally, float, int]:
 
 
 def _runner(load: Load, requests: tuple[bytes, ...], stack: AsyncExitStack) -> "Runner":
-    if load.target == "rest":
+    if load.target in OVER_HTTP:
         connections = [Connection(load.address, load.timeout_s) for _ in range(load.connections)]
         for connection in connections:
             stack.callback(connection.close)

@@ -114,7 +114,9 @@ def test_all_quantiles_equal_have_no_deviation():
 
 
 def test_what_crosses_or_is_negative_is_raised():
-    assert settled(np.array([[-3.0, 5.0, 4.0, 9.0]], np.float32)).tolist() == [[0.0, 5.0, 5.0, 9.0]]
+    crossing = [-3.0, 5.0, 4.0, 9.0]
+    assert settled(crossing) == (0.0, 5.0, 5.0, 9.0)
+    assert [column.tolist() for column in settled(np.array([crossing] * 2).T)] == [[0, 0], [5, 5], [5, 5], [9, 9]]
 
 
 @pytest.mark.parametrize("levels", [(0.5,), (0.5, 0.5), (0.9, 0.1), (0.0, 0.5), (0.5, 1.0), ()])

@@ -117,7 +117,7 @@ class Engine:
         decoded = time.perf_counter()
         outputs = self._session.run(feeds)
         computed = time.perf_counter()
-        stated = outputs[0].astype(np.float64)
+        stated = outputs[0]
         if not np.isfinite(stated).all():
             raise NotReadyError(f"model {self.model}/{self.version}: gives no finite time for this task")
         outside = outputs[2][:, 0].tolist() if self._tells_outside else [0.0] * len(tasks)

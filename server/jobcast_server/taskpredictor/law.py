@@ -9,16 +9,19 @@ Mean and standard deviation are those of exactly this distribution, in closed fo
 of z are M0 = P(b) - P(a), M1 = p(a) - p(b), M2 = M0 + a p(a) - b p(b), with p and P the density and the distribution
 function of the standard normal (Johnson, Kotz, Balakrishnan: Continuous Univariate Distributions 1, section 13.10.1).
 The mean is then linear in the quantiles, and the second moment a form of their squares and the products of neighbours;
-the coefficients are made once per set of levels. Every operation is on single values, never a matrix product, so that a
-row has the same bits alone and among others.
+the coefficients are made once per set of levels.
+
+A column is what one level has: a number for one row, an array [N] for many. The operations are the same, in the same
+order, so that a row has the same bits alone and among others, and one row costs no array.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +35,10 @@ NO_TAIL = -9.0
 MOST_PLACES = 256
 
 Values = NDArray[np.float64]
+Column = TypeVar("Column", float, Values)
 
-
-class Places(NamedTuple):
-    """Wanted levels among the stated ones: number of the line's left end, and share of the way along the line."""
-
-    left: NDArray[np.intp]
-    part: Values
+Places = tuple[tuple[int, float], ...]
+"""Wanted levels among the stated ones: number of the line's left end, and share of the way along the line."""
 
 
 @lru_cache(maxsize=256)
@@ -47,8 +47,21 @@ def deviates(levels: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(map(NORMAL.inv_cdf, levels))
 
 
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two columns, row by row."""
+    return np.maximum(one, other) if isinstance(one, np.ndarray) else max(one, other)
+
+
+def settled(stated: Iterable[Column]) -> tuple[Column, ...]:
+    """Stated quantiles, none below zero and none below the one before."""
+    return tuple(accumulate((larger(column, 0.0) for column in stated), larger))
+
+
 class Law:
-    """What quantiles at `levels` (ascending, in (0, 1), at least two) say of every other level, mean and spread."""
+    """What quantiles at `levels` (ascending, in (0, 1), at least two) say of every other level, mean and spread.
+
+    Stated quantiles are columns in the order of the levels, and `settled`.
+    """
 
     def __init__(self, levels: Sequence[float]) -> None:
         if len(levels) < 2 or not all(0 < a < b < 1 for a, b in pairwise(levels)):
@@ -65,38 +78,44 @@ class Law:
         if known is None:
             if len(self._known) >= MOST_PLACES:
                 self._known.clear()
-            lefts, parts = zip(*map(self._place, wanted), strict=True)
-            known = self._known[wanted] = Places(np.array(lefts), np.array(parts))
+            known = self._known[wanted] = tuple(map(self._place, wanted))
         return known
 
-    def quantiles(self, stated: Values, places: Places) -> Values:
-        """The quantiles [N, wanted] of rows of stated ones [N, levels] that were `settled`; none below zero."""
-        left, right = stated[:, places.left], stated[:, places.left + 1]
-        found: Values = np.maximum(left * (1 - places.part) + right * places.part, 0.0)
-        return found
+    def quantiles(self, stated: Sequence[Column], places: Places) -> list[Column]:
+        """The quantiles at `places`; none below zero."""
+        return [larger(stated[left] * (1 - part) + stated[left + 1] * part, 0.0) for left, part in places]
 
-    def spread(self, stated: Values) -> tuple[Values, Values]:
-        """Mean and standard deviation [N] of rows of stated quantiles [N, levels] that were `settled`."""
-        centre = stated[:, self._middle]
-        apart = stated - centre[:, None]  # so that a narrow distribution far from zero keeps its digits
-        mean = (apart * self._mean).sum(axis=1)
-        square = (apart * apart * self._squares).sum(axis=1)
-        square += (apart[:, 1:] * apart[:, :-1] * self._products).sum(axis=1)
-        slope = (stated[:, 1] - stated[:, 0]) / (self._z[1] - self._z[0])
-        for row in np.flatnonzero(stated[:, 0] + slope * (NO_TAIL - self._z[0]) < 0).tolist():
-            one, two = _below_zero(float(slope[row]), self._z[0] - float(stated[row, 0] / slope[row]))
-            mean[row] -= one
-            square[row] -= two - 2 * centre[row] * one
-        return centre + mean, np.sqrt(np.maximum(square - mean * mean, 0.0))
+    def spread(self, stated: Sequence[Column]) -> tuple[Column, Column]:
+        """Mean and standard deviation."""
+        centre = stated[self._middle]
+        apart = [column - centre for column in stated]  # so that a narrow distribution far from zero keeps its digits
+        mean: Any = sum(map(mul, apart, self._mean))
+        square: Any = sum(column * column * factor for column, factor in zip(apart, self._squares, strict=True))
+        square += sum(a * b * factor for (a, b), factor in zip(pairwise(apart), self._products, strict=True))
+        one, two = self._below_zero(stated[0], stated[1])
+        mean, square = mean - one, square - (two - 2 * centre * one)
+        variance: Any = larger(square - mean * mean, 0.0)
+        deviation: Any = np.sqrt(variance) if isinstance(variance, np.ndarray) else math.sqrt(variance)
+        return centre + mean, deviation
+
+    def _below_zero(self, first: Any, second: Any) -> tuple[Any, Any]:
+        """What the lower tail has below zero of the mean and, about zero, of the second moment."""
+        if isinstance(first, np.ndarray):
+            rows = [self._below_zero(*row) for row in zip(first.tolist(), second.tolist(), strict=True)]
+            return np.array([one for one, _ in rows]), np.array([two for _, two in rows])
+        slope = (second - first) / (self._z[1] - self._z[0])
+        if first + slope * (NO_TAIL - self._z[0]) >= 0:
+            return 0.0, 0.0
+        return _below(slope, self._z[0] - first / slope)
 
     def _place(self, z: float) -> tuple[int, float]:
         left = min(max(sum(stated <= z for stated in self._z) - 1, 0), len(self._z) - 2)
         return left, (z - self._z[left]) / (self._z[left + 1] - self._z[left])
 
-    def _moments(self) -> tuple[Values, Values, Values]:
+    def _moments(self) -> tuple[list[float], list[float], list[float]]:
         """Coefficients of the quantiles in the mean, and of their squares and neighbours' products in the square."""
         count = len(self._z)
-        mean, squares, products = np.zeros(count), np.zeros(count), np.zeros(count - 1)
+        mean, squares, products = [0.0] * count, [0.0] * count, [0.0] * (count - 1)
         ends = [-math.inf, *self._z[1:-1], math.inf]  # the outermost lines go on
         for left, (start, stop) in enumerate(pairwise(ends)):
             low, high = self._z[left], self._z[left + 1]
@@ -108,13 +127,6 @@ class Law:
             squares[left + 1] += (low * low * zero - 2 * low * one + two) / wide**2
             products[left] += 2 * ((low + high) * one - low * high * zero - two) / wide**2
         return mean, squares, products
-
-
-def settled(stated: NDArray[np.floating]) -> Values:
-    """Stated quantiles [N, levels] as float64, none below zero and none below the one before."""
-    found: Values = np.maximum(stated.astype(np.float64), 0.0)
-    np.maximum.accumulate(found, axis=1, out=found)
-    return found
 
 
 @lru_cache(maxsize=64)
@@ -135,7 +147,7 @@ def _density(z: float) -> float:
     return 0.0 if math.isinf(z) else math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
-def _below_zero(slope: float, z: float) -> tuple[float, float]:
+def _below(slope: float, z: float) -> tuple[float, float]:
     """First and second moment of the line `slope` (x - z) over all deviates x below z."""
     density, mass = _density(z), NORMAL.cdf(z)
     return -slope * (density + z * mass), slope * slope * ((1 + z * z) * mass + z * density)

@@ -14,14 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from jobcast_server.errors import InvalidRequestError
 from jobcast_server.rest.json import kind_of, wrong
 from jobcast_server.taskpredictor.forecast import Forecast
 from jobcast_server.taskpredictor.key import INPUTS, Key
-from jobcast_server.taskpredictor.law import deviates
+from jobcast_server.taskpredictor.law import deviates, settled
 from jobcast_server.taskpredictor.table import ANY, Row
 from jobcast_server.taskpredictor.task import FEATURES, Task, key_of, of_trace
 
@@ -77,7 +76,7 @@ def _to_json(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[floa
             "model_info": task.key._asdict(),
             FEATURES: task.features,
             "outside": one.outside,
-            "distribution": {"quantiles": one.law.levels, "quantile_predictions": one.stated[0].tolist()},
+            "distribution": {"quantiles": one.law.levels, "quantile_predictions": one.stated},
         }
         for task, one in zip(tasks, told, strict=True)
     ]
@@ -91,7 +90,7 @@ def _to_csv(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[float
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*INPUTS, *names, *(f"q{level!r}" for level in every), *SPREAD])
     for task, one in zip(tasks, told, strict=True):
-        quantiles = np.maximum.accumulate(one.law.quantiles(one.stated, one.law.places(deviates(every)))[0]).tolist()
+        quantiles = settled(one.law.quantiles(one.stated, one.law.places(deviates(every))))
         features = [task.features.get(name, "") for name in names]
         writer.writerow([*task.key, *features, *quantiles, one.expect, one.error])
     return text.getvalue().encode()
