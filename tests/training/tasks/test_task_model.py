@@ -13,7 +13,7 @@ from jobcast_proto.manifest import Manifest, TaskKey
 from jobcast_training.calibration import conformal_offsets
 from jobcast_training.command.evaluate import evaluate
 from jobcast_training.command.train import train
-from jobcast_training.predictors.llm_latency import NOVEL
+from jobcast_training.predictors.llm_latency import NOVEL, NOVEL_NAMES, OWN_GROUPS
 from jobcast_training.tasks import command
 from jobcast_training.tasks.baselines import baseline_predictions
 from jobcast_training.tasks.crossfit import Misses, conformal_ranks, name_folds, row_folds, weights_of
@@ -84,13 +84,17 @@ def test_facts_outside_what_training_saw_are_counted(
 def test_requests_outside_have_the_offsets_of_names_left_out(model: Model, records: TaskRecords) -> None:
     changed = records.frame.with_columns(model_name=pl.lit("other-7B"))
     own = model.fit.rows(changed)
-    assert (own.group == NOVEL).all()
-    assert (model.fit.rows(records.frame).group != NOVEL).all()
-    usual = model.head.offsets[model.fit.rows(records.frame).group]
-    assert (model.head.offsets[NOVEL] != usual).any(axis=1).all()
-    misses = np.log(records.frame[TARGET].to_numpy()[:, None] / model.predict(replace(records, frame=changed))[0])
-    # a name left out costs a factor of its own, which these offsets were fitted to
-    assert np.mean((misses[:, SERVED.index(0.1)] >= 0) & (misses[:, SERVED.index(0.9)] <= 0)) > 0.5
+    assert (own.group == NOVEL_NAMES["model_name"]).all()
+    assert (model.fit.rows(records.frame).group >= OWN_GROUPS).all()
+    several = model.fit.rows(changed.with_columns(hardware=pl.lit("other"), software_name=pl.lit("other")))
+    assert (several.group == NOVEL_NAMES["software_name"]).all()
+    beyond = model.fit.rows(records.frame.with_columns(output_tokens=pl.lit(1e6)))
+    assert (beyond.group == NOVEL).all()
+    offsets, median = model.head.offsets, SERVED.index(0.5)
+    tails = np.delete(np.arange(len(SERVED)), median)
+    for number in (NOVEL, *(NOVEL_NAMES[field] for field in ("model_name", "hardware", "software_name"))):
+        assert (offsets[number, tails] != offsets[0, tails]).all()
+        assert offsets[number, median] == offsets[0, median]
 
 
 def test_ranks_are_the_conformal_ones_and_end_at_the_outermost() -> None:
@@ -108,7 +112,7 @@ def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) ->
     for _, group in records.frame.with_columns(fold=pl.Series(folds)).group_by("hardware"):
         assert group["fold"].n_unique() == 1
     assert set(folds) == {0, 1}
-    assert (name_folds(records.frame, "software_name", 2) == -1).all()  # two names teach nothing of a third
+    assert (name_folds(records.frame, "model_type", 2) == -1).all()  # one name teaches nothing of another
 
 
 def test_the_random_test_part_is_a_fifth_and_stays_the_same(records: TaskRecords) -> None:

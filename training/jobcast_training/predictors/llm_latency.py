@@ -27,6 +27,12 @@ UNIT = "ms"
 NOVEL = 1
 """Group of the offsets of requests with facts outside what training saw; 0 = others without a group of their own."""
 
+NOVEL_NAMES = {"model_name": 2, "hardware": 3, "software_name": 4}
+"""Group of requests with such a name never seen; the later field goes first where several are."""
+
+OWN_GROUPS = 5
+"""First group of a pair of model type and software."""
+
 _LARGEST = 1e12
 _LEAST_MS = 1e-3
 _HARDWARE = ("memory_bandwidth_gb_s", "fp16_tflops", "memory_gb")
@@ -84,7 +90,7 @@ def blocks(known: Knowledge) -> tuple[Sequence[Block], Mapping[str, Any]]:
     factor = _product([columns(named, index) for index in range(len(TEXTS))])
     estimate = op.Max(op.Mul(total, factor), np.full((1, 1), _LEAST_MS), output_names=[ESTIMATE])
     outside = _outside(said, named, known)
-    further = {ESTIMATE: estimate, GROUP: _group(said, outside, known), OUTSIDE: outside}
+    further = {ESTIMATE: estimate, GROUP: _group(said, named, outside, known), OUTSIDE: outside}
     return (_numbers(said, known), _shares(weighted, total, estimate, known), _texts(named), _pressure(said)), further
 
 
@@ -140,13 +146,17 @@ def _product(parts: Sequence[Any]) -> Any:
     return found
 
 
-def _group(said: Stated, outside: Any, known: Knowledge) -> Any:
+def _group(said: Stated, named: Any, outside: Any, known: Knowledge) -> Any:
     fields = list(TEXTS)
     types, software = (columns(said.codes, fields.index(field)) for field in ("model_type", "software_name"))
     width = np.array([[known.groups.shape[1]]], dtype=np.int64)
     own = op.Gather(known.groups.ravel(), op.Add(op.Mul(types, width), software), axis=0)
     is_outside = op.Greater(outside, np.zeros((1, 1), dtype=np.float32))
-    return op.Where(is_outside, np.array([[NOVEL]], dtype=np.int64), own, output_names=[GROUP])
+    found = op.Where(is_outside, np.array([[NOVEL]], dtype=np.int64), own)
+    for field, number in NOVEL_NAMES.items():
+        never_seen = op.Greater(columns(named, 2 * len(fields) + fields.index(field)), np.zeros((1, 1)))
+        found = op.Where(never_seen, np.array([[number]], dtype=np.int64), found)
+    return op.Identity(found, output_names=[GROUP])
 
 
 def _outside(said: Stated, named: Any, known: Knowledge) -> Any:

@@ -50,7 +50,7 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
         "",
         "## Accuracy",
         "",
-        "Five-fold cross-fit over rows: each row is predicted by a model that did not see it, calibrated on the other "
+        "Cross-fit over rows: each row is predicted by a model that did not see it, calibrated on the other "
         "folds. Rows of one configuration lie in several folds, so this is accuracy on configurations like those seen; "
         "`docs/llm-latency.md` has whole machines, models and software left out.",
         "",

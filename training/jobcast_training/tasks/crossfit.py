@@ -9,8 +9,9 @@ A second cross-fit leaves names out instead: all rows of some hardware, some mod
 give the offsets of requests with facts outside what training saw, whose errors are of another size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -18,12 +19,12 @@ from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
 from jobcast_training.metrics import pinball_loss
-from jobcast_training.predictors.llm_latency import NOVEL
+from jobcast_training.predictors.llm_latency import NOVEL, NOVEL_NAMES, OWN_GROUPS
 from jobcast_training.tasks.fitting import fit, log_times
 from jobcast_training.tasks.records import TaskRecords
 from jobcast_training.tasks.settings import SERVED, TRAINED, Settings
 
-LEFT_OUT = ("hardware", "model_name", "software_name")
+LEFT_OUT = tuple(NOVEL_NAMES)
 
 WEIGHT_ROUNDS = 20
 
@@ -90,10 +91,10 @@ def row_folds(rows: int, count: int, seed: int) -> NDArray[np.int64]:
 def name_folds(frame: pl.DataFrame, field: str, count: int) -> NDArray[np.int64]:
     """Deal a field's names into folds of about equal size; -1 where it is not given.
 
-    Fewer than three names leave nothing to learn other names by: all are -1.
+    A single name leaves nothing to learn it by: all are -1.
     """
     sizes = frame[field].drop_nulls().value_counts().sort(["count", field], descending=[True, False])
-    if sizes.height < 3:
+    if sizes.height < 2:
         return np.full(frame.height, -1)
     filled, place = [0] * min(count, sizes.height), {}
     for name, size in sizes.iter_rows():
@@ -103,14 +104,19 @@ def name_folds(frame: pl.DataFrame, field: str, count: int) -> NDArray[np.int64]
     return frame[field].replace_strict(place, default=-1, return_dtype=pl.Int64).to_numpy()
 
 
-def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step) -> Misses | None:
-    """The misses on names left out, of every field of `LEFT_OUT` with enough of them; None where there is none."""
-    found = []
+def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step) -> dict[str, Misses]:
+    """The misses on names left out, by field of `LEFT_OUT`; a field with too few names is left out itself."""
+    found = {}
     for field in LEFT_OUT:
         folds = name_folds(records.frame, field, settings.name_folds)
         if (folds >= 0).any():
-            found.append(cross_fit(records, folds, settings, seed, lambda text, f=field: step(f"{f} left out, {text}")))  # type: ignore[misc]
-    return _pooled(found) if found else None
+            tell = partial(_tell, step, field)
+            found[field] = cross_fit(records, folds, settings, seed, tell)
+    return found
+
+
+def _tell(step: Step, field: str, text: str) -> None:
+    step(f"{field} left out, {text}")
 
 
 def weights_of(misses: Misses) -> Weights:
@@ -149,13 +155,16 @@ def conformal_ranks(scores: NDArray[np.float64], levels: Sequence[float] = SERVE
 
 
 def group_offsets(
-    misses: Misses, novel: Misses | None, weights: Weights, group: NDArray[np.int64], groups: int
+    misses: Misses, novel: Mapping[str, Misses], weights: Weights, group: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:
     """Return the offsets by group, shape [groups, served]; a group without rows has those of all rows.
 
+    Names never seen keep the offset of the median: a few names left out say how far off an estimate can be, not on
+    which side the next name will lie.
+
     Args:
         misses: of the cross-fit over rows.
-        novel: of the cross-fit over names; without it a request outside has the offsets of all rows.
+        novel: of the cross-fits over names, by field; a request outside has else the offsets of all rows.
         weights: of the families.
         group: of every record's row.
         groups: number of groups.
@@ -163,15 +172,25 @@ def group_offsets(
     scores = misses.log_time[:, None] - misses.served(weights)
     table = np.repeat(conformal_ranks(scores)[None, :], groups, axis=0)
     own = group[misses.row]
-    for number in np.unique(own):
-        if number > NOVEL:
-            table[number] = conformal_ranks(scores[own == number])
-    rest = own <= NOVEL
-    if rest.any():
-        table[0] = conformal_ranks(scores[rest])
-    if novel is not None:
-        table[NOVEL] = conformal_ranks(novel.log_time[:, None] - novel.served(weights))
+    for number in np.unique(own[own >= OWN_GROUPS]):
+        table[number] = conformal_ranks(scores[own == number])
+    if (own < OWN_GROUPS).any():
+        table[0] = conformal_ranks(scores[own < OWN_GROUPS])
+    by_name = {field: part.log_time[:, None] - part.served(weights) for field, part in novel.items()}
+    if by_name:
+        mildest = [own for field, own in by_name.items() if field != "software_name"] or list(by_name.values())
+        for number in (NOVEL, *NOVEL_NAMES.values()):
+            table[number] = _widened(np.concatenate(mildest), table[number])
+    for field, own_scores in by_name.items():
+        table[NOVEL_NAMES[field]] = _widened(own_scores, table[NOVEL_NAMES[field]])
     return table
+
+
+def _widened(scores: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Offsets of misses on names left out, that of the median as usual."""
+    found = conformal_ranks(scores)
+    found[SERVED.index(0.5)] = usual[SERVED.index(0.5)]
+    return found
 
 
 def honest_quantiles(misses: Misses, weights: Weights, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
@@ -181,7 +200,7 @@ def honest_quantiles(misses: Misses, weights: Weights, group: NDArray[np.int64],
     for number in np.unique(misses.fold):
         out = misses.fold == number
         others = _chosen(misses, ~out) if (~out).any() else misses
-        offsets = group_offsets(others, None, weights, group, groups)
+        offsets = group_offsets(others, {}, weights, group, groups)
         found[out] = np.exp(served[out] + offsets[group[misses.row[out]]])
     return np.sort(found, axis=1)
 

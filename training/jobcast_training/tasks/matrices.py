@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from jobcast_training.predictors import llm_latency
-from jobcast_training.predictors.llm_latency import NOVEL, Knowledge
+from jobcast_training.predictors.llm_latency import OWN_GROUPS, Knowledge
 from jobcast_training.tasks.measure import fit_measure
 from jobcast_training.tasks.records import NUMBERS, TARGET, TEXTS, TaskRecords
 from jobcast_training.tasks.seen import seen_by
@@ -93,7 +93,7 @@ def learn(records: TaskRecords) -> Knowledge:
     pairs, counts = np.unique(
         codes[:, [fields.index("model_type"), fields.index("software_name")]], axis=0, return_counts=True
     )
-    for number, (of_type, of_software) in enumerate(pairs[counts >= GROUP_ROWS], NOVEL + 1):
+    for number, (of_type, of_software) in enumerate(pairs[counts >= GROUP_ROWS], OWN_GROUPS):
         groups[of_type, of_software] = number
     return Knowledge(words, extra, usual, measure, seen, groups)
 

@@ -12,6 +12,7 @@ from jobcast_proto.manifest import TaskKey
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from jobcast_training.predictors.llm_latency import OWN_GROUPS
 from jobcast_training.tasks.about import about_tasks
 from jobcast_training.tasks.card import task_card
 from jobcast_training.tasks.crossfit import (
@@ -81,13 +82,13 @@ def fit_model(records: TaskRecords, settings: Settings, seed: int, step: Step) -
     rows = records.frame.height
     if rows < LEAST_ROWS:
         raise TaskSourceError(f"{records.source}: needs at least {LEAST_ROWS} tasks with a time, got {rows}")
-    misses = cross_fit(records, row_folds(rows, settings.folds, seed), settings, seed, step)
+    misses = cross_fit(records, row_folds(rows, settings.row_folds(rows), seed), settings, seed, step)
     weights = weights_of(misses)
     novel = novel_misses(records, settings, seed, step)
     own = fit(records, settings, seed)
     step("all rows")
     groups = own.known.groups
-    count = max(int(groups.max()) + 1, 2)
+    count = max(int(groups.max()) + 1, OWN_GROUPS)
     group = own.rows(records.frame).group
     offsets = group_offsets(misses, novel, weights, group, count)
     quantiles = honest_quantiles(misses, weights, group, count)
@@ -102,7 +103,7 @@ def fits(records: TaskRecords, settings: Settings) -> int:
     from jobcast_training.tasks.crossfit import LEFT_OUT, name_folds
 
     folds = [name_folds(records.frame, field, settings.name_folds).max() + 1 for field in LEFT_OUT]
-    return min(settings.folds, records.frame.height) + int(sum(folds)) + 1
+    return settings.row_folds(records.frame.height) + int(sum(folds)) + 1
 
 
 def train(

@@ -6,6 +6,7 @@ from typing import Any
 
 TRAINED = (0.05, 0.25, 0.5, 0.75, 0.95)
 SERVED = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+FEW_ROWS = 2_000
 INTERVAL = (0.1, 0.9)
 LIMIT = 0.95
 
@@ -43,7 +44,7 @@ class Settings:
     """What a training run can be told.
 
     Attributes:
-        folds: of the cross-fit over rows.
+        folds: of the cross-fit over rows; twice as many where there are at most `FEW_ROWS`, since few rows are missed.
         name_folds: of the cross-fit that leaves names out, for each field.
         families: parameters of each family; few rows leave no part for early stopping, so that rounds are fixed.
     """
@@ -53,3 +54,7 @@ class Settings:
     families: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {"xgboost": {**_XGBOOST, "nthread": 1}, "lightgbm": _LIGHTGBM, "catboost": _CATBOOST}
     )
+
+    def row_folds(self, rows: int) -> int:
+        """Number of folds over so many rows."""
+        return min(rows, self.folds * 2 if rows <= FEW_ROWS else self.folds)
