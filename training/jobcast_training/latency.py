@@ -17,8 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-TURNS, RUNS = 60, 12
-WARM = 4
+TURNS, RUNS = 30, 24
+WARM = 16
 """Runs at the start of a turn that are not counted: the caches still hold another graph's trees."""
 
 Row = Mapping[str, NDArray[Any]]
