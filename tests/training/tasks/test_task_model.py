@@ -100,10 +100,19 @@ def test_requests_outside_have_the_offsets_of_names_left_out(model: Model, recor
 def test_ranks_are_the_conformal_ones_and_end_at_the_outermost() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(500, len(SERVED)))
-    np.testing.assert_array_equal(conformal_ranks(scores), conformal_offsets(np.zeros(500), -scores, SERVED))
-    few = conformal_ranks(scores[:10])
+    np.testing.assert_array_equal(
+        conformal_ranks(scores, np.ones(500)), conformal_offsets(np.zeros(500), -scores, SERVED)
+    )
+    few = conformal_ranks(scores[:10], np.ones(10))
     assert few[0] == scores[:10, 0].min()
     assert few[-1] == scores[:10, -1].max()
+
+
+def test_a_name_weighs_the_same_however_many_rows_it_has() -> None:
+    values = np.concatenate([np.linspace(0, 1, 19), np.full(9_000, 50.0)])  # 19 names of one row, one of 9,000
+    weight = np.concatenate([np.ones(19), np.full(9_000, 1 / 9_000)])
+    found = conformal_ranks(np.repeat(values[:, None], 4, axis=1), weight, [0.1, 0.5, 0.9, 0.97])
+    np.testing.assert_allclose(found, [1 / 18, 10 / 18, 1.0, 50.0], atol=1e-9)
 
 
 def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) -> None:
@@ -195,7 +204,15 @@ def test_weights_are_chosen_for_each_level_by_the_loss_in_parts_of_the_estimate(
     right = estimate[:, None] + norm.ppf(TRAINED) * 0.5
     wrong = np.repeat(right[:, [2]], len(TRAINED), axis=1)
     rows = np.arange(3_000)
-    misses = Misses(rows, rows % 5, log_time, estimate, {"tails": right, "median": wrong}, np.zeros(3_000, np.float32))
+    misses = Misses(
+        rows,
+        rows % 5,
+        log_time,
+        estimate,
+        {"tails": right, "median": wrong},
+        np.zeros(3_000, np.float32),
+        np.ones(3_000),
+    )
     weights = weights_of(misses)
     assert np.allclose(sum(weights.values()), 1)
     assert weights["tails"][0] > 0.9

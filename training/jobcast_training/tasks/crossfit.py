@@ -6,7 +6,9 @@ jackknife: in practice its coverage is near the nominal one, though no theorem p
 for the variant of Barber et al., "Predictive inference with the jackknife+", 2021.
 
 A second cross-fit leaves names out instead: all rows of some hardware, some models, some software at a time. Its misses
-give the offsets of requests with facts outside what training saw, whose errors are of another size.
+give the offsets of requests with facts outside what training saw, whose errors are of another size. There names are
+what is exchangeable, not rows, so that each name weighs the same however many rows it has (the pooled distribution of
+Dunn, Wasserman and Ramdas, "Distribution-free prediction sets for two-layer hierarchical models", 2023).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +47,7 @@ class Misses:
         log_estimate: ln ms, shape [m].
         log_quantiles: ln ms by family, at `TRAINED`, shape [m, trained] each.
         outside: facts outside what the fit saw, shape [m].
+        weight: of each miss in the calibration, shape [m].
     """
 
     row: NDArray[np.int64]
@@ -53,6 +56,7 @@ class Misses:
     log_estimate: NDArray[np.float64]
     log_quantiles: dict[str, NDArray[np.float64]]
     outside: NDArray[np.float32]
+    weight: NDArray[np.float64]
 
     def served(self, weights: Weights) -> NDArray[np.float64]:
         """Ln ms at `SERVED` before calibration, shape [m, served]."""
@@ -78,7 +82,7 @@ def cross_fit(records: TaskRecords, folds: NDArray[np.int64], settings: Settings
         rows = own.rows(held)
         predicted = {name: one.predict(rows.x) + rows.log_estimate[:, None] for name, one in own.fitted.items()}
         fold = np.full(len(out), number)
-        found.append(Misses(out, fold, log_times(held), rows.log_estimate, predicted, rows.outside))
+        found.append(Misses(out, fold, log_times(held), rows.log_estimate, predicted, rows.outside, np.ones(len(out))))
         step(f"fold {number + 1} of {folds.max() + 1}")
     return _pooled(found)
 
@@ -111,7 +115,10 @@ def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step
         folds = name_folds(records.frame, field, settings.name_folds)
         if (folds >= 0).any():
             tell = partial(_tell, step, field)
-            found[field] = cross_fit(records, folds, settings, seed, tell)
+            misses = cross_fit(records, folds, settings, seed, tell)
+            names = records.frame[field].to_numpy()[misses.row]
+            _, place, rows = np.unique(names, return_inverse=True, return_counts=True)
+            found[field] = replace(misses, weight=1 / rows[place])
     return found
 
 
@@ -139,19 +146,28 @@ def weights_of(misses: Misses) -> Weights:
     return weights
 
 
-def conformal_ranks(scores: NDArray[np.float64], levels: Sequence[float] = SERVED) -> NDArray[np.float64]:
+def conformal_ranks(
+    scores: NDArray[np.float64], weight: NDArray[np.float64], levels: Sequence[float] = SERVED
+) -> NDArray[np.float64]:
     """Return each level's conformal quantile of its scores, shape [levels].
 
-    A level t takes the ceil((n + 1) t)-th smallest from 1/2 up, the floor((n + 1) t)-th below, and the outermost score
-    where n is too small for it.
+    With weights of 1 a level t takes the ceil((n + 1) t)-th smallest from 1/2 up and the floor((n + 1) t)-th below;
+    otherwise the score at which the weight reaches (sum + 1) t, from above (sum + 1) (1 - t). Where that is out of
+    reach it takes the outermost score.
 
     Args:
         scores: outcome minus quantile, shape [n, levels].
+        weight: of each row, shape [n].
         levels: of the columns.
     """
-    ordered, count = np.sort(scores, axis=0), len(scores)
-    ranks = [np.ceil((count + 1) * t) if t >= 0.5 else np.floor((count + 1) * t) for t in levels]
-    return np.array([ordered[int(np.clip(rank, 1, count)) - 1, column] for column, rank in enumerate(ranks)])
+    total, found = weight.sum(), []
+    for column, level in enumerate(levels):
+        side = 1 if level >= 0.5 else -1
+        order = np.argsort(side * scores[:, column], kind="stable")
+        wanted = (total + 1) * (level if side > 0 else 1 - level)
+        place = int(np.searchsorted(np.cumsum(weight[order]), wanted * (1 - 1e-12)))
+        found.append(scores[order[min(place, len(order) - 1)], column])
+    return np.array(found)
 
 
 def group_offsets(
@@ -169,26 +185,28 @@ def group_offsets(
         group: of every record's row.
         groups: number of groups.
     """
-    scores = misses.log_time[:, None] - misses.served(weights)
-    table = np.repeat(conformal_ranks(scores)[None, :], groups, axis=0)
+    scores = _scores(misses, weights)
+    table = np.repeat(conformal_ranks(scores, misses.weight)[None, :], groups, axis=0)
     own = group[misses.row]
-    for number in np.unique(own[own >= OWN_GROUPS]):
-        table[number] = conformal_ranks(scores[own == number])
-    if (own < OWN_GROUPS).any():
-        table[0] = conformal_ranks(scores[own < OWN_GROUPS])
-    by_name = {field: part.log_time[:, None] - part.served(weights) for field, part in novel.items()}
-    if by_name:
-        mildest = [own for field, own in by_name.items() if field != "software_name"] or list(by_name.values())
-        for number in (NOVEL, *NOVEL_NAMES.values()):
-            table[number] = _widened(np.concatenate(mildest), table[number])
-    for field, own_scores in by_name.items():
-        table[NOVEL_NAMES[field]] = _widened(own_scores, table[NOVEL_NAMES[field]])
+    parts = [(int(number), own == number) for number in np.unique(own[own >= OWN_GROUPS])]
+    for number, rows in [(0, own < OWN_GROUPS), *parts]:
+        if rows.any():
+            table[number] = conformal_ranks(scores[rows], misses.weight[rows])
+    mildest = [part for field, part in novel.items() if field != "software_name"] or list(novel.values())
+    if mildest:
+        table[[NOVEL, *NOVEL_NAMES.values()]] = _widened(_pooled(mildest), weights, table[0])
+    for field, part in novel.items():
+        table[NOVEL_NAMES[field]] = _widened(part, weights, table[0])
     return table
 
 
-def _widened(scores: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scores(misses: Misses, weights: Weights) -> NDArray[np.float64]:
+    return misses.log_time[:, None] - misses.served(weights)
+
+
+def _widened(misses: Misses, weights: Weights, usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """Offsets of misses on names left out, that of the median as usual."""
-    found = conformal_ranks(scores)
+    found = conformal_ranks(_scores(misses, weights), misses.weight)
     found[SERVED.index(0.5)] = usual[SERVED.index(0.5)]
     return found
 
@@ -213,6 +231,7 @@ def _chosen(misses: Misses, where: NDArray[np.bool_]) -> Misses:
         misses.log_estimate[where],
         {name: own[where] for name, own in misses.log_quantiles.items()},
         misses.outside[where],
+        misses.weight[where],
     )
 
 
@@ -224,6 +243,7 @@ def _pooled(parts: Sequence[Misses]) -> Misses:
         np.concatenate([part.log_estimate for part in parts]),
         {name: np.concatenate([part.log_quantiles[name] for part in parts]) for name in parts[0].log_quantiles},
         np.concatenate([part.outside for part in parts]),
+        np.concatenate([part.weight for part in parts]),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TRAINED = (0.05, 0.25, 0.5, 0.75, 0.95)
+TRAINED = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 SERVED = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 FEW_ROWS = 2_000
 INTERVAL = (0.1, 0.9)
