@@ -4,8 +4,9 @@ Drift is a two-sided tabular CUSUM (Page 1954; Montgomery, Introduction to Stati
 the log error ln(actual / median). The key's own past is the reference: mean and deviation of its first `REFERENCE`
 outcomes under one bundle version. Later errors, standardised and cut at `CUT` deviations so that no single task can
 raise the alarm, add up as far as they lie more than `SLACK` to one side; above `ALARM` the key drifts, until another
-version answers for it. Where errors are normal and nothing changes a false alarm takes some 20,000 outcomes, and a
-shift by one deviation is seen after about 19.
+version answers for it. In simulations of normal errors and of Student's with four degrees of freedom, none of 120 runs
+of 10,000 outcomes without any change raised it; a shift by one deviation was seen after 26 to 29 outcomes, one by half
+a deviation after 180 to 310 (medians).
 """
 
 import math
@@ -16,9 +17,9 @@ from statistics import fmean, median, stdev
 WINDOW = 1000
 """Latest outcomes that errors and coverage are taken over."""
 
-REFERENCE = 100
+REFERENCE = 200
 SLACK = 0.5
-ALARM = 9.0
+ALARM = 15.0
 CUT = 3.0
 LEAST_DEVIATION = 0.01
 """Least deviation of the log error: 1 % is what clocks and schedulers make of equal tasks."""

@@ -3,6 +3,8 @@
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
+import orjson
+
 from jobcast_server.taskpredictor.accuracy import Accuracy
 from jobcast_server.taskpredictor.forecast import Forecast
 from jobcast_server.taskpredictor.key import Key
@@ -24,23 +26,14 @@ class Account:
     accuracy: Accuracy = field(default_factory=Accuracy)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A prediction that an outcome may refer to.
+Prediction = tuple[str, str, str, str, str, str, float, float, float, str, str, int]
+"""What is kept of a prediction: key, features as JSON, quantiles at `forecast.SCORED`, method, and the bundle or table
+with its version. One flat tuple: the garbage collector passes over it, and tens of thousands are kept."""
 
-    Attributes:
-        source: bundle or table and its version (0 for a table).
-    """
 
-    task: Task
-    scored: tuple[float, float, float]
-    method: str
-    source: tuple[str, int]
-
-    @classmethod
-    def of(cls, task: Task, forecast: Forecast, method: str, source: tuple[str, int]) -> "Prediction":
-        """What is kept of an answer."""
-        return cls(task, forecast.scored, method, source)
+def prediction_of(task: Task, forecast: Forecast, method: str, source: tuple[str, int]) -> Prediction:
+    """What is kept of an answer."""
+    return (*task.key, orjson.dumps(task.features).decode(), *forecast.scored, method, *source)
 
 
 class Ledger:
@@ -53,9 +46,9 @@ class Ledger:
         self._predictions: OrderedDict[str, Prediction] = OrderedDict()
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
 
-    def predicted(self, prediction: Prediction) -> str:
+    def predicted(self, key: Key, method: str, prediction: Prediction) -> str:
         """Count a prediction; gives its id."""
-        self.account(prediction.task.key).predictions[prediction.method] += 1
+        self.account(key).predictions[method] += 1
         self._number += 1
         identity = f"{self._run}-{self._number:x}"
         self._predictions[identity] = prediction

@@ -22,7 +22,7 @@ from jobcast_server.taskpredictor.cache import Cache, cache_key
 from jobcast_server.taskpredictor.engine import PREDICTOR, Engine
 from jobcast_server.taskpredictor.forecast import Forecast
 from jobcast_server.taskpredictor.key import Key
-from jobcast_server.taskpredictor.ledger import Ledger, Prediction
+from jobcast_server.taskpredictor.ledger import Ledger, prediction_of
 from jobcast_server.taskpredictor.table import Table
 from jobcast_server.taskpredictor.task import Task
 
@@ -84,7 +84,7 @@ class Plane:
             "outside": int(forecast.outside),
             "unused": unused,
             "message": self._message(made, missed),
-            "prediction_id": self.ledger.predicted(Prediction.of(task, forecast, method, source)),
+            "prediction_id": self.ledger.predicted(task.key, method, prediction_of(task, forecast, method, source)),
         }
 
     def failure(self, key: Key, error: RequestError) -> Item:

@@ -5,12 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from jobcast_server.errors import RequestError, UnknownModelError, shorten
 from jobcast_server.gathering import MOST_ROWS
 from jobcast_server.rest.json import kind_of, wrong
-from jobcast_server.taskpredictor.ledger import Ledger, Prediction
+from jobcast_server.taskpredictor.ledger import Ledger, Prediction, prediction_of
 from jobcast_server.taskpredictor.outcomes import Outcome, Outcomes
 from jobcast_server.taskpredictor.plane import Item, Plane
 from jobcast_server.taskpredictor.task import DURATION, duration, key_of, of_trace
@@ -95,7 +93,7 @@ class Reports:
             (made,) = await answering.make([task])
         if isinstance(made, RequestError):
             raise made
-        return Prediction.of(task, made.forecast, made.method, made.source)
+        return prediction_of(task, made.forecast, made.method, made.source)
 
     def _count(self, one: Outcome) -> None:
         scored = one.low_ms, one.median_ms, one.high_ms
@@ -103,10 +101,7 @@ class Reports:
 
 
 def _outcome(identity: str | None, took: float, prediction: Prediction) -> Outcome:
-    return Outcome(
-        identity, time.time_ns() // 1_000_000, *prediction.task.key, orjson.dumps(prediction.task.features).decode(),
-        took, *prediction.scored, prediction.method, *prediction.source,
-    )  # fmt: skip
+    return Outcome(identity, time.time_ns() // 1_000_000, *prediction[:6], took, *prediction[6:])
 
 
 def _acknowledged(one: Outcome, new: bool) -> Item:
