@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +15,26 @@ import optuna
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from jobcast_training import hyperparameters, predictors
+from jobcast_export.forest import merge
+from jobcast_export.model import served_model
+from jobcast_training import hyperparameters, pipeline, predictors
+from jobcast_training.columns import input_columns
 from jobcast_training.command.train import train
+from jobcast_training.features import feature_matrix, feature_session
+from jobcast_training.history import History
 from jobcast_training.hyperparameters import Split
+from jobcast_training.periods import split_rows
 from jobcast_training.records import Records
 from jobcast_training.search import Outcome, SearchError, Standing, search
-from jobcast_training.search_folds import fold_periods
+from jobcast_training.search_folds import Columns, Fold, fold_periods, fold_score
 from jobcast_training.search_ground import Settings, before_test, prepare
 from jobcast_training.search_objectives import OBJECTIVES, ObjectiveError, objective_named
 from jobcast_training.search_space import Space
 from jobcast_training.search_study import StorageError, identity, opened, storage_file
 from jobcast_training.sources import read
 from jobcast_training.sources.synthetic import generate
+from jobcast_training.targets import targets_of
+from numpy.typing import NDArray
 
 TINY = """
 [xgboost]
@@ -126,6 +134,38 @@ def test_folds_lie_in_time_before_the_test_period() -> None:
         ended = end <= submit[one.test]
         shares = [ended[a:b].sum() for a, b in ((100, one.tune), (one.tune, one.calibrate), (one.calibrate, one.test))]
         np.testing.assert_allclose(np.array(shares) / sum(shares), np.array([0.56, 0.1, 0.04]) / 0.7, atol=0.01)
+
+
+def test_a_fold_is_fitted_and_asked_as_training_and_serving_do(log: Records, tiny: Path, tmp_path: Path) -> None:
+    """The test period taken as a fold: its quantiles are those of the served graph of the same training."""
+    config = tmp_path / "grouped.toml"
+    config.write_text(
+        TINY + "[history]\nhidden = 0.0\n[calibration]\ngroup_jobs = 40\n[split]\nfit = 0.4\ncalibrate = 0.2\n"
+    )
+    hyper = hyperparameters.load(config)
+    quiet = lambda name, rounds: lambda done=1: None  # noqa: E731
+    candidate = pipeline.train(TASK, log, hyper, seed=1, timezone=ZONE, step=quiet).candidate
+    assert candidate.head.groups is not None
+    frame, history = log.frame, History.of(log)
+    periods = split_rows(frame.height, hyper.split)
+    graph, described, _ = pipeline.features_of(TASK, log, hyper, ZONE)
+    limited = [column for column, feature in enumerate(described) if TASK.limit in feature.formula]
+    x = feature_matrix(TASK, graph, frame, history)
+    fold = Fold(periods, targets_of(TASK, log, periods), np.arange(periods.test, periods.end))
+    asked = {}
+
+    def kept(y: NDArray[np.float64], q: NDArray[np.float64], levels: Sequence[float]) -> float:
+        asked.update(y=y, q=q)
+        return 0.0
+
+    nobody = np.zeros(0, dtype=np.int64)
+    columns = Columns(x, nobody, x[nobody], limited)
+    fold_score(fold, columns, hyper, replace(OBJECTIVES["mae"], score=kept), seed=1, threads=None)
+    feeds = input_columns(frame, history, TASK.inputs, periods.test, periods.end)
+    model = served_model(candidate.feature_graph, merge(candidate.forests, candidate.weights), candidate.head)
+    served = feature_session(model).run(["quantiles"], dict(feeds))[0]
+    np.testing.assert_allclose(asked["q"], served, rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(asked["y"], frame["run_time"].to_numpy()[periods.test :])
 
 
 def test_the_first_trial_is_the_defaults_and_the_best_is_no_worse(tiny: Path, whole: Searched) -> None:

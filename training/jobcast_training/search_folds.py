@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 from jobcast_export.forest import merge
-from jobcast_export.model import Head, calibrated
+from jobcast_export.model import Groups, Head, calibrated
 from jobcast_export.parity import tree_outputs
 from numpy.typing import NDArray
 
-from jobcast_training.fitting import fit_ensemble
+from jobcast_training.fitting import fit_ensemble, joined
 from jobcast_training.hyperparameters import Hyperparameters, Split
 from jobcast_training.periods import Periods, TrainingError
 from jobcast_training.predictors import Predictor
@@ -26,6 +26,23 @@ HELD_OUT = 0.5
 """Share of the jobs between statistics and test period that is held out in some fold."""
 
 _THREADS = {"xgboost": "nthread", "lightgbm": "num_threads", "catboost": "thread_count"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Features of the jobs up to a fold's end.
+
+    Attributes:
+        x: float32 [N, features].
+        again: rows of the fit period that are fitted to once more, without the inputs that not every caller has.
+        bare: their features so, float32 [len(again), features].
+        limited: columns that depend on the requested limit.
+    """
+
+    x: NDArray[np.float32]
+    again: NDArray[np.int64]
+    bare: NDArray[np.float32]
+    limited: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -93,21 +110,13 @@ def folds_of(predictor: Predictor, before: Records, start: int, until: float, sp
 
 
 def fold_score(
-    fold: Fold,
-    x: NDArray[np.float32],
-    limited: Sequence[int],
-    hyper: Hyperparameters,
-    objective: Objective,
-    *,
-    seed: int,
-    threads: int | None,
+    fold: Fold, columns: Columns, hyper: Hyperparameters, objective: Objective, *, seed: int, threads: int | None
 ) -> float:
     """Fit to a fold as training does, and score what the calibrated trees say of its held-out jobs.
 
     Args:
         fold: the fold.
-        x: features of all rows up to the fold's end, float32 [N, features].
-        limited: columns that depend on the requested limit.
+        columns: its features.
         hyper: of the fit.
         objective: the score.
         seed: of the fit.
@@ -118,27 +127,40 @@ def fold_score(
     """
     if threads:
         hyper = replace(hyper, families=_limited_threads(hyper.families, threads))
-    quantiles = _held_out_quantiles(fold, x, limited, hyper, seed)
+    quantiles = _held_out_quantiles(fold, columns, hyper, seed)
     score = objective.score(fold.log.run[fold.scored], quantiles, hyper.quantiles.levels)
     if not np.isfinite(score):
         raise TrainingError(f"{fold.log.source}: {objective.name} is {score} on {len(fold.scored)} held-out jobs")
     return score
 
 
-def _held_out_quantiles(
-    fold: Fold, x: NDArray[np.float32], limited: Sequence[int], hyper: Hyperparameters, seed: int
-) -> NDArray[np.float64]:
+def _held_out_quantiles(fold: Fold, columns: Columns, hyper: Hyperparameters, seed: int) -> NDArray[np.float64]:
     """Quantiles in s of the scored jobs, shape [N, levels]: the only place that knows how an ensemble is fitted."""
-    log, rows = fold.log, fold.periods
+    log, rows, x = fold.log, fold.periods, columns.x
     bounds = ((rows.fit, rows.tune), (rows.tune, rows.calibrate), (rows.calibrate, rows.test))
     fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in bounds)
-    ensemble = fit_ensemble(fit, tune, calibrate, limited, hyper, seed, lambda name, rounds: lambda done=1: None)
-    head = Head(ensemble.mixing, ensemble.offsets, 0, "", log.usual, ensemble.share, log.capped)
-    trees = tree_outputs(calibrated(merge(ensemble.forests, ensemble.weights), head), x[fold.scored])
+    known = log.known[columns.again]
+    fit = joined(fit, log.jobs(columns.again[known], columns.bare[known], hyper.half_life_days))
+    ensemble = fit_ensemble(fit, tune, calibrate, columns.limited, hyper, seed, lambda *step: lambda *done: None)
+    head = ensemble.head(Head(ensemble.mixing, ensemble.offsets, 0, "", log.usual, 0.0, log.capped))
+    forest = calibrated(merge(ensemble.forests, ensemble.weights), head)
+    trees = tree_outputs(forest, x[fold.scored]).astype(np.float64)
+    if head.groups:
+        trees = trees + _shifts(head.groups, fold)
     limit = log.limit[fold.scored]
     scale = np.log1p(np.where(np.isinf(limit), log.usual, limit))
-    seconds = np.maximum(np.expm1(trees + ensemble.share * scale[:, None]), 0.0)
+    seconds = np.maximum(np.expm1(trees + head.share * scale[:, None]), 0.0)
     return np.sort(np.minimum(seconds, limit[:, None]) if log.capped else seconds, axis=1)
+
+
+def _shifts(groups: Groups, fold: Fold) -> NDArray[np.float64]:
+    """Shifts of the scored jobs' groups, shape [N, levels]: of the last column that knows a job's text."""
+    group, first = np.zeros(len(fold.scored), dtype=np.int64), 1
+    for column, texts in groups.keys.items():
+        number = {text: first + place for place, text in enumerate(texts)}
+        own = np.array([number.get(text, 0) for text in fold.log.names[column][fold.scored]])
+        group, first = np.where(own > 0, own, group), first + len(texts)
+    return np.vstack([np.zeros((1, groups.shifts.shape[1])), groups.shifts])[group]
 
 
 def _limited_threads(families: Mapping[str, Mapping[str, object]], threads: int) -> Mapping[str, Mapping[str, object]]:

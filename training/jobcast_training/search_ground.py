@@ -19,7 +19,7 @@ from jobcast_training.periods import TrainingError, split_rows
 from jobcast_training.pipeline import MINIMUM_JOBS, features_of
 from jobcast_training.predictors import Predictor
 from jobcast_training.records import Records
-from jobcast_training.search_folds import Fold, fold_score, folds_of
+from jobcast_training.search_folds import Columns, Fold, fold_score, folds_of
 from jobcast_training.search_objectives import objective_named
 from jobcast_training.search_space import Space
 
@@ -58,7 +58,7 @@ class Ground:
 
     Attributes:
         folds: in order of time.
-        hidden: whether a job is fitted to without the inputs that not every caller has, bool [N].
+        hidden: whether a job is fitted to once more without the inputs that not every caller has, bool [N].
         threads: of one task; None = the libraries' own choice.
     """
 
@@ -74,14 +74,17 @@ class Ground:
         """Fit and score one fold; raises TrainingError where its jobs do not suffice."""
         fold = self.folds[task.fold]
         rows = fold.periods
-        x = np.array(np.load(_whole(task.features), mmap_mode="r")[: rows.end])
-        at = np.flatnonzero(self.hidden[: rows.tune])
-        at = at[at >= rows.fit]
-        place = np.cumsum(self.hidden)[at] - 1
-        x[at] = np.load(_partial(task.features), mmap_mode="r")[place]
+        again = rows.fit + np.flatnonzero(self.hidden[rows.fit : rows.tune])
+        place = np.cumsum(self.hidden)[again] - 1
+        columns = Columns(
+            x=np.load(_whole(task.features), mmap_mode="r")[: rows.end],
+            again=again,
+            bare=np.load(_partial(task.features), mmap_mode="r")[place],
+            limited=self.limited,
+        )
         hyper, objective = self.space.load(task.parameters), objective_named(self.objective)
         try:
-            return fold_score(fold, x, self.limited, hyper, objective, seed=self.seed, threads=self.threads)
+            return fold_score(fold, columns, hyper, objective, seed=self.seed, threads=self.threads)
         except TrainingError as error:
             number = f"{task.fold + 1} of {len(self.folds)}"
             raise TrainingError(f"fold {number}, whose held-out jobs count as a test period: {error}") from error
@@ -96,7 +99,7 @@ class Features:
         before: the records before the test period.
         split: of those records.
         zone: IANA name of the machine's local time.
-        hidden: jobs whose extra inputs are hidden in a fit, bool [N].
+        hidden: jobs that are fitted to once more without their extra inputs, bool [N].
     """
 
     def __init__(
