@@ -16,7 +16,7 @@ from jobcast_training.command.train import train
 from jobcast_training.predictors.llm_latency import NOVEL, NOVEL_NAMES, OWN_GROUPS
 from jobcast_training.tasks import command
 from jobcast_training.tasks.baselines import baseline_predictions
-from jobcast_training.tasks.crossfit import Misses, conformal_ranks, name_folds, row_folds, weights_of
+from jobcast_training.tasks.crossfit import Misses, conformal_ranks, name_folds, novel_misses, row_folds, weights_of
 from jobcast_training.tasks.evaluation import evaluate_set, left_out, random_test
 from jobcast_training.tasks.page import section, write_section
 from jobcast_training.tasks.pipeline import Model, fit_model
@@ -122,6 +122,17 @@ def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) ->
         assert group["fold"].n_unique() == 1
     assert set(folds) == {0, 1}
     assert (name_folds(records.frame, "model_type", 2) == -1).all()  # one name teaches nothing of another
+
+
+def test_names_left_out_are_predicted_by_fits_that_never_saw_them(invent: Invent, small: Settings) -> None:
+    records = invent(120, 4)
+    quick = replace(small, families={"lightgbm": small.families["lightgbm"]})
+    found = novel_misses(records, quick, 1, lambda text: None)
+    assert list(found) == ["model_name", "hardware", "software_name"]
+    for field, misses in found.items():
+        assert sorted(misses.row) == list(range(120))
+        assert (misses.outside > 0).all()
+        assert misses.weight.sum() == pytest.approx(records.frame[field].n_unique())  # each name weighs 1
 
 
 def test_the_random_test_part_is_a_fifth_and_stays_the_same(records: TaskRecords) -> None:

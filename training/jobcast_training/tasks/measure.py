@@ -3,8 +3,8 @@
     estimate = (sum over terms of c_t a_t[model type] s_t[software] term_t) x product over fields of f[name]
 
 All numbers are positive and fitted together in the logarithm of the time, by a robust loss with a Gaussian prior that
-pulls every factor of a name to 1 (a hierarchical model: Gelman and Hill, 2007, chapter 12). A name that was not seen
-has the factor 1, so that it is estimated by its facts alone. What the estimate misses is left to the trees.
+pulls every factor of a name to 1 (a hierarchical model: Gelman and Hill, 2007, chapter 12). A name that no row has
+stays at 1, so that it is estimated by its facts alone. What the estimate misses is left to the trees.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from jobcast_training.tasks.records import TEXTS
 from jobcast_training.tasks.terms import TERMS, term_names
-from jobcast_training.tasks.vocabulary import UNKNOWN, Vocabulary
+from jobcast_training.tasks.vocabulary import Vocabulary
 
 NOISE = 0.2
 """Spread of ln(time / estimate) that the loss takes as usual."""
@@ -82,8 +82,6 @@ def fit_measure(
     )
     shift, by_type, by_software, *whole = split(found.x)
     base[used] *= np.exp(shift)
-    for part in (by_type, by_software, *whole):
-        part[UNKNOWN] = 0
     tables = []
     for part in (by_type, by_software):
         tables.append(np.ones((len(part), len(base))))
