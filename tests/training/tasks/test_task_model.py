@@ -113,6 +113,8 @@ def test_a_name_weighs_the_same_however_many_rows_it_has() -> None:
     weight = np.concatenate([np.ones(19), np.full(9_000, 1 / 9_000)])
     found = conformal_ranks(np.repeat(values[:, None], 4, axis=1), weight, [0.1, 0.5, 0.9, 0.97])
     np.testing.assert_allclose(found, [1 / 18, 10 / 18, 1.0, 50.0], atol=1e-9)
+    plain = conformal_ranks(values[:, None], weight, [0.9], spare=0.0)
+    np.testing.assert_allclose(plain, [17 / 18], atol=1e-9)
 
 
 def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) -> None:
@@ -215,15 +217,8 @@ def test_weights_are_chosen_for_each_level_by_the_loss_in_parts_of_the_estimate(
     right = estimate[:, None] + norm.ppf(TRAINED) * 0.5
     wrong = np.repeat(right[:, [2]], len(TRAINED), axis=1)
     rows = np.arange(3_000)
-    misses = Misses(
-        rows,
-        rows % 5,
-        log_time,
-        estimate,
-        {"tails": right, "median": wrong},
-        np.zeros(3_000, np.float32),
-        np.ones(3_000),
-    )
+    named = {"tails": right, "median": wrong}
+    misses = Misses(rows, rows % 5, log_time, estimate, named, np.zeros(3_000, np.float32), rows, np.ones(3_000))
     weights = weights_of(misses)
     assert np.allclose(sum(weights.values()), 1)
     assert weights["tails"][0] > 0.9

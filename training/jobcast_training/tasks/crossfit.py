@@ -47,6 +47,7 @@ class Misses:
         log_estimate: ln ms, shape [m].
         log_quantiles: ln ms by family, at `TRAINED`, shape [m, trained] each.
         outside: facts outside what the fit saw, shape [m].
+        group: of the offsets, as the fit that predicted the row sees it, shape [m].
         weight: of each miss in the calibration, shape [m].
     """
 
@@ -56,6 +57,7 @@ class Misses:
     log_estimate: NDArray[np.float64]
     log_quantiles: dict[str, NDArray[np.float64]]
     outside: NDArray[np.float32]
+    group: NDArray[np.int64]
     weight: NDArray[np.float64]
 
     def served(self, weights: Weights) -> NDArray[np.float64]:
@@ -81,8 +83,8 @@ def cross_fit(records: TaskRecords, folds: NDArray[np.int64], settings: Settings
         held = records.frame[out]
         rows = own.rows(held)
         predicted = {name: one.predict(rows.x) + rows.log_estimate[:, None] for name, one in own.fitted.items()}
-        fold = np.full(len(out), number)
-        found.append(Misses(out, fold, log_times(held), rows.log_estimate, predicted, rows.outside, np.ones(len(out))))
+        fold, ones = np.full(len(out), number), np.ones(len(out))
+        found.append(Misses(out, fold, log_times(held), rows.log_estimate, predicted, rows.outside, rows.group, ones))
         step(f"fold {number + 1} of {folds.max() + 1}")
     return _pooled(found)
 
@@ -115,7 +117,11 @@ def novel_misses(records: TaskRecords, settings: Settings, seed: int, step: Step
         folds = name_folds(records.frame, field, settings.name_folds)
         if (folds >= 0).any():
             tell = partial(_tell, step, field)
-            misses = cross_fit(records, folds, settings, seed, tell)
+            every = cross_fit(records, folds, settings, seed, tell)
+            # a row whose other names went with its fold is of another group, such as software that only it has
+            misses = _chosen(every, every.group == NOVEL_NAMES[field])
+            if not len(misses.row):
+                continue
             names = records.frame[field].to_numpy()[misses.row]
             _, place, rows = np.unique(names, return_inverse=True, return_counts=True)
             found[field] = replace(misses, weight=1 / rows[place])
@@ -147,24 +153,25 @@ def weights_of(misses: Misses) -> Weights:
 
 
 def conformal_ranks(
-    scores: NDArray[np.float64], weight: NDArray[np.float64], levels: Sequence[float] = SERVED
+    scores: NDArray[np.float64], weight: NDArray[np.float64], levels: Sequence[float] = SERVED, spare: float = 1.0
 ) -> NDArray[np.float64]:
     """Return each level's conformal quantile of its scores, shape [levels].
 
     With weights of 1 a level t takes the ceil((n + 1) t)-th smallest from 1/2 up and the floor((n + 1) t)-th below;
-    otherwise the score at which the weight reaches (sum + 1) t, from above (sum + 1) (1 - t). Where that is out of
-    reach it takes the outermost score.
+    otherwise the score at which the weight reaches (sum + spare) t, from above (sum + spare) (1 - t). Where that is out
+    of reach it takes the outermost score.
 
     Args:
         scores: outcome minus quantile, shape [n, levels].
         weight: of each row, shape [n].
         levels: of the columns.
+        spare: weight of the one to come; 0 takes the pooled distribution as it is.
     """
     total, found = weight.sum(), []
     for column, level in enumerate(levels):
         side = 1 if level >= 0.5 else -1
         order = np.argsort(side * scores[:, column], kind="stable")
-        wanted = (total + 1) * (level if side > 0 else 1 - level)
+        wanted = (total + spare) * (level if side > 0 else 1 - level)
         place = int(np.searchsorted(np.cumsum(weight[order]), wanted * (1 - 1e-12)))
         found.append(scores[order[min(place, len(order) - 1)], column])
     return np.array(found)
@@ -205,8 +212,11 @@ def _scores(misses: Misses, weights: Weights) -> NDArray[np.float64]:
 
 
 def _widened(misses: Misses, weights: Weights, usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Offsets of misses on names left out, that of the median as usual."""
-    found = conformal_ranks(_scores(misses, weights), misses.weight)
+    """Offsets of misses on names left out, that of the median as usual.
+
+    No spare weight: of ten names the tenth to come would make every tail the outermost miss of all.
+    """
+    found = conformal_ranks(_scores(misses, weights), misses.weight, spare=0.0)
     found[SERVED.index(0.5)] = usual[SERVED.index(0.5)]
     return found
 
@@ -231,6 +241,7 @@ def _chosen(misses: Misses, where: NDArray[np.bool_]) -> Misses:
         misses.log_estimate[where],
         {name: own[where] for name, own in misses.log_quantiles.items()},
         misses.outside[where],
+        misses.group[where],
         misses.weight[where],
     )
 
@@ -243,6 +254,7 @@ def _pooled(parts: Sequence[Misses]) -> Misses:
         np.concatenate([part.log_estimate for part in parts]),
         {name: np.concatenate([part.log_quantiles[name] for part in parts]) for name in parts[0].log_quantiles},
         np.concatenate([part.outside for part in parts]),
+        np.concatenate([part.group for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )
 
