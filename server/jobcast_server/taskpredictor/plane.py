@@ -129,11 +129,7 @@ class Answering:
         self._stack.close()
 
     async def make(self, tasks: Sequence[Task | RequestError]) -> list[Made | RequestError]:
-        """A forecast for each task, or why there is none.
-
-        Raises:
-            RequestError: no bundle answers, and no table did.
-        """
+        """A forecast for each task, or why there is none."""
         found: list[Made | RequestError | None] = [self._look(task) for task in tasks]
         left = [place for place, one in enumerate(found) if one is None]
         if left:
@@ -142,8 +138,6 @@ class Answering:
                 model, engine, method = self._hold()
                 made = await self._compute(model, engine, asked, method)
             except RequestError as error:  # what is wrong with the bundle is wrong for each of them
-                if not any(isinstance(one, Made) for one in found):
-                    raise
                 made = [error] * len(left)
             for place, one in zip(left, made, strict=True):
                 found[place] = one

@@ -227,7 +227,7 @@ class Trainer:
     def _fail(self, job: Job, error: RequestError) -> None:
         if job.ended.done():
             return
-        log.error("training failed", model_key=job.key.label, reason=str(error))
+        log.warning("training failed", model_key=job.key.label, reason=str(error))
         job.state, job.error = "failed", str(error)
         job.ended.set_exception(error)
 
