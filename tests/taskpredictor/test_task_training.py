@@ -66,6 +66,8 @@ def test_a_job_can_be_watched_and_predictions_go_on(start, toy, pipes):
     facts = json.loads((pipes / "facts").read_text())
     assert (facts["nice"], facts["threads"]) == (min(19, os.nice(0) + 19), "1")
     told = served.get(f"/train/{job}").good
+    while not told["progress"]:  # said by now, and about to be read
+        told = served.get(f"/train/{job}").good
     assert (told["status"], told["state"], told["model_key"]) == ("running", "running", PATH)
     assert told["progress"] == {"step": "reading", "done": 4}
     assert served.single(TRACE).good["results"]["prediction_method"] == "fallback"
