@@ -1,4 +1,4 @@
-"""Client of jobcast: forecasts of how long a batch job will run.
+"""Client of jobcast: forecasts of how long a batch job will run, and of task times for schedulers.
 
 Names load on first use, so that a command which needs no connection does not pay for gRPC.
 """
@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from jobcast.aio import AsyncClient
     from jobcast.client import Client
     from jobcast.errors import (
+        Conflict,
         DeadlineExceeded,
         InvalidInput,
         JobcastError,
+        NotFound,
         Overloaded,
         ServerFault,
         Unavailable,
@@ -20,32 +22,68 @@ if TYPE_CHECKING:
     )
     from jobcast.job import Job, JobFields
     from jobcast.prediction import Health, Interval, ModelInfo, Prediction
+    from jobcast.tasks.aio import AsyncPredictorClient
+    from jobcast.tasks.answers import (
+        Acknowledgement,
+        Acknowledgements,
+        BatchPrediction,
+        KeyAccuracy,
+        ServiceHealth,
+        Summary,
+        TaskKey,
+        TaskModel,
+        TaskPrediction,
+        Training,
+        WrittenTable,
+    )
+    from jobcast.tasks.client import PredictorClient
+    from jobcast.tasks.distribution import Distribution
+    from jobcast.tasks.stream import PredictionStream
 
 __all__ = [
+    "Acknowledgement",
+    "Acknowledgements",
     "AsyncClient",
+    "AsyncPredictorClient",
+    "BatchPrediction",
     "Client",
+    "Conflict",
     "DeadlineExceeded",
+    "Distribution",
     "Health",
     "Interval",
     "InvalidInput",
     "Job",
     "JobFields",
     "JobcastError",
+    "KeyAccuracy",
     "ModelInfo",
+    "NotFound",
     "Overloaded",
     "Prediction",
+    "PredictionStream",
+    "PredictorClient",
     "ServerFault",
+    "ServiceHealth",
+    "Summary",
+    "TaskKey",
+    "TaskModel",
+    "TaskPrediction",
+    "Training",
     "Unavailable",
     "Violation",
+    "WrittenTable",
 ]
 
 _HOMES = {
     "aio": ("AsyncClient",),
     "client": ("Client",),
     "errors": (
+        "Conflict",
         "DeadlineExceeded",
         "InvalidInput",
         "JobcastError",
+        "NotFound",
         "Overloaded",
         "ServerFault",
         "Unavailable",
@@ -53,6 +91,23 @@ _HOMES = {
     ),
     "job": ("Job", "JobFields"),
     "prediction": ("Health", "Interval", "ModelInfo", "Prediction"),
+    "tasks.aio": ("AsyncPredictorClient",),
+    "tasks.answers": (
+        "Acknowledgement",
+        "Acknowledgements",
+        "BatchPrediction",
+        "KeyAccuracy",
+        "ServiceHealth",
+        "Summary",
+        "TaskKey",
+        "TaskModel",
+        "TaskPrediction",
+        "Training",
+        "WrittenTable",
+    ),
+    "tasks.client": ("PredictorClient",),
+    "tasks.distribution": ("Distribution",),
+    "tasks.stream": ("PredictionStream",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

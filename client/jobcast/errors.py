@@ -34,6 +34,14 @@ class InvalidInput(JobcastError, ValueError):  # noqa: N818
         self.violations = violations
 
 
+class NotFound(JobcastError, LookupError):  # noqa: N818
+    """What the request names is not there: a model, a table, a job, a prediction."""
+
+
+class Conflict(JobcastError):  # noqa: N818
+    """The same is under way already."""
+
+
 class Overloaded(JobcastError):  # noqa: N818
     """The server sheds load, or the message is larger than it takes."""
 
@@ -50,7 +58,7 @@ class ServerFault(JobcastError):  # noqa: N818
     """The server failed in a way that no other error names.
 
     Attributes:
-        code: name of the gRPC status, such as `INTERNAL`.
+        code: name of the gRPC status, such as `INTERNAL`, or `HTTP_500` from the REST service.
     """
 
     def __init__(self, message: str, code: str) -> None:

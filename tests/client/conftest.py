@@ -2,12 +2,17 @@
 
 import json
 import os
+import runpy
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from jobcast import Client
@@ -93,3 +98,73 @@ def run() -> Run:
         return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, timeout=60, check=False, **options)
 
     return runner
+
+
+TASK_BUNDLES = ROOT / "tests" / "taskpredictor" / "scripts" / "toy_bundle.py"
+
+
+class TaskServer:
+    """A process that answers task times from a toy bundle, and can train others.
+
+    Attributes:
+        url: where. folder: holds `models` and, in `tables`, lookup tables.
+    """
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        trainer = shlex.join([sys.executable, str(TASK_BUNDLES)])
+        ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
+        folders = ["--models", str(folder / "models"), "--store", str(folder / "outcomes.sqlite")]
+        folders += ["--tables", str(folder / "tables")]
+        self.process = subprocess.Popen(
+            [COMMAND, "serve", *ports, *folders, "--trainer", trainer, "--log-format", "json"],
+            stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")} | variables,
+        )
+        assert self.process.stderr
+        said = b""
+        for line in self.process.stderr:
+            said += line
+            if b'"ready"' in line:
+                self.url = f"http://localhost:{json.loads(line)['http_port']}"
+                return
+        self.stop()
+        pytest.fail(f"the server did not get ready:\n{said.decode()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    """The toy bundle: `make(repository, version, ...)`, and `point(hardware, input, output)` in ms."""
+    return SimpleNamespace(**runpy.run_path(str(TASK_BUNDLES)))
+
+
+@pytest.fixture
+def start_tasks(toy: SimpleNamespace, tmp_path: Path) -> Iterator[Callable[..., TaskServer]]:
+    running: list[TaskServer] = []
+
+    def start(models: Path | None = None, **variables: str) -> TaskServer:
+        (tmp_path / "tables").mkdir()
+        if models is None:
+            toy.make(tmp_path / "models")
+        else:
+            shutil.copytree(models, tmp_path / "models" / models.name)
+        running.append(TaskServer(tmp_path, **variables))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def tasks(toy: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskServer]:
+    folder: Any = tmp_path_factory.mktemp("tasks")
+    (folder / "tables").mkdir()
+    toy.make(folder / "models")
+    server = TaskServer(folder)
+    yield server
+    server.stop()
