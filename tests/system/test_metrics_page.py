@@ -53,7 +53,7 @@ def test_every_call_is_counted_with_its_outcome(start, job):
     assert value(samples, "rt_predictor_request_duration_seconds_count", method="Predict") == 4
     assert value(samples, "rt_predictor_active_connections") == 1
     assert value(samples, "rt_predictor_queue_size") == 0
-    assert value(samples, "rt_predictor_model_load_seconds_count") == 1
+    assert value(samples, "rt_predictor_model_load_seconds_count") >= 1  # one for each model
     assert value(samples, "rt_predictor_prediction_duration_seconds_count") >= 5
     assert value(samples, "rt_predictor_batch_size_count") >= 6
     assert value(samples, "process_resident_memory_bytes") > 0
