@@ -13,6 +13,7 @@ from jobcast import (
     AsyncPredictorClient,
     InvalidInput,
     NotFound,
+    PredictionStream,
     PredictorClient,
     ServerFault,
     TaskKey,
@@ -265,11 +266,13 @@ def test_numbers_of_other_libraries_are_numbers(client):
         ({"base_url": "ftp://x"}, "base_url"),
         ({"base_url": "http://"}, "base_url"),
         ({"base_url": "http://x:port"}, "base_url"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
         ({"retries": -1}, "retries"),
         ({"retries": 1.5}, "retries"),
     ],
 )
-@pytest.mark.parametrize("kind", [PredictorClient, AsyncPredictorClient])
+@pytest.mark.parametrize("kind", [PredictorClient, AsyncPredictorClient, PredictionStream])
 def test_arguments_of_a_client(kind, options, field):
     with pytest.raises(InvalidInput) as error:
         kind(**options)

@@ -37,7 +37,7 @@ class AsyncPredictorClient:
             InvalidInput: an argument breaks its rule.
         """
         self.base_url = exchange.address(base_url)
-        self.timeout = timeout
+        self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
         self._http = httpx.AsyncClient(timeout=timeout)
 

@@ -46,7 +46,7 @@ class PredictorClient:
             InvalidInput: an argument breaks its rule.
         """
         self.base_url = exchange.address(base_url)
-        self.timeout = timeout
+        self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
         self._http = httpx.Client(timeout=timeout)
 

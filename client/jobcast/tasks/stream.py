@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +51,7 @@ class PredictionStream:
         if type(in_flight) is not int or in_flight < 1:
             raise InvalidInput(Violation("in_flight", f"must be a whole number >= 1, got {in_flight!r}"))
         self.base_url = exchange.address(base_url)
-        self.timeout = timeout
+        self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
         self._window = asyncio.Semaphore(in_flight)
         self._answers: asyncio.Queue[TaskPrediction | JobcastError | None] = asyncio.Queue()
@@ -76,8 +75,7 @@ class PredictionStream:
                 await sending
             finally:
                 sending.cancel()
-                with suppress(asyncio.CancelledError, Exception):  # told already, or the caller left
-                    await sending
+                await asyncio.gather(sending, return_exceptions=True)  # told already, or the caller left
 
     async def send(self, request: Mapping[str, Any]) -> None:
         """Send a request; waits while `in_flight` answers were not yet taken.
@@ -125,8 +123,7 @@ class PredictionStream:
         if self._timer is not None:
             self._timer.cancel()
         self._reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reading
+        await asyncio.gather(self._reading, return_exceptions=True)
         await self._socket.close()
 
     async def _connect(self) -> ClientConnection:
@@ -196,6 +193,8 @@ class PredictionStream:
         self._break(self._late())
 
     def _break(self, error: JobcastError) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._broken = error
         self._answers.put_nowait(error)
         self._window.release()  # a sender that waits learns of it
