@@ -187,7 +187,8 @@ def grouped(log: Records, small: Path, trainer: Callable[[Records, Path], Result
     """A third of the jobs is one user's, the others have each a user; four fifths have a queue. Few trees will do."""
     config = small.with_name("grouped.toml")
     few = re.sub(r"rounds = \d+", "rounds = 2", small.read_text())
-    config.write_text(few + "\n[calibration]\ngroup_jobs = 40\n[split]\nfit = 0.46\ncalibrate = 0.14\n[censoring]\nrounds = 0\n")
+    split = "[split]\nfit = 0.46\ncalibrate = 0.14\n"
+    config.write_text(f"{few}\n[calibration]\ngroup_jobs = 40\n{split}[censoring]\nrounds = 0\n")
     number = pl.int_range(pl.len())
     user = pl.when(number % 3 == 0).then(pl.lit("busy")).otherwise(pl.format("user-{}", number))
     queue = pl.when(number % 5 == 0).then(pl.lit("")).otherwise(pl.lit("common"))
