@@ -98,6 +98,8 @@ def test_terms_are_work_over_the_hardwares_peaks() -> None:
     assert found["exchange"][0] == 128
     assert found["picture"][0] == 0
     assert found["weights"][1] == pytest.approx(64 * weights_ms / 2, rel=1e-6)  # at most max_tokens
+    assert found["load"][0] == 0
+    assert _terms([{**row, "request_rate": 20.0}])["load"][0] == 64  # half of what other requests can do
     assert (found["weights"][2], found["picture"][2], found["frames_squared"][2]) == (0, 1, 900)
 
 

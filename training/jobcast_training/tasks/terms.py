@@ -26,6 +26,9 @@ from jobcast_training.tasks.vocabulary import UNKNOWN, Vocabulary, facts_table
 KEY_VALUE_GB = 3e-4
 """Bytes of keys and values of one token of one sequence, in GB: about that of 70e9 parameters with grouped heads."""
 
+HALF_RATE = 20.0
+"""Requests/s at which other requests slow a token by half of what they can."""
+
 GIVEN = tuple(NUMBERS)
 _TOKENS = ("input_tokens", "output_tokens", "max_tokens")
 _LEAST = 1e-6
@@ -54,7 +57,7 @@ TERMS: dict[str, tuple[tuple[str, ...], float, str]] = {
     "sequences": (("sequence_tokens",), 0.02, "tokens generated of all sequences"),
     "exchange": (("output", "other_devices"), 0.3, "tokens generated x further devices"),
     "queue": (("ahead",), 1.0, "requests ahead"),
-    "load": (("output", "rate"), 0.05, "tokens generated x requests/s"),
+    "load": (("output", "rate"), 2.0, "tokens generated x rate / (rate + 20): batches fill up, then requests wait"),
     "picture": (("pictures",), 500.0, "one image or video request"),
     "diffusion": (("work_ms",), 300.0, "images x frames x steps x Mpixel over TFLOP/s"),
     "drawn": (("drawn", "denoising"), 10.0, "images x steps"),
@@ -221,7 +224,7 @@ def _basis(
         "context": op.Add(prompt, half),
         "cache_ms": op.Mul(per_bandwidth, np.full((1, 1), KEY_VALUE_GB)),
         "ahead": zero["requests_ahead"],
-        "rate": zero["request_rate"],
+        "rate": op.Div(zero["request_rate"], op.Add(zero["request_rate"], np.full((1, 1), HALF_RATE))),
         "pictures": pictures,
         "work_ms": op.Mul(pictures, work),
         "drawn": op.Mul(pictures, one["num_images"]),
