@@ -184,7 +184,7 @@ WRONG = {
     "other rows": (lambda r: r.inputs[1].shape.__setitem__(0, 3), "inputs[nodes_req].shape: must have 2 rows as the inputs before, got 3"),
     "no inputs": (lambda r: (r.ClearField("inputs"), r.ClearField("raw_input_contents")), "inputs: must hold at least one tensor"),
     "short data": (lambda r: r.raw_input_contents.__setitem__(0, b"1234"), "inputs[processors_req]: must have 16 bytes, got 4"),
-    "one entry less": (lambda r: r.raw_input_contents.pop(), "raw_input_contents: must have one entry per input (15), got 14"),
+    "one entry less": (lambda r: r.raw_input_contents.pop(), "raw_input_contents: must have one entry per input (16), got 15"),
     "no data": (lambda r: r.ClearField("raw_input_contents"), "inputs[processors_req].contents: must hold 2 values, got 0"),
     "both forms": (lambda r: r.inputs[0].contents.fp64_contents.extend([1, 2]), "inputs[processors_req].contents: must be absent where raw"),
     "text cut": (lambda r: r.raw_input_contents.__setitem__(6, b"\x09\0\0\0abc"), "inputs[partition]: has a text of 9 bytes that leads past its end"),
