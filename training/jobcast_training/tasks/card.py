@@ -52,7 +52,7 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
         "",
         "Cross-fit over rows: each row is predicted by a model that did not see it, calibrated on the other "
         "folds. Rows of one configuration lie in several folds, so this is accuracy on configurations like those seen; "
-        "`docs/llm-latency.md` has whole machines, models and software left out.",
+        "`docs/llm-latency.md` has whole machines and other names left out.",
         "",
         "| metric | this model |",
         "|---|---:|",
