@@ -57,7 +57,8 @@ def test_an_outcome_by_key_and_features(server):
 @pytest.mark.parametrize(
     ("report", "field", "problem"),
     [
-        ({}, "duration_ms", "must be a number of milliseconds > 0, got null"),
+        ({}, "duration_ms", "must be a number of milliseconds > 0 and <= 1e+12, got null"),
+        ({"duration_ms": 1e300}, "duration_ms", "must be a number of milliseconds > 0 and <= 1e+12, got 1e+300"),
         ({**IDENTITY, **TRACE, "duration_ms": -1}, "duration_ms", "got -1"),
         ({**IDENTITY, **TRACE, "duration_ms": "5"}, "duration_ms", "got '5'"),
         ({**TRACE, "duration_ms": 5}, "model_type", "must be given and not empty"),

@@ -55,6 +55,7 @@ def test_the_key_s_own_bundle_answers_and_else_the_general_one_says_so(server, t
     [
         [{"param_name": "input_tokens", "val": 80}, {"param_name": "output_tokens", "val": 30}],
         {"input_tokens": 80.0, "output_tokens": 30, "pixel_num": None},
+        {"Input Tokens": 80.0, "output-tokens": 30},
     ],
 )
 def test_features_as_a_list_or_as_an_object_are_the_same(server, toy, features):

@@ -92,7 +92,7 @@ class Trace(_Schema):
     input_feature: list[Parameter] | dict[str, float | None]
     model_id: str = ""
     hardware_info: dict[str, float | str | None] = Field(default_factory=dict, description="Facts of the hardware.")
-    duration_ms: float | None = Field(default=None, gt=0, description="What it took, for training.")
+    duration_ms: float | None = Field(default=None, gt=0, le=1e12, description="What it took, for training.")
 
 
 class SingleRequest(_Schema):
@@ -226,7 +226,7 @@ class Training(_Schema):
 class OutcomeReport(_Schema):
     """What a task took: a `prediction_id`, or the five identity fields and features."""
 
-    duration_ms: float = Field(gt=0)
+    duration_ms: float = Field(gt=0, le=1e12)
     prediction_id: str | None = None
 
 

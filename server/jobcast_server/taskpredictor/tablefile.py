@@ -183,9 +183,9 @@ def _line(head: list[str], levels: dict[int, float], cells: list[str], where: st
     key = key_of(texts, f"{where}, ", whole=True) if texts else ANY
     quantiles.sort()
     checked = _distribution([level for level, _ in quantiles], [value for _, value in quantiles], where)
-    of_trace({FEATURES: features}, key, where)
+    known = of_trace({FEATURES: features}, key, where).features
     expect, error = (_not_negative(spread.get(name), f"{where}, {name}") for name in SPREAD)
-    return Row(key, features, *checked, expect, error)
+    return Row(key, known, *checked, expect, error)
 
 
 def _cell(cell: str, where: str) -> float:

@@ -8,12 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobcast_proto.naming import input_name
+
 from jobcast_server.errors import shorten
 from jobcast_server.rest.json import kind_of, wrong
 from jobcast_server.taskpredictor.key import INPUTS, Key, checked
 
 MOST_FEATURES = 128
 LONGEST_NAME = 64
+LONGEST_MS = 1e12
+"""32 years; sums and squares of such times stay finite."""
+
 DURATION = "duration_ms"
 FEATURES = "input_feature"
 IDENTITY = tuple(INPUTS)
@@ -99,10 +104,11 @@ def duration(told: Any, where: str) -> float:
     """What a task really took, in ms.
 
     Raises:
-        InvalidRequestError: it is no number above zero.
+        InvalidRequestError: it is no number in (0, `LONGEST_MS`].
     """
-    if type(told) not in (int, float) or not told > 0:
-        raise wrong(where, f"must be a number of milliseconds > 0, got {kind_of(told)}")
+    if type(told) not in (int, float) or not 0 < told <= LONGEST_MS:
+        given = told if type(told) in (int, float) else kind_of(told)
+        raise wrong(where, f"must be a number of milliseconds > 0 and <= {LONGEST_MS:g}, got {given}")
     return float(told)
 
 
@@ -129,11 +135,15 @@ def _pairs(told: Any, where: str) -> Iterator[tuple[str, Any, str]]:
 
 
 def _numbers(pairs: Iterator[tuple[str, Any, str]]) -> dict[str, float]:
+    """Numbers by the name of their input (`input_name`)."""
     found: dict[str, float] = {}
     for name, value, where in pairs:
         kind = type(value)
         if kind is float or kind is int:
-            found[name] = float(value)
+            known = input_name(name)
+            if known in found:
+                raise wrong(where, f"must be a fact of its own; {shorten(name)} is read as {known}, which was given")
+            found[known] = float(value)
         elif value is not None:
             raise wrong(where, f"must be a number, or null where it is not known, got {kind_of(value)}")
         if not 0 < len(name) <= LONGEST_NAME:

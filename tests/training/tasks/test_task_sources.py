@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 from jobcast_proto.manifest import TaskKey
+from jobcast_proto.naming import input_name
 from jobcast_training.tasks.hardware import ACCELERATORS, canonical, spellings
 from jobcast_training.tasks.records import NUMBERS, TARGET, TEXTS, TaskSourceError
 from jobcast_training.tasks.sources import read_tasks
-from jobcast_training.tasks.sources.traces import input_name
 
 KEY = TaskKey(type="t2img", name="toy", hardware="NVIDIA H20", software_name="diffuser", software_version="0.1.0")
 

@@ -8,7 +8,6 @@ an input of its own.
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,20 +15,12 @@ from typing import Any
 
 import polars as pl
 from jobcast_proto.manifest import TaskKey
+from jobcast_proto.naming import input_name
 
 from jobcast_training.tasks import hardware, software
 from jobcast_training.tasks.records import FACTS, NUMBERS, TARGET, TEXTS, TaskRecords, TaskSourceError, task_records
 
 _HARDWARE_NAMES = ("name", "hardware", "hardware_name")
-
-
-def input_name(param_name: str) -> str:
-    """Return the input that a feature's name stands for: lower case, all but letters and digits an underscore.
-
-    A name that does not begin with a letter gets `x_` before it.
-    """
-    text = re.sub(r"[^a-z0-9]+", "_", param_name.lower()).strip("_")
-    return text if text[:1].isalpha() else f"x_{text}"
 
 
 def read_traces(path: Path, key: TaskKey | None) -> TaskRecords:
