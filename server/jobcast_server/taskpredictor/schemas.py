@@ -91,7 +91,7 @@ class Trace(_Schema):
 
     input_feature: list[Parameter] | dict[str, float | None]
     model_id: str = ""
-    hardware_info: dict[str, float | str | None] = Field(default_factory=dict, description="Facts of the hardware.")
+    hardware_info: dict[str, float | str | None] | None = Field(default=None, description="Facts of the hardware.")
     duration_ms: float | None = Field(default=None, gt=0, le=1e12, description="What it took, for training.")
 
 
