@@ -168,14 +168,12 @@ def _fitted_anew(
     step: Step,
 ) -> Ensemble:
     levels, weights, share = hyper.quantiles.trained, choice.weights, choice.share
-    x = np.concatenate([fit.x, tune.x])
-    weight = None if fit.weight is None or tune.weight is None else np.concatenate([fit.weight, tune.weight])
+    known, y = joined(fit, tune), np.concatenate(targets)
     final: dict[str, Fitted] = {}
     for name, rounds in choice.rounds.items():
         family, target = name.split("-")
-        scale = TARGETS[target] * np.concatenate([fit.scale, tune.scale])
         on_round = step(f"fitting {name} to all known jobs", sum(rounds))
-        rows = Rows(x, np.concatenate(targets) - scale, weight)
+        rows = known.rows(y, TARGETS[target])
         final[name] = families.load(family).fit(rows, None, levels, hyper.families[family], seed, on_round, rounds)
     forests = {name: own.forest for name, own in final.items()}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)

@@ -140,13 +140,14 @@ def walk(
     edges = [first, *(int(np.searchsorted(submit, moment)) for moment in moments[1:]), frame.height]
     raw_parts, served_parts = [], []
     for number, (start, stop) in enumerate(pairwise(edges)):
+        capped = refit.capped(moments[number], start)
         raw = state.load(number) if state else None
         if raw is None:
-            raw = refit.predict(moments[number], start, stop)
+            raw = refit.predict(moments[number], start, stop, capped)
             if state:
                 state.save(number, raw)
         rows = slice(start, stop)
-        cap[rows] = limit[rows] if refit.capped(moments[number], start) else np.inf
+        cap[rows] = limit[rows] if capped else np.inf
         outcome[rows] = np.log1p(np.minimum(run[rows], cap[rows]))
         served = calibration.follow(
             raw, Outcomes(submit[rows], end[rows], outcome[rows], np.log1p(cap[rows]), members[rows])
@@ -198,7 +199,7 @@ class Refit:
     settings: Settings
     utc_offset_s: int
 
-    def predict(self, moment: float, start: int, stop: int) -> NDArray[np.float64]:
+    def predict(self, moment: float, start: int, stop: int, capped: bool) -> NDArray[np.float64]:
         """Return uncalibrated quantiles of log1p seconds for rows [start, stop), shape [stop - start, levels].
 
         Category statistics come from the jobs before the window (at least the oldest quarter of what is known), trees
@@ -218,7 +219,7 @@ class Refit:
             chosen = np.sort(rng.choice(chosen, settings.rows, replace=False))
         run = frame[predictor.target].to_numpy()
         limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        most = limit[chosen] if self.capped(moment, start) else np.inf
+        most = limit[chosen] if capped else np.inf
         usual = float(np.median(run[known]))
         scale = np.log1p(np.where(np.isnan(limit), usual, limit))
         rows = Rows(self._features(session, chosen), np.log1p(np.fmin(run[chosen], most)) - scale[chosen])

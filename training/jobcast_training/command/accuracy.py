@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
-from jobcast_training.command.train import report_records
+from jobcast_training.command.train import progress, report_records
 
 if TYPE_CHECKING:
     from jobcast_training.fitting import Step
@@ -100,9 +100,7 @@ def accuracy(
         found = find_logs(folder, only)
         hyper = hyperparameters.load(config)
         scored = []
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-        ) as bars:
+        with progress(console) as bars:
             parts = bars.add_task("", total=len(found) * (seeds + 1 + ablation))
             for place, log in enumerate(found, 1):
                 on_part = _reporter(bars, parts, f"{log.name} ({place} of {len(found)})")
