@@ -4,10 +4,11 @@
 """
 
 import hashlib
+import math
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
@@ -31,7 +32,27 @@ class InputSpec(_Strict):
     baseline: float | str | None = Field(
         default=None, description="Typical value in training (median, or '' for text), for contributions."
     )
+    categories: list[str] | None = Field(
+        default=None, min_length=1, description="The only texts allowed; null = any text, unseen ones too."
+    )
+    columns: dict[str, float] = Field(
+        default_factory=dict,
+        description="Other names under which records give this input, each with the factor that turns its unit into "
+        "this one's; 1 for texts and times.",
+    )
     description: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.categories is not None and self.type != "string":
+            raise ValueError(f"{self.name}: categories are for texts, the type is {self.type}")
+        if self.categories is not None and ("" in self.categories or len(set(self.categories)) < len(self.categories)):
+            raise ValueError(f"{self.name}: categories must be texts that differ, none of them empty")
+        for name, factor in self.columns.items():
+            if not (factor > 0 and math.isfinite(factor)) or (self.type != "float64" and factor != 1):
+                rule = "a finite factor above 0" if self.type == "float64" else f"factor 1 for {self.type}"
+                raise ValueError(f"{self.name}: columns: {name} must have {rule}, got {factor}")
+        return self
 
 
 class OutputSpec(_Strict):
@@ -66,6 +87,20 @@ class Calibration(_Strict):
     interval_coverage_test: float = Field(ge=0, le=1)
     limit_coverage_test: float = Field(ge=0, le=1)
     offsets: list[float] = Field(description="Added to each level's log1p prediction, in log1p seconds.")
+
+
+class Allocation(_Strict):
+    """By which costs the output `allocation` was chosen for every row, and how often it was too little."""
+
+    objective: str = Field(description="What is least in expectation, such as `business score`.")
+    waste_per_gib: float = Field(ge=0, description="Cost of a GiB that is allocated and not used.")
+    failed_per_job: float = Field(ge=0, description="Cost of a job that is allocated less than it uses.")
+    failed_per_gib: float = Field(ge=0, description="The same for every GiB that it had been allocated.")
+    under_share_target: float = Field(ge=0, le=1, description="Share of jobs that may be allocated less than they use.")
+    under_share_test: float = Field(ge=0, le=1, description="Share of jobs of the test period that were.")
+    request: str | None = Field(
+        default=None, description="Name of the input that holds what was requested so far, in the outputs' unit."
+    )
 
 
 class Parity(_Strict):
@@ -115,6 +150,7 @@ class Manifest(_Strict):
     validation: dict[str, float] = Field(description="Metrics on the calibration period.")
     test: dict[str, float] = Field(description="Metrics on the later test period.")
     calibration: Calibration
+    allocation: Allocation | None = Field(default=None, description="None: nothing is recommended, only predicted.")
     parity: Parity
     ensemble_weights: dict[str, float]
     feature_names: list[str]
@@ -122,6 +158,37 @@ class Manifest(_Strict):
     libraries: dict[str, str]
     seed: int
     files: dict[str, str] = Field(description="SHA-256 by file name, for every other file of the version.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        seen: set[str] = set()
+        for spec in self.inputs:
+            for name in (spec.name, *spec.columns):
+                if name in seen:
+                    raise ValueError(f"inputs: {spec.name}: the name {name!r} stands for another input, too")
+                seen.add(name)
+        if self.allocation is not None and self.allocation.request not in (None, *(one.name for one in self.inputs)):
+            raise ValueError(f"allocation: request: must be the name of an input, got {self.allocation.request!r}")
+        return self
+
+
+class Schema(_Strict):
+    """What a caller needs to know of a bundle: the part of its manifest that a server tells."""
+
+    predictor: str
+    version: int
+    model_type: str
+    inputs: list[InputSpec]
+    outputs: list[OutputSpec]
+    quantile_levels: list[float]
+    interval_levels: tuple[float, float]
+    limit_level: float
+    allocation: Allocation | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The part of this manifest."""
+        return cls(**{name: getattr(manifest, name) for name in cls.model_fields})
 
 
 class GoldenRows(_Strict):

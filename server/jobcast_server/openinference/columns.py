@@ -86,6 +86,7 @@ class Columns:
             if chosen:
                 self._numbers.append(_Numbers(chosen, datatype))
         self._texts = [(place, column) for place, column in places if column.datatype == "BYTES"]
+        self._closed = [(column.spec.name, closed) for column in inputs if (closed := column.rules.closed) is not None]
 
     def read(self, parts: Sequence[Part], rows: int) -> tuple[Feeds, bool]:
         """The columns of all parts, one below the other, `rows` rows in all; and whether they keep every rule."""
@@ -104,6 +105,8 @@ class Columns:
             if limit is not None and len(max(texts, key=len)) * 4 > limit:  # a character takes at most four bytes
                 good &= column.wrong(np.array(texts, object)[:, None]) is None
             feeds[column.spec.name] = np.array(texts, object).reshape(rows, *column.tail)
+        for name, closed in self._closed:
+            good &= closed.issuperset(feeds[name].reshape(-1).tolist())
         return feeds, good
 
     def violations(self, feeds: Feeds, first: int) -> list[Violation]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from importlib.metadata import version as installed
 
 import open_inference_pb2 as pb
+from jobcast_proto.manifest import Schema
 
 from jobcast_server.errors import UnknownModelError, shorten
 from jobcast_server.gathering import DEFAULT_PRIORITY, PRIORITIES
@@ -18,6 +19,9 @@ EXTENSIONS = (
     "binary_tensor_data", "model_configuration", "model_repository", "parameters", "schedule_policy", "statistics",
 )  # fmt: skip
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
+SCHEMA = "jobcast.schema"
+"""Parameter of a model's configuration that holds its schema as JSON: units, rules and other names of its inputs."""
+
 TYPES = {"FP64": pb.TYPE_FP64, "FP32": pb.TYPE_FP32, "INT64": pb.TYPE_INT64, "BYTES": pb.TYPE_STRING}
 
 
@@ -61,6 +65,8 @@ def configuration(model: Model, policy: Policy, *, batching: bool) -> pb.ModelCo
         config.input.add(name=column.spec.name, data_type=TYPES[column.datatype], dims=column.tail, optional=optional)
     for name, datatype, tail in schema.outputs:
         config.output.add(name=name, data_type=TYPES[datatype], dims=tail)
+    told = Schema.of(model.bundle.manifest).model_dump_json(exclude_defaults=True)
+    config.parameters[SCHEMA].string_value = told
     config.model_transaction_policy.decoupled = False
     config.response_cache.enable = False
     if batching:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jobcast_proto.manifest import InputSpec, Manifest
+from jobcast_proto.rules import Rules
 from numpy.typing import NDArray
 
 from jobcast_server.errors import InvalidRequestError, Violation, shorten
@@ -31,7 +32,7 @@ class Input:
 
     Attributes:
         width: values in a row. size: bytes in a row, 0 for text.
-        low, high: bounds of numbers, inclusive.
+        low, high: bounds of numbers, inclusive. rules: all rules of a value.
     """
 
     spec: InputSpec
@@ -41,25 +42,15 @@ class Input:
     size: int
     low: float
     high: float
+    rules: Rules
 
     @classmethod
     def of(cls, spec: InputSpec) -> "Input":
         """The column that the manifest describes."""
-        datatype, tail = DATATYPES[spec.type], tuple(spec.shape[1:])
+        datatype, tail, rules = DATATYPES[spec.type], tuple(spec.shape[1:]), Rules(spec)
         width = math.prod(tail)
         size = NUMBERS[datatype].itemsize * width if datatype in NUMBERS else 0
-        whole = spec.type == "int64"
-        low: float = -(2**63) if whole else -math.inf
-        high: float = 2**63 - 1 if whole else math.inf
-        if spec.minimum is not None:
-            low = spec.minimum
-        if spec.exclusive_minimum is not None:
-            low = spec.exclusive_minimum + 1 if whole else math.nextafter(spec.exclusive_minimum, math.inf)
-        if spec.maximum is not None:
-            high = spec.maximum
-        if not whole:  # infinities are never values
-            low, high = max(low, -np.finfo(float).max), min(high, np.finfo(float).max)
-        return cls(spec, datatype, tail, width, size, low, high)
+        return cls(spec, datatype, tail, width, size, rules.low, rules.high, rules)
 
     def fill(self, rows: int) -> NDArray[np.generic]:
         """Stands for the column when a request leaves it out."""
@@ -85,12 +76,8 @@ class Input:
         return np.asarray(~good.reshape(len(values), -1).all(axis=1))
 
     def _wrong_texts(self, values: NDArray[np.generic]) -> NDArray[np.bool_] | None:
-        limit = self.spec.max_length
-        rows = values.reshape(len(values), -1).tolist()
-        bad = [
-            any((self.spec.required and not text) or (limit is not None and _size(text) > limit) for text in row)
-            for row in rows
-        ]
+        broken = self.rules.broken
+        bad = [any(broken(text) for text in row) for row in values.reshape(len(values), -1).tolist()]
         return np.array(bad) if any(bad) else None
 
     def violation(self, values: NDArray[np.generic], row: int, first: int = 0) -> Violation:
@@ -104,22 +91,8 @@ class Input:
 
     def problem(self, value: Any) -> str:
         """The rule that one value breaks, with the value; '' when it keeps them all."""
-        if isinstance(value, str):
-            if self.spec.required and not value:
-                return "must not be empty, got ''"
-            limit = self.spec.max_length
-            if limit is not None and _size(value) > limit:
-                return f"must be at most {limit} bytes, got {_size(value)}: {shorten(value)}"
-            return ""
-        if self.low <= value <= self.high or (value != value and not self.spec.required):
-            return ""
-        if value > self.high and math.isfinite(value):
-            return f"must be <= {self.high:g}, got {value}"
-        exclusive = self.spec.exclusive_minimum
-        least = f"> {exclusive:g}" if exclusive is not None else f">= {self.low:g}"
-        finite = "" if self.datatype == "INT64" else "finite and "
-        missing = "" if self.spec.required else ", or NaN where it is not known"
-        return f"must be {finite}{least}{missing}, got {value}"
+        broken = self.rules.broken(value)
+        return broken[1] if broken else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +187,3 @@ class Schema:
         elif rows not in (-1, shape[0]):
             problems.append(Violation(f"{name}.shape", f"must have {rows} rows as the inputs before, got {shape[0]}"))
         return problems
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from jobcast_server.errors import BundleError
+from jobcast_proto.fault import BundleFault
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 EXTERNAL = 1
@@ -57,28 +57,28 @@ def inspect(model: bytes) -> None:
     """Accept a model file, or say why not.
 
     Raises:
-        BundleError: not a model, unknown operator domain, local functions, or tensor data outside the file.
+        BundleFault: not a model, unknown operator domain, local functions, or tensor data outside the file.
     """
     try:
         parsed: Any = _Model.FromString(model)
     except DecodeError:
-        raise BundleError("model.onnx: is not an ONNX model (truncated or damaged)") from None
+        raise BundleFault("model.onnx: is not an ONNX model (truncated or damaged)") from None
     if not parsed.graph.nodes:
-        raise BundleError("model.onnx: is not an ONNX model (it has no nodes)")
+        raise BundleFault("model.onnx: is not an ONNX model (it has no nodes)")
     if parsed.functions:
-        raise BundleError("model.onnx: model-local functions are not allowed; inline them")
+        raise BundleFault("model.onnx: model-local functions are not allowed; inline them")
     for opset in parsed.opset:
         _check_domain(opset.domain, "an operator set")
     for part in _walk(parsed.graph):
         if part.DESCRIPTOR.name == "Node":
             _check_domain(part.domain, f"operator {_text(part.op)}")
         elif part.external or part.location == EXTERNAL:
-            raise BundleError(f"model.onnx: tensor {_text(part.name)} keeps its data outside the file; embed it")
+            raise BundleFault(f"model.onnx: tensor {_text(part.name)} keeps its data outside the file; embed it")
 
 
 def _check_domain(domain: bytes, what: str) -> None:
     if _text(domain) not in DOMAINS:
-        raise BundleError(f"model.onnx: {what} of domain {_text(domain)!r} is not allowed; use ai.onnx or ai.onnx.ml")
+        raise BundleFault(f"model.onnx: {what} of domain {_text(domain)!r} is not allowed; use ai.onnx or ai.onnx.ml")
 
 
 def _walk(graph: Any) -> Iterator[Any]:
