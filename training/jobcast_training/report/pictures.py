@@ -22,12 +22,12 @@ STYLES = ("-", "--", ":")
 SLICE_JOBS = 100
 """A month is drawn when it has so many jobs."""
 
-_INK, _FRAME = "#222222", "#888888"
-_SETTINGS = {
+INK, FRAME = "#222222", "#888888"
+SETTINGS = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
-    "axes.edgecolor": _FRAME,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": FRAME,
+    "axes.labelcolor": INK,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
     "axes.spines.top": False,
@@ -36,15 +36,17 @@ _SETTINGS = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
     "legend.frameon": False,
     "savefig.dpi": 110,
 }
+"""What every picture looks like."""
+
 _DENSITY = LinearSegmentedColormap.from_list("density", ["#e8f1f8", "#8fbbdb", "#0072b2", "#06304a"])
 _DURATIONS = ((1, "1 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (604_800, "1 week"))
 
@@ -52,16 +54,17 @@ _DURATIONS = ((1, "1 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (604_8
 def write_pictures(logs: Sequence[LogFigures], folder: Path) -> None:
     """Write `reliability.png` of all logs, and for each `NAME-reliability.png`, `-predicted.png` and `-months.png`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with pyplot.rc_context(_SETTINGS):
+    with pyplot.rc_context(SETTINGS):
         if logs:
-            _save(_all_reliability(logs), folder / "reliability.png")
+            save(_all_reliability(logs), folder / "reliability.png")
         for one in logs:
-            _save(_reliability(one), folder / f"{one.name}-reliability.png")
-            _save(_predicted(one), folder / f"{one.name}-predicted.png")
-            _save(_months(one.first.months, one.name), folder / f"{one.name}-months.png")
+            save(_reliability(one), folder / f"{one.name}-reliability.png")
+            save(_predicted(one), folder / f"{one.name}-predicted.png")
+            save(_months(one.first.months, one.name), folder / f"{one.name}-months.png")
 
 
-def _save(chart: Any, path: Path) -> None:
+def save(chart: Any, path: Path) -> None:
+    """Write a chart as PNG without what made it, and let go of it."""
     chart.savefig(path, metadata={"Software": None})
     pyplot.close(chart)
 
@@ -103,7 +106,7 @@ def _reliability(one: LogFigures) -> Any:
 
 
 def _diagonal(axes: Any) -> None:
-    axes.plot([0, 1], [0, 1], color=_FRAME, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.plot([0, 1], [0, 1], color=FRAME, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
 def _levels(axes: Any, title: str) -> None:
