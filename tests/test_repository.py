@@ -97,7 +97,8 @@ def plain(requirement: str) -> str:
 @pytest.mark.parametrize("home", PACKAGES, ids=lambda home: home.name)
 def test_every_import_is_declared(home: Path) -> None:
     settings = tomllib.loads((home / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = {plain(requirement) for requirement in settings["project"]["dependencies"]}
+    extras = settings["project"].get("optional-dependencies", {}).values()
+    declared = {plain(requirement) for one in (settings["project"]["dependencies"], *extras) for requirement in one}
     declared.add(plain(settings["project"]["name"]))
     workspace = {"rt_predictor_pb2": "jobcast-proto", "rt_predictor_pb2_grpc": "jobcast-proto"}
     for other in PACKAGES:

@@ -1,4 +1,4 @@
-"""Client of jobcast: forecasts of how long a batch job will run, and of task times for schedulers.
+"""Client of jobcast: forecasts of how long a batch job will run, of task times, and of any bundle in this process.
 
 Names load on first use, so that a command which needs no connection does not pay for gRPC.
 """
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobcast.aio import AsyncClient
     from jobcast.client import Client
+    from jobcast.deployable import DeployableModel, Forecast
     from jobcast.errors import (
+        BadBundle,
         Conflict,
         DeadlineExceeded,
+        InputError,
         InvalidInput,
         JobcastError,
         NotFound,
         Overloaded,
+        Problem,
         ServerFault,
         Unavailable,
         Violation,
@@ -45,12 +49,16 @@ __all__ = [
     "Acknowledgements",
     "AsyncClient",
     "AsyncPredictorClient",
+    "BadBundle",
     "BatchPrediction",
     "Client",
     "Conflict",
     "DeadlineExceeded",
+    "DeployableModel",
     "Distribution",
+    "Forecast",
     "Health",
+    "InputError",
     "Interval",
     "InvalidInput",
     "Job",
@@ -63,6 +71,7 @@ __all__ = [
     "Prediction",
     "PredictionStream",
     "PredictorClient",
+    "Problem",
     "ServerFault",
     "ServiceHealth",
     "Summary",
@@ -78,13 +87,17 @@ __all__ = [
 _HOMES = {
     "aio": ("AsyncClient",),
     "client": ("Client",),
+    "deployable": ("DeployableModel", "Forecast"),
     "errors": (
+        "BadBundle",
         "Conflict",
         "DeadlineExceeded",
+        "InputError",
         "InvalidInput",
         "JobcastError",
         "NotFound",
         "Overloaded",
+        "Problem",
         "ServerFault",
         "Unavailable",
         "Violation",

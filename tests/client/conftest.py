@@ -168,3 +168,32 @@ def tasks(toy: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Ite
     server = TaskServer(folder)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def memory() -> SimpleNamespace:
+    """The bundle `toy-memory`: `make(repository, version)`, `made_up(rows)`, `arrays(columns)`, `answers(...)`."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "client" / "scripts" / "memory_bundle.py")))
+
+
+@pytest.fixture(scope="session")
+def memory_bundle(memory: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of it."""
+    bundle: Path = memory.make(tmp_path_factory.mktemp("memory") / "models")
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def memory_server(memory_bundle: Path) -> Iterator[dict[str, Any]]:
+    """A server of it: `address`, `http` and the rest of what it says when it is ready."""
+    arguments = ["--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json", "--models"]
+    command = [COMMAND, "serve", *arguments, memory_bundle.parents[1]]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr
+        try:
+            ready = next(line for line in process.stderr if '"event": "ready"' in line)
+            told = json.loads(ready)
+            yield told | {"address": f"localhost:{told['port']}", "http": ("localhost", told["http_port"])}
+        finally:
+            process.terminate()

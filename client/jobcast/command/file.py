@@ -40,8 +40,7 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
         JobcastError: no answer from the server; the rows before are written.
         click.UsageError: source and out are the same file, or out cannot be written.
     """
-    if out and source != "-" and os.path.exists(out) and os.path.samefile(source, out):
-        raise click.UsageError(f"--out: must be another file than --file, got {out!r} for both")
+    check_apart(source, out)
     done = failed = 0
     first = ""
     with ExitStack() as stack:
@@ -50,7 +49,7 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
             open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
         )
         table = Table(text, "standard input" if source == "-" else source)
-        target = stack.enter_context(_created(out))
+        target = stack.enter_context(created(out))
         write = _json_lines(target) if as_json else _csv(target, table)
         advance = stack.enter_context(_progress(raw))
         rows = table.rows()
@@ -71,6 +70,16 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
     if failed:
         click.echo(f"first failure: {first}", err=True)
     return failed
+
+
+def check_apart(source: str, out: str | None) -> None:
+    """Keep the input from being overwritten.
+
+    Raises:
+        click.UsageError: source and out are the same file.
+    """
+    if out and source != "-" and os.path.exists(out) and os.path.samefile(source, out):
+        raise click.UsageError(f"--out: must be another file than --file, got {out!r} for both")
 
 
 def _predictions(client: Client, chunk: list[Row]) -> list[Prediction]:
@@ -100,7 +109,12 @@ def _opened(source: str) -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else open(source, "rb")
 
 
-def _created(out: str | None) -> IO[str]:
+def created(out: str | None) -> IO[str]:
+    """The file that predictions go to; None = standard output.
+
+    Raises:
+        click.UsageError: it cannot be written.
+    """
     # Cells that are no UTF-8 come out as they went in.
     if out is None:
         return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="surrogateescape", newline="", closefd=False)

@@ -1,4 +1,4 @@
-"""`jobcast predict`: one job from options, or a file of them."""
+"""`jobcast predict`: one job from options, or a file of them; with a model's name, records of that model."""
 
 import json
 from collections.abc import Callable
@@ -47,6 +47,10 @@ class Written(click.ParamType[Any]):
 
 
 @click.command(epilog="Exit codes: 0 answered, 1 no answer from the server, 2 wrong use or input, 3 some rows failed.")
+@click.argument("model", required=False)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="With MODEL: one input of the record; may be repeated."
+)
 @click.option("--processors", "processors_req", type=int, metavar="N", help="Processors over all nodes.")
 @click.option("--nodes", "nodes_req", type=int, metavar="N", help="Nodes.")
 @click.option("--mem", "mem_req", type=Written("size", parse_megabytes), help="Memory over all nodes: MB, or 128G.")
@@ -76,7 +80,7 @@ class Written(click.ParamType[Any]):
     "--file",
     "source",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="CSV file of jobs instead of one job; - reads standard input.",
+    help="CSV file of jobs instead of one job; - reads standard input. With MODEL: .csv, .jsonl or .parquet.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="Where predictions of --file go.")
 @server_options
@@ -90,10 +94,26 @@ def predict(
     explain: bool,
     source: str | None,
     out: str | None,
+    model: str | None,
+    pairs: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Predict how long a job, or every job of a CSV file, will run."""
+    """Predict how long a job, or every job of a CSV file, will run.
+
+    With the name of a MODEL: predict what that model predicts, for the record that --set describes or for every record
+    of a file, such as `jobcast predict build-memory --set build_profile=linuxx86_64-gcc-release --set jobs=500`.
+    """
     fields = {name: value for name, value in options.items() if value is not None}
+    if model is not None:
+        _refuse(
+            ctx,
+            {_FLAGS[name]: value for name, value in fields.items()} | {"--explain": explain},
+            f"does not go with a model's name; describe the record with --set (inputs of {model} by name)",
+        )
+        from jobcast.command.model import predict_model  # what it needs costs the other form nothing
+
+        ctx.exit(predict_model(model, pairs, source, out, as_json=as_json, address=address, timeout=timeout))
+    _refuse(ctx, {"--set": pairs}, "only goes with a model's name, such as `jobcast predict build-memory --set ...`")
     if source is None:
         _refuse(ctx, {"--out": out}, "only goes with --file")
         _predict_one(fields, explain, as_json, address, timeout)

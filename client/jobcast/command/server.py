@@ -11,7 +11,7 @@ import click
 
 from jobcast.address import DEFAULT_ADDRESS
 from jobcast.client import Client
-from jobcast.errors import InvalidInput, JobcastError
+from jobcast.errors import InvalidInput, JobcastError, NotFound
 
 SOME_ROWS_FAILED = 3
 
@@ -47,10 +47,21 @@ def connected(address: str, timeout: float) -> Iterator[Client]:
         click.UsageError: invalid input.
         click.ClickException: no answer from the server.
     """
+    with told(), Client(address, timeout=timeout) as client:
+        yield client
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Errors of the client as messages and exit codes of the command.
+
+    Raises:
+        click.UsageError: invalid input, or a model that the server does not have.
+        click.ClickException: no answer from the server.
+    """
     try:
-        with Client(address, timeout=timeout) as client:
-            yield client
-    except InvalidInput as error:
+        yield
+    except (InvalidInput, NotFound) as error:
         raise click.UsageError(str(error)) from error
     except JobcastError as error:
         raise click.ClickException(str(error)) from error

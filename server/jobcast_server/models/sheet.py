@@ -71,6 +71,7 @@ def rule(spec: InputSpec) -> str:
         f"> {spec.exclusive_minimum:.15g}" if spec.exclusive_minimum is not None else "",
         f">= {spec.minimum:.15g}" if spec.minimum is not None else "",
         f"<= {spec.maximum:.15g}" if spec.maximum is not None else "",
+        f"one of {', '.join(spec.categories)}" if spec.categories else "",
         f"at most {spec.max_length} bytes" if spec.max_length is not None else "",
         f"{spec.missing:g} = not known" if spec.missing is not None else "",
         f"{spec.default!r} if left out" if spec.default is not None else "",
