@@ -82,10 +82,9 @@ class PredictorClient:
         trace: Trace, confidence_level: float = DEFAULT_CONFIDENCE, *, lookup_table: bool = False,
         lookup_table_name: str | None = None,
     ) -> TaskPrediction:  # fmt: skip
-        """Predict one task of a key.
+        """Predict one task of a key, which is given in its five parts or as `*TaskKey(...)`.
 
         Args:
-            model_type, model_name, hardware, software_name, software_version: the key; or `*TaskKey(...)`.
             trace: `input_feature` (a list of {param_name, val}, or name -> number), `hardware_info` if known.
             confidence_level: of `interval`, in (0, 1).
             lookup_table: look in a table first: `lookup_table_name`, or the one that the service preloads.
