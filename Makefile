@@ -11,7 +11,7 @@ SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test train bench peers lint proto accuracy install install-server clean
+.PHONY: help serve test train bench peers lint docs docs-serve proto accuracy install install-server clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,8 +59,16 @@ peers: $(VENV)/.all ## environments of the peers that tests and benchmarks run b
 lint: $(VENV)/.all ## every linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks
+	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
 	$(BIN)/lint-imports --no-cache
+
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+docs: $(VENV)/.all ## build the documentation site into site/; a dead link or anchor fails it
+	@$(MKDOCS) build --strict
+
+docs-serve: $(VENV)/.all ## serve the documentation site on http://127.0.0.1:8000, anew with every change
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8000
 
 proto: $(VENV)/.all ## regenerate the stubs and the manifest's schema
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto rt_predictor.proto open_inference.proto
