@@ -151,6 +151,12 @@ def test_the_graph_chooses_the_same_in_any_batch(
         assert session.run(["allocation"], part)[0].tobytes() == allocation[300 - rows :].tobytes()
 
 
+def test_of_equals_the_lowest_is_allocated() -> None:
+    q = quantiles(50, len(NINE), 8).astype(np.float32)
+    (allocation,) = graph(NINE, Constants(0.0), "").run(["allocation"], {"quantiles": q})
+    assert allocation[:, 0].tolist() == q[:, 0].tolist() == best_allocations(q, NINE, Constants(0.0)).tolist()
+
+
 SESSIONS = {constants: graph(NINE, constants, "") for constants in (BUSINESS, HELD, RETRIED)}
 ROWS = st.lists(st.lists(st.floats(0, 1e6, width=32), min_size=9, max_size=9).map(sorted), min_size=1, max_size=9).map(
     lambda rows: np.array(rows, dtype=np.float32)

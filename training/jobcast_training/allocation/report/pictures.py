@@ -27,8 +27,12 @@ HIGH = 0.85
 DOTS = 3_000
 """Jobs that are drawn at most, the latest; more would cover one another."""
 
+WIDE = 20
+"""How many times the median the largest use is where jobs are drawn on a logarithmic scale."""
+
 _FRONTIER = "frontier on validation"
 _LEAST = 1e-300
+_PLAIN = ticker.StrMethodFormatter("{x:,g}")
 
 
 def write_pictures(report: Report, figures: Figures, folder: Path) -> dict[str, str]:
@@ -109,7 +113,7 @@ def _comparison(report: Report, figures: Figures) -> Any:
             axes.text(width + room * 0.02, place, _short(width), va="center", size=6.5)
         axes.set(xlim=(0, room * 1.28), xlabel=title)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
-        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+        axes.xaxis.set_major_formatter(_PLAIN)
         _ticks(axes, rows)
     return chart
 
@@ -134,6 +138,9 @@ def _speed(figures: Figures) -> Any:
         xlabel="prediction time, us a row",
         ylabel="business score on test jobs (less is better)",
     )
+    axes.xaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
+    for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        set_formatter(_PLAIN)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
     _labels(chart, axes, [(time, score, one.name) for time, score, one in timed])
     return chart
@@ -177,7 +184,11 @@ def _memory(report: Report, figures: Figures) -> Any:
             at[short], used[order][short], s=4 * size, color=_RED, marker="x", linewidths=1.1, label="used, not enough"
         )
         axes.set(xlim=(-1, len(order)), xlabel=title, ylabel=report.subject.unit)
-        axes.set_ylim(bottom=0)
+        if min(used.min(), given.min()) > 0 and used.max() > WIDE * np.median(used):
+            axes.set(yscale="log", ylabel=f"{report.subject.unit}, logarithmic")
+            axes.yaxis.set_major_formatter(_PLAIN)
+        else:
+            axes.set_ylim(bottom=0)
     if np.isnan(request).all():
         sides[0].set_title("requests: not known", loc="left")
     handles, labels = sides[0].get_legend_handles_labels()
