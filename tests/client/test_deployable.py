@@ -5,7 +5,8 @@ import math
 import shutil
 import subprocess
 import sys
-from datetime import date
+import time
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -186,6 +187,17 @@ def test_numbers_of_other_libraries_and_what_is_not_known(model):
         assert model.predict([GOOD | changed]) == plain, changed
     with pytest.raises(InputError, match="column time: must be given in Unix seconds"):
         model.predict([GOOD | {"time": pandas.NaT}])
+
+
+def test_a_time_without_a_zone_is_utc_wherever_this_runs(model, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        told = model.predict([GOOD | {"time": moment} for moment in (10**9, datetime(2001, 9, 9, 1, 46, 40))])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told[0] == told[1]
 
 
 def test_frames_that_are_none(model):
