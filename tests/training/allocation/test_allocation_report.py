@@ -78,7 +78,7 @@ SWEEP = [
         score(TEST.used, factor * BASE["test"]),
     )
     for factor in FACTORS
-]
+] + [Setting("beaten", {"factor": 9.0}, Score(40.0, 400.0), Score(0.0, 1.0))]
 
 
 def preset_allocators(sweep: Sequence[Setting]) -> list[Allocator]:
@@ -210,6 +210,7 @@ def test_the_sweep_its_frontier_and_the_presets_are_shown_with_both_outcomes(pag
     }
     rows = page.rows("sweep")
     assert {name: cells[2:] for name, cells in rows.items()} == scores
+    assert [rows[name][1] for name in ("x0.8", "x1.5", "beaten")] == ["yes", "yes", ""]
     assert rows["x0.8"][0] == "factor 0.8, kind <scaled>"
     for one in presets(SWEEP):
         rule, setting, *found = page.rows("presets")[one.name]
