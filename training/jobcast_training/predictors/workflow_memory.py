@@ -4,6 +4,13 @@ from jobcast_training.allocation.declaration import History, Number, Predictor, 
 
 _BYTE = 2.0**-30
 
+_SAYS_NOTHING = (
+    "task_id", "hash", "native_id", "name", "module", "queue", "disk", "hostname", "cpu_model", "workdir", "script",
+    "scratch", "env", "error_action", "start_time", "cpu_percent", "%cpu", "%mem", "rss", "rss_bytes", "vmem",
+    "peak_vmem", "peak_vmem_bytes", "rchar", "rchar_bytes", "wchar", "wchar_bytes", "syscr", "syscw", "read_bytes",
+    "write_bytes", "vol_ctxt", "inv_ctxt",
+)  # fmt: skip
+
 PREDICTOR = Predictor(
     name="workflow-memory",
     title="Peak memory of workflow tasks",
@@ -50,4 +57,5 @@ PREDICTOR = Predictor(
     hours={"realtime_s": 1 / 3600, "realtime": 1 / 3_600_000, "duration_s": 1 / 3600},
     anchored=True,
     failed=("exit", ("137", "139", "143")),
+    ignored=_SAYS_NOTHING,
 )
