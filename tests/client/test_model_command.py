@@ -128,6 +128,19 @@ def test_rows_of_a_file_fail_alone_and_are_counted_by_reason(ask, tmp_path):
         assert reason in said[1]
 
 
+def test_cells_come_back_as_they_came(ask, tmp_path):
+    notes = ["größe", "two\r\nlines", 'a "quote", and more', b"\xff".decode("utf-8", "surrogateescape")]
+    rows = [GOOD.rpartition(",")[0].split(",", 5) for _ in notes]
+    with (tmp_path / "raw.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER.split(","))
+        writer.writerows([[*row[:5], "65.1;70.2", note] for row, note in zip(rows, notes, strict=True)])
+    done = ask("toy-memory", "--file", tmp_path / "raw.csv", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [row["note"] for row in csv.DictReader(file)] == notes
+
+
 def test_lines_of_json_that_lack_a_field_fail_alone(ask, tmp_path):
     good = {"build_profile": "x", "time": 5, "jobs": 3}
     lines = [json.dumps(good), '{"time": 5}', "[1]", "nonsense", json.dumps(good | {"jobs": "3"})]

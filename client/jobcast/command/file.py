@@ -44,10 +44,8 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
     done = failed = 0
     first = ""
     with ExitStack() as stack:
-        raw = stack.enter_context(_opened(source))
-        text = stack.enter_context(
-            open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
-        )
+        raw = stack.enter_context(opened(source))
+        text = stack.enter_context(as_text(raw))
         table = Table(text, "standard input" if source == "-" else source)
         target = stack.enter_context(created(out))
         write = _json_lines(target) if as_json else _csv(target, table)
@@ -105,8 +103,14 @@ def _json_lines(target: IO[str]) -> _Write:
     return lambda row, prediction: target.write(json.dumps({"line": row.line, **as_data(prediction)}) + "\n")
 
 
-def _opened(source: str) -> BinaryIO:
+def opened(source: str) -> BinaryIO:
+    """The file that is read; `-` = standard input."""
     return open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else open(source, "rb")
+
+
+def as_text(raw: BinaryIO) -> IO[str]:
+    """The file as text for a reader of CSV; bytes that are no UTF-8 as surrogate escapes."""
+    return open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
 
 
 def created(out: str | None) -> IO[str]:

@@ -15,9 +15,9 @@ from typing import IO, Any
 import click
 from jobcast_proto.manifest import Schema
 
-from jobcast.command.file import check_apart, created
+from jobcast.command.file import as_text, check_apart, created, opened
 from jobcast.command.output import print_table
-from jobcast.command.recordfile import SHAPE, FileError, RecordFile, Rows, kind_of, opened, parquet
+from jobcast.command.recordfile import SHAPE, FileError, RecordFile, Rows, kind_of, parquet, records_of
 from jobcast.command.server import SOME_ROWS_FAILED, told
 from jobcast.errors import InputError
 from jobcast.inference import InferenceClient
@@ -115,8 +115,7 @@ def _predict_file(
         if kind_of(source) == "parquet":
             file = parquet(source, rows)
         else:
-            text = stack.enter_context(click.open_file(source, encoding="utf-8-sig", errors="surrogateescape"))
-            file = opened(text, source, rows)
+            file = records_of(stack.enter_context(as_text(stack.enter_context(opened(source)))), source, rows)
         first = next(file.chunks, None)
         if first is None:
             raise FileError(f"{source}: is empty: it holds no records")

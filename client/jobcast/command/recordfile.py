@@ -71,7 +71,7 @@ def kind_of(source: str) -> str:
     return SUFFIXES[suffix]
 
 
-def opened(file: IO[str], source: str, rows: int) -> RecordFile:
+def records_of(file: IO[str], source: str, rows: int) -> RecordFile:
     """The records of a file of text, `rows` at a time.
 
     Raises:
