@@ -7,11 +7,14 @@ branch shows as a whole leaf, far above the tolerance.
 The tolerance covers float32 sums only: each of T trees adds a leaf rounded to float32, and the running sum is rounded
 T times, so that |error| <= T eps (sum of the trees' largest |leaf|), eps = 2^-24 (Higham, Accuracy and Stability,
 section 4.2). The libraries sum in float32 themselves, hence twice that.
+
+Probabilities of classes: scores that are off by at most d move a softmax by at most d, since the slope of a probability
+is p (1 - p) <= 1/4 in its own score and as much in all others together; e^x and the division add a few eps each.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library loads
 
@@ -19,8 +22,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from jobcast_export.classes import class_outputs
 from jobcast_export.forest import LEAF, Forest
 from jobcast_export.model import trees_model
+from jobcast_export.scores import Linear, Link, Scores
 
 
 class ParityError(ValueError):
@@ -34,7 +39,7 @@ class Reference:
     Attributes:
         x: features, float32 [N, features].
         held_out: number of leading rows that are held-out records; the others are threshold rows.
-        predictions: by family, float64 [N, outputs].
+        predictions: by family, float64 [N, outputs]; probabilities of the classes where it classifies.
     """
 
     x: NDArray[np.float32]
@@ -79,26 +84,67 @@ def tree_outputs(forest: Forest, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
+def missing_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows in which each feature in turn is NaN, and one in which all are, float32 [features + 1, features]."""
+    features = rows.shape[1]
+    made: NDArray[np.float32] = rows[np.arange(features + 1) % len(rows)].copy()
+    made[np.arange(features), np.arange(features)] = np.nan
+    made[features] = np.nan
+    return made
+
+
+def class_tolerance(scores: Scores, link: Link, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the largest difference of a probability that rounding allows, by row, shape [N]."""
+    eps = 2.0**-24
+    if isinstance(scores, Linear):
+        centred = np.abs(np.where(np.isnan(x), 0.0, x.astype(np.float64) - scores.centre))
+        # Terms and their sum in float64, each rounded a few times, by the library in another order.
+        terms = centred @ np.abs(scores.weights) + np.abs(scores.bias)
+        off = 2 * (len(scores.centre) + 8) * 2.0**-53 * terms.max(axis=1)
+    else:
+        grown = scores.values.any(axis=0)
+        live = replace(scores, values=scores.values[:, grown], base=scores.base[grown])
+        # A base to which no leaf adds is rounded once.
+        off = np.full(len(x), (tolerance(live) if grown.any() else 0.0) + eps * np.abs(scores.base).max())
+    allowed: NDArray[np.float64] = off if link == "identity" else off + 4 * (scores.outputs + 8) * eps
+    return allowed
+
+
 def check_parity(forests: Mapping[str, Forest], reference: Reference) -> dict[str, float]:
     """Return the largest difference by family, in the trees' unit.
 
     Raises:
         ParityError: a family's trees differ by more than its tolerance; the worst five rows are named.
     """
-    worst = {}
-    for name, forest in forests.items():
-        expected = reference.predictions[name]
-        difference = np.abs(tree_outputs(forest, reference.x) - expected).max(axis=1)
-        allowed = tolerance(forest)
-        bad = np.flatnonzero(~(difference <= allowed))
-        if len(bad):
-            rows = bad[np.argsort(-difference[bad])][:5]
-            kind = ["held-out" if row < reference.held_out else "threshold" for row in rows]
-            listed = "; ".join(
-                f"{what} row {row}: off by {difference[row]:.3g}" for row, what in zip(rows, kind, strict=True)
-            )
-            raise ParityError(
-                f"{name}: {len(bad)} of {len(difference)} rows differ by more than {allowed:.3g}: {listed}"
-            )
-        worst[name] = float(difference.max())
-    return worst
+    return {
+        name: _worst(name, tree_outputs(forest, reference.x), reference, np.full(len(reference.x), tolerance(forest)))
+        for name, forest in forests.items()
+    }
+
+
+def check_class_parity(models: Mapping[str, tuple[Scores, Link]], reference: Reference) -> dict[str, float]:
+    """Return the largest difference of a probability by family.
+
+    Raises:
+        ParityError: a family's probabilities differ by more than `class_tolerance`; the worst five rows are named.
+    """
+    x = reference.x
+    return {
+        name: _worst(name, class_outputs(scores, link, x), reference, class_tolerance(scores, link, x))
+        for name, (scores, link) in models.items()
+    }
+
+
+def _worst(name: str, found: NDArray[np.float32], reference: Reference, allowed: NDArray[np.float64]) -> float:
+    difference = np.abs(found - reference.predictions[name]).max(axis=1)
+    bad = np.flatnonzero(~(difference <= allowed))
+    if len(bad):
+        rows = bad[np.argsort(-difference[bad])][:5]
+        kind = ["held-out" if row < reference.held_out else "threshold" for row in rows]
+        listed = "; ".join(
+            f"{what} row {row}: off by {difference[row]:.3g}" for row, what in zip(rows, kind, strict=True)
+        )
+        raise ParityError(
+            f"{name}: {len(bad)} of {len(difference)} rows differ by more than {allowed[bad].max():.3g}: {listed}"
+        )
+    return float(difference.max())
