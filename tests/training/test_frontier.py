@@ -78,9 +78,9 @@ def frontier(roomy: pipeline.Result) -> Frontier:
     return roomy.frontier
 
 
-@pytest.mark.parametrize("name", families.names())
+@pytest.mark.parametrize("name", hyperparameters.load().families)
 def test_the_first_rounds_of_a_member_are_what_so_many_rounds_would_have_grown(name: str) -> None:
-    family, parameters = families.load(name), {**hyperparameters.load().families[name], "rounds": 16}
+    family, parameters = families.regression(name), {**hyperparameters.load().families[name], "rounds": 16}
     rows = Rows(X, Y)
     boosters = len(LEVELS) if name == "lightgbm" else 1
     whole = family.fit(rows, None, LEVELS, parameters, 7, lambda: None, (16, 12, 16)[:boosters])
@@ -208,7 +208,7 @@ def test_an_option_loses_what_its_members_lose_when_they_are_fitted_with_so_many
         for name, rounds in one.choice.rounds.items():
             family, target = name.split("-")
             power = TARGETS[target]
-            fresh = families.load(family).fit(
+            fresh = families.regression(family).fit(
                 fit.rows(fit.y, power), None, levels, hyper.families[family], 1, lambda: None, rounds
             )
             total = total + one.choice.weights[name] * (fresh.predict(tune.x) + power * tune.scale[:, None])
@@ -260,7 +260,7 @@ def test_the_card_says_what_was_measured_and_every_step_was_announced(
 
 def test_a_budget_below_what_features_and_head_take_is_refused_with_that_figure(tmp_path: Path) -> None:
     tiny = tmp_path / "tiny.toml"
-    tiny.write_text("".join(f"[{name}]\nrounds = 1\n" for name in families.names()))
+    tiny.write_text("".join(f"[{name}]\nrounds = 1\n" for name in hyperparameters.load().families))
     path = tmp_path / "jobs.parquet"
     generate(4_000, 3, path)
     arguments = ["hpc-runtime", "--data", str(path), "--config", str(tiny), "--out", str(tmp_path / "models")]

@@ -31,7 +31,7 @@ def latent_targets(
     """
     targets = [period.y for period in periods]
     if any(period.censored.any() for period in periods):
-        family, levels = families.load("xgboost"), hyper.quantiles.trained
+        family, levels = families.regression("xgboost"), hyper.quantiles.trained
         parameters = {**hyper.families["xgboost"], "rounds": FIRST_MODEL_ROUNDS}
         blind = [period.x.copy() for period in periods]
         for x in blind:

@@ -174,7 +174,8 @@ def _fitted_anew(
         family, target = name.split("-")
         on_round = step(f"fitting {name} to all known jobs", sum(rounds))
         rows = known.rows(y, TARGETS[target])
-        final[name] = families.load(family).fit(rows, None, levels, hyper.families[family], seed, on_round, rounds)
+        task = families.regression(family)
+        final[name] = task.fit(rows, None, levels, hyper.families[family], seed, on_round, rounds)
     forests = {name: own.forest for name, own in final.items()}
     mixing = mixing_matrix(levels, hyper.quantiles.levels)
     step("calibrating", 1)()
@@ -228,11 +229,11 @@ def choose_members(
     for target, power in TARGETS.items():
         found: dict[str, Fitted] = {}
         rows = [period.rows(y, power) for period, y in zip((fit, tune), targets, strict=True)]
-        for family in families.names():
+        for family in hyper.families:
             parameters = hyper.families[family]
             count = parameters["rounds"] * (len(levels) if family == "lightgbm" else 1)
             on_round = step(f"fitting {family}-{target}", count)
-            found[family] = families.load(family).fit(rows[0], rows[1], levels, parameters, seed, on_round)
+            found[family] = families.regression(family).fit(rows[0], rows[1], levels, parameters, seed, on_round)
         predictions = {family: own.predict(tune.x) for family, own in found.items()}
         own_weights[target] = choose_weights(rows[1].y, predictions, levels)
         mean = sum((own_weights[target][family] * own for family, own in predictions.items()), np.zeros(1))

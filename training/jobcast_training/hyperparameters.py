@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jobcast_training import families
 from jobcast_training.calibration import jobs_needed
+
+_TABLES = ("split", "statistics", "history", "fitting", "quantiles", "calibration", "censoring")
+"""Every other table is a family's."""
 
 
 class HyperparameterError(ValueError):
@@ -124,7 +126,8 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
     rule(group_jobs == 0 or group_jobs >= least, "calibration.group_jobs", f"be 0 or >= {least}", group_jobs)
     rule(max_groups >= 1, "calibration.max_groups", "be >= 1", max_groups)
     rule(tree["censoring"]["rounds"] >= 0, "censoring.rounds", "be >= 0", tree["censoring"]["rounds"])
-    for name in families.names():
+    named = [table for table in tree if table not in _TABLES]
+    for name in named:
         for key in ("rounds", "early_stopping_rounds"):
             rule(tree[name][key] >= 1, f"{name}.{key}", "be >= 1", tree[name][key])
     return Hyperparameters(
@@ -137,5 +140,5 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
         group_jobs=group_jobs,
         max_groups=max_groups,
         censoring_rounds=tree["censoring"]["rounds"],
-        families={name: tree[name] for name in families.names()},
+        families={name: tree[name] for name in named},
     )

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from jobcast_training import families
 from jobcast_training.ensemble import choose_weights
 from jobcast_training.fitting import TARGETS, Choice, Period, seconds_lost
 from jobcast_training.prefixes import Staged
@@ -81,9 +80,10 @@ def all_options(
         cost: for the expected latencies.
         step: hears of progress.
     """
+    families = dict.fromkeys(name.split("-")[0] for name in members)
     singles: dict[str, list[Option]] = {}
     for target, power in TARGETS.items():
-        steps = {name: [(), *members[f"{name}-{target}"].outputs] for name in families.names()}
+        steps = {name: [(), *members[f"{name}-{target}"].outputs] for name in families}
         combinations = list(product(*steps.values()))[1:]
         on_option = step(f"weighing ensembles that predict {target}", len(combinations))
         found: dict[tuple[object, ...], Option] = {}

@@ -260,7 +260,7 @@ class Refit:
         trained = self.hyper.quantiles.trained
         fit, tune = Rows(rows.x[~held], rows.y[~held]), Rows(rows.x[held], rows.y[held])
         fitted = {
-            name: families.load(name).fit(
+            name: families.regression(name).fit(
                 fit, tune, trained, self.hyper.families[name], self.settings.seed, lambda: None
             )
             for name in self.settings.families

@@ -56,7 +56,7 @@ class Space:
         Raises:
             HyperparameterError: the file is wrong.
         """
-        hyperparameters.load(config)
+        named = hyperparameters.load(config).families
         packaged = files("jobcast_training").joinpath("hyperparameters.toml").read_text(encoding="utf-8")
         tree = tomllib.loads(packaged)
         given = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
@@ -68,8 +68,8 @@ class Space:
             table, name = key.split(".")
             defaults[key] = float(tree[table][name])
             ranges[key] = CategoricalDistribution(sorted({*choices, defaults[key]}))
-        for family in families.names():
-            for name, (low, high, kind) in families.load(family).search_space.items():
+        for family in named:
+            for name, (low, high, kind) in families.regression(family).search_space.items():
                 key, value = f"{family}.{name}", tree[family][name]
                 defaults[key] = value
                 low, high = min(low, value), max(high, value)

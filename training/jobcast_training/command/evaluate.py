@@ -130,14 +130,13 @@ def write_forecasts(path: Path, records: Records, forecasts: "Forecasts") -> Non
 
 
 def _families(text: str) -> tuple[str, ...]:
-    from jobcast_training import families
+    from jobcast_training import hyperparameters
 
+    known = hyperparameters.load().families
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    unknown = [one for one in names if one not in families.names()]
+    unknown = [one for one in names if one not in known]
     if unknown or not names:
-        raise click.BadParameter(
-            f"expected one or more of {', '.join(families.names())}, got {text!r}", param_hint="--families"
-        )
+        raise click.BadParameter(f"expected one or more of {', '.join(known)}, got {text!r}", param_hint="--families")
     return names
 
 

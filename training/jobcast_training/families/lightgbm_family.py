@@ -1,4 +1,4 @@
-"""LightGBM: one model for each quantile, since its leaves hold one value."""
+"""LightGBM: one model for each quantile, one tree in a round for each class, since its leaves hold one value."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,9 +13,10 @@ from jobcast_export.forest import (
     stack_outputs,
 )
 
-from jobcast_training.families import Family, Fitted, Rows, normalised
+from jobcast_training.families import Classified, Family, Fitted, Rows, Task, every_class, normalised
 
 _ZERO = float(np.float32(1e-35))
+_ALWAYS = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
 
 
 def fit(
@@ -30,7 +31,7 @@ def fit(
     """Fit one booster for each level."""
     settings = dict(parameters)
     most, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
-    settings |= {"objective": "quantile", "seed": seed, "deterministic": True, "force_row_wise": True, "verbosity": -1}
+    settings |= {"objective": "quantile", "seed": seed, **_ALWAYS}
     data = lightgbm.Dataset(train.x, train.y, weight=train.weight, free_raw_data=False)
     held = [lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)] if tune else []
     stop = [lightgbm.early_stopping(patience, verbose=False)] if tune else []
@@ -41,12 +42,12 @@ def fit(
         booster = lightgbm.train(
             settings | {"alpha": level},
             data,
-            most if tune else rounds[number],
+            rounds[number] if rounds else most,
             valid_sets=held,
             callbacks=[*stop, lambda _: on_round()],
         )
         boosters.append(booster)
-        kept.append(booster.best_iteration if tune else rounds[number])
+        kept.append(booster.best_iteration if tune else booster.current_iteration())
         gain += booster.feature_importance("gain", iteration=kept[-1])
 
     def predict(x: Any) -> Any:
@@ -54,6 +55,37 @@ def fit(
 
     forest = stack_outputs([trees(own.dump_model(num_iteration=n)) for own, n in zip(boosters, kept, strict=True)])
     return Fitted(predict=predict, forest=forest, gain=normalised(gain), rounds=tuple(kept))
+
+
+@every_class
+def fit_classes(
+    train: Rows,
+    tune: Rows | None,
+    classes: int,
+    parameters: Mapping[str, Any],
+    seed: int,
+    on_round: Callable[[], None],
+    rounds: Sequence[int] = (),
+) -> Classified:
+    """Fit all classes in one booster."""
+    settings = dict(parameters)
+    most, patience = settings.pop("rounds"), settings.pop("early_stopping_rounds")
+    settings |= {"objective": "multiclass", "num_class": classes, "seed": seed, **_ALWAYS}
+    data = lightgbm.Dataset(train.x, train.y, weight=train.weight, free_raw_data=False)
+    held = [lightgbm.Dataset(tune.x, tune.y, reference=data, free_raw_data=False)] if tune else []
+    stop = [lightgbm.early_stopping(patience, verbose=False)] if tune else []
+    booster = lightgbm.train(
+        settings, data, rounds[0] if rounds else most, valid_sets=held, callbacks=[*stop, lambda _: on_round()]
+    )
+    kept = booster.best_iteration if tune else booster.current_iteration()
+    grown = booster.dump_model(num_iteration=kept)["tree_info"]
+    return Classified(
+        predict=lambda x: np.asarray(booster.predict(x, num_iteration=kept)),
+        scores=stack_outputs([trees({"tree_info": grown[number::classes]}) for number in range(classes)]),
+        link="softmax",
+        gain=normalised(booster.feature_importance("gain", iteration=kept)),
+        rounds=(kept,),
+    )
 
 
 def trees(dump: Mapping[str, Any]) -> Forest:
@@ -105,15 +137,28 @@ def _numbered(root: Mapping[str, Any]) -> list[list[Any]]:
     return nodes
 
 
+DEFAULTS = {
+    "rounds": 200,
+    "early_stopping_rounds": 20,
+    "learning_rate": 0.1,
+    "num_leaves": 31,
+    "min_data_in_leaf": 20,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.8,
+    "lambda_l2": 1.0,
+}
+SEARCH_SPACE = {
+    "learning_rate": (0.05, 0.4, "log"),
+    "num_leaves": (15, 127, "int"),
+    "min_data_in_leaf": (20, 500, "int"),
+    "bagging_fraction": (0.5, 1.0, "float"),
+    "feature_fraction": (0.4, 1.0, "float"),
+    "lambda_l2": (0.01, 10.0, "log"),
+}
 FAMILY = Family(
     name="lightgbm",
-    search_space={
-        "learning_rate": (0.05, 0.4, "log"),
-        "num_leaves": (15, 127, "int"),
-        "min_data_in_leaf": (20, 500, "int"),
-        "bagging_fraction": (0.5, 1.0, "float"),
-        "feature_fraction": (0.4, 1.0, "float"),
-        "lambda_l2": (0.01, 10.0, "log"),
-    },
-    fit=fit,
+    title="LightGBM",
+    regression=Task(fit, DEFAULTS, SEARCH_SPACE),
+    classification=Task(fit_classes, DEFAULTS, SEARCH_SPACE),
 )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jobcast_export.forest import ForestBuilder
 from jobcast_export.graph import Feature
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -46,26 +45,12 @@ def fit(records: TaskRecords, settings: Settings, seed: int, on_family: Callable
     graph, described = graph_of(known)
     rows = rows_of(graph, records.frame, records.extra)
     data = FamilyRows(rows.x, log_times(records.frame) - rows.log_estimate)
-    fitted = {CONSTANT: _constant(data)}
+    fitted = {CONSTANT: families.constant_quantiles(data, TRAINED)}
     for name, parameters in settings.families.items():
         told = {**parameters, "early_stopping_rounds": parameters["rounds"]}
-        fitted[name] = families.load(name).fit(data, data, TRAINED, told, seed, lambda: None)
+        fitted[name] = families.regression(name).fit(data, data, TRAINED, told, seed, lambda: None)
         on_family()
     return Fit(known, graph, described, fitted)
-
-
-def _constant(rows: FamilyRows) -> Fitted:
-    """The quantiles of all rows, whatever the features: what few rows or a tail level may be best served by."""
-    quantiles = np.quantile(rows.y, TRAINED)
-    builder = ForestBuilder(quantiles.tolist())
-    builder.start_tree()
-    builder.leaf([0.0] * len(TRAINED))
-    return Fitted(
-        predict=lambda x: np.repeat(quantiles[None, :], len(x), axis=0),
-        forest=builder.build(),
-        gain=np.zeros(rows.x.shape[1]),
-        rounds=(),
-    )
 
 
 def log_times(frame: pl.DataFrame) -> NDArray[np.float64]:
