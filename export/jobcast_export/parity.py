@@ -4,7 +4,7 @@ A threshold row is a held-out row in which one feature lies exactly on, or one f
 threshold of the forest; every threshold of every family has three. The branch taken there is exact or wrong: a wrong
 branch shows as a whole leaf, far above the tolerance.
 
-The tolerance covers float32 sums only: each of T trees adds a leaf rounded to float32, and the running sum is rounded
+The tolerance covers float32 sums only: each of the T trees of an output adds a rounded leaf, and the sum is rounded
 T times, so that |error| <= T eps (sum of the trees' largest |leaf|), eps = 2^-24 (Higham, Accuracy and Stability,
 section 4.2). The libraries sum in float32 themselves, hence twice that.
 
@@ -14,7 +14,7 @@ is p (1 - p) <= 1/4 in its own score and as much in all others together; e^x and
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library loads
 
@@ -66,12 +66,11 @@ def threshold_rows(forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.floa
 def tolerance(forest: Forest) -> float:
     """Return the largest difference that float32 sums allow, in the trees' unit."""
     leaves = np.flatnonzero(forest.feature == LEAF)
-    largest = np.abs(forest.values[forest.true_child[leaves]]).max(axis=1)
     tree = np.searchsorted(forest.roots, leaves, side="right") - 1
-    per_tree = np.zeros(len(forest.roots))
-    np.maximum.at(per_tree, tree, largest)
-    terms = len(forest.roots) + 1
-    return float(2 * terms * 2.0**-24 * (per_tree.sum() + np.abs(forest.base).max()))
+    per_tree = np.zeros((len(forest.roots), forest.outputs))
+    np.maximum.at(per_tree, tree, np.abs(forest.values[forest.true_child[leaves]]))
+    terms = np.count_nonzero(per_tree, axis=0) + 1  # nothing is rounded where a tree adds 0
+    return float((2 * terms * 2.0**-24 * (per_tree.sum(axis=0) + np.abs(forest.base))).max())
 
 
 def tree_outputs(forest: Forest, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,10 +101,7 @@ def class_tolerance(scores: Scores, link: Link, x: NDArray[np.float32]) -> NDArr
         terms = centred @ np.abs(scores.weights) + np.abs(scores.bias)
         off = 2 * (len(scores.centre) + 8) * 2.0**-53 * terms.max(axis=1)
     else:
-        grown = scores.values.any(axis=0)
-        live = replace(scores, values=scores.values[:, grown], base=scores.base[grown])
-        # A base to which no leaf adds is rounded once.
-        off = np.full(len(x), (tolerance(live) if grown.any() else 0.0) + eps * np.abs(scores.base).max())
+        off = np.full(len(x), tolerance(scores))
     allowed: NDArray[np.float64] = off if link == "identity" else off + 4 * (scores.outputs + 8) * eps
     return allowed
 

@@ -41,7 +41,7 @@ def test_trees_equal_the_library_on_and_beside_every_threshold(fitted: families.
     missing[np.arange(len(rows)), np.arange(len(rows)) % 6] = np.nan
     for x in (rows, missing):
         difference = np.abs(tree_outputs(fitted.forest, x) - fitted.predict(x)).max()
-        assert difference <= tolerance(fitted.forest) < 1e-3
+        assert difference <= tolerance(fitted.forest) < 2e-4
 
 
 def test_a_threshold_moved_by_one_ulp_is_noticed(fitted: families.Fitted) -> None:
