@@ -125,6 +125,18 @@ def stack_outputs(forests: Sequence[Forest]) -> Forest:
     return _concatenate(widened)
 
 
+def side_by_side(forests: Sequence[Forest]) -> Forest:
+    """Return one forest with the outputs of the first, then those of the second, and so on; each has as many."""
+    widened, width = [], forests[0].outputs
+    for place, forest in enumerate(forests):
+        columns = slice(place * width, (place + 1) * width)
+        values = np.zeros((forest.values.shape[0], width * len(forests)))
+        base = np.zeros(width * len(forests))
+        values[:, columns], base[columns] = forest.values, forest.base
+        widened.append((1.0, values, base, forest))
+    return _concatenate(widened)
+
+
 def merge(forests: Mapping[str, Forest], weights: Mapping[str, float]) -> Forest:
     """Return one forest whose output is the weighted sum of the families' outputs; weight 0 leaves a family out."""
     return _concatenate(

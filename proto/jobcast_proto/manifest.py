@@ -96,6 +96,12 @@ class Allocation(_Strict):
     waste_per_gib: float = Field(ge=0, description="Cost of a GiB that is allocated and not used.")
     failed_per_job: float = Field(ge=0, description="Cost of a job that is allocated less than it uses.")
     failed_per_gib: float = Field(ge=0, description="The same for every GiB that it had been allocated.")
+    retry_factor: float = Field(
+        default=0.0,
+        ge=0,
+        description="A job that failed runs again with at least so many times its allocation, which may be wasted too; "
+        "0 = what becomes of it was not counted.",
+    )
     under_share_target: float = Field(ge=0, le=1, description="Share of jobs that may be allocated less than they use.")
     under_share_test: float = Field(ge=0, le=1, description="Share of jobs of the test period that were.")
     request: str | None = Field(

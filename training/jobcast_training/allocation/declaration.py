@@ -34,6 +34,7 @@ class Text:
         parts: names of its parts, in order, where `separator` joins them; they become features of their own.
         numbers: which of the parts are whole numbers.
         tokens: separator of a list of words within it, whose number and presence are features.
+        statistics: whether what earlier jobs of the same text needed is a feature; not where a history says it better.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Text:
     separator: str = ""
     numbers: tuple[str, ...] = ()
     tokens: str = ""
+    statistics: bool = True
 
 
 @dataclass(frozen=True)

@@ -149,10 +149,12 @@ def trees(dump: Mapping[str, Any]) -> Forest:
 
 
 DEFAULTS = {
-    "rounds": 300,
+    "rounds": 250,
     "early_stopping_rounds": 30,
     "learning_rate": 0.1,
     "depth": 6,
+    "rsm": 0.5,
+    "thread_count": 1,
     "l2_leaf_reg": 3.0,
     "random_strength": 1.0,
 }

@@ -138,14 +138,15 @@ def _numbered(root: Mapping[str, Any]) -> list[list[Any]]:
 
 
 DEFAULTS = {
-    "rounds": 200,
+    "rounds": 120,
     "early_stopping_rounds": 20,
-    "learning_rate": 0.1,
+    "learning_rate": 0.07,
     "num_leaves": 31,
     "min_data_in_leaf": 20,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
-    "feature_fraction": 0.8,
+    "feature_fraction": 0.5,
+    "num_threads": 1,
     "lambda_l2": 1.0,
 }
 SEARCH_SPACE = {

@@ -126,13 +126,15 @@ def trees(dump: Mapping[str, Any]) -> Forest:
 
 
 DEFAULTS = {
-    "rounds": 200,
+    "rounds": 120,
     "early_stopping_rounds": 20,
-    "learning_rate": 0.1,
+    "learning_rate": 0.08,
     "max_depth": 6,
+    "max_bin": 64,
+    "nthread": 1,
     "min_child_weight": 5.0,
     "subsample": 0.8,
-    "colsample_bytree": 0.8,
+    "colsample_bytree": 0.5,
     "reg_lambda": 1.0,
 }
 SEARCH_SPACE = {

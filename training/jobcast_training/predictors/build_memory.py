@@ -28,6 +28,7 @@ PREDICTOR = Predictor(
             parts=("prefix", "number"),
             separator="_",
             numbers=("number",),
+            statistics=False,
         ),
         Text(name="component", description="Component that is built."),
         Text(
@@ -39,9 +40,7 @@ PREDICTOR = Predictor(
         Text(name="location", description="Site where it is built."),
         Text(name="targets", description="Make targets, separated by commas, such as all,dist.", tokens=","),
         Number(name="target_count", unit="targets", description="Number of targets.", columns={"target_cnt": 1.0}),
-        Number(
-            name="has_dist", unit="0/1", description="Whether dist is a target.", columns={"target_has_dist": 1.0}
-        ),
+        Number(name="has_dist", unit="0/1", description="Whether dist is a target.", columns={"target_has_dist": 1.0}),
         Number(name="jobs", unit="jobs", description="Parallel jobs in all."),
         Number(
             name="local_jobs",
@@ -58,8 +57,9 @@ PREDICTOR = Predictor(
     ),
     histories=(
         History("recent_peaks", ("branch", "build_profile")),
-        History("profile_peaks", ("build_profile",)),
+        History("site_peaks", ("location", "build_profile")),
         History("branch_peaks", ("branch",)),
+        History("location_peaks", ("location",)),
     ),
     request="requested_memory",
     time=("time", "timestamp", "submit_time"),

@@ -1,0 +1,83 @@
+"""The model card of a predictor of an amount: data, figures beside the request, how to use it, whom to thank."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobcast_training.allocation.scores import ROWS, allocation_scores
+from jobcast_training.card import number
+
+if TYPE_CHECKING:
+    from jobcast_training.allocation.pipeline import Result, Trained
+
+ACKNOWLEDGEMENTS = {
+    "builds-2025": "Build telemetry of SAPResourceOptimizer (Zmart64/SAPResourceOptimizer), Apache-2.0 licence.",
+    "chipseq": "Traces of Bader et al., Sizey (IEEE CLUSTER 2024), dos-group/sizey; it states no licence.",
+    "rnaseq": "Traces of Bader et al., Sizey (IEEE CLUSTER 2024), dos-group/sizey; it states no licence.",
+    "runs-until-2021": "Tool runs published by the Galaxy Europe server (anuprulez/tool-resource-prediction).",
+}
+"""Whom to thank for records, by a part of their source's name."""
+
+
+def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, Any]) -> str:
+    """Return the card as Markdown; `{version}` stands for the version that export gives."""
+    predictor, data, told = result.predictor, about["training_data"], about["allocation"]
+    thanks = [text for key, text in ACKNOWLEDGEMENTS.items() if key in data["source"]]
+    left_out = ", ".join(f"{rows:,} {why}" for why, rows in data["rejected"].items()) or "nothing"
+    lines = [
+        f"# {about['predictor']}, version {{version}}",
+        "",
+        f"{predictor.title} in {predictor.unit}, with a recommended allocation. {about['model_type'].capitalize()}.",
+        "",
+        "## Data",
+        "",
+        f"`{data['source']}`, {data['start']} to {data['end']}, in order of time: {data['rows']:,} records to fit to "
+        f"(the later {data['calibration_rows']:,} of them also predicted by fits to what came before, for weights and "
+        f"calibration), the last {data['test_rows']:,} for the test below. Left out: {left_out}.",
+        *(f"\n- {note}" for note in result.records.notes),
+        "",
+        "## Test period",
+        "",
+        "| figure | this model | as requested |",
+        "|---|---:|---:|",
+    ]
+    asked = request_scores(result)
+    for key, title in ROWS:
+        own = number(trained.test_scores[key])
+        requested = number(asked[key]) if key in asked else "-"
+        lines.append(f"| {title.format(unit=predictor.unit)} | {own} | {requested} |")
+    lines += [
+        "",
+        "## Allocation",
+        "",
+        f"`allocation` is the quantile of each record that costs least by the {told['objective']}: "
+        f"{told['waste_per_gib']:.4g} for a {predictor.unit} allocated in vain, {told['failed_per_job']:.4g} for a job "
+        f"that is allocated too little, {told['failed_per_gib']:.4g} for every {predictor.unit} that it had been "
+        f"allocated. It was shifted so that, with 90 % confidence, at most {100 * told['under_share_target']:.3g} % of "
+        "jobs like those of the calibration need more.",
+        "",
+        "## Use and limits",
+        "",
+        f"Give `{predictor.histories[0].name}`: without what like jobs needed lately the model goes by the record alone. "
+        "Names never seen in training count as unknown. Calibration is exact only for jobs like those it was made on. "
+        f"Retrain on your own records before you rely on it: `jobcast train {predictor.name} --data YOUR_RECORDS`.",
+        "",
+        "## Acknowledgements",
+        "",
+        *(thanks or ["None asked for."]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def request_scores(result: "Result") -> Mapping[str, float]:
+    """Return the figures of the requests in the test period; empty where not every job has one."""
+    if not result.predictor.request:
+        return {}
+    rows = result.records.frame[result.split :]
+    asked = rows[result.predictor.request].fill_null(np.nan).to_numpy()
+    if np.isnan(asked).any():
+        return {}
+    outcomes = result.test_outcomes()
+    return allocation_scores(outcomes, asked, result.plan.objective)

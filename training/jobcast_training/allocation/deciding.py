@@ -1,0 +1,185 @@
+"""The rule of allocation, decided on the chain's predictions: which costs, and how far to shift what they choose.
+
+The costs say which quantile of a row is chosen; the shift makes the chosen ones hold as often as their levels promise
+(one-sided conformal), and no less often than the user demands (training-conditional, see `optimum.level_for`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from jobcast_export.allocation import Rule
+from jobcast_export.optimum import Constants
+from numpy.typing import NDArray
+
+from jobcast_training.allocation.costs import Costs, bill, constants
+from jobcast_training.allocation.objective import WEIGHT, Score, score
+from jobcast_training.allocation.optimum import best_columns, business_constants, level_for
+from jobcast_training.allocation.pareto import LOW_UNDER, LOW_WASTE, UNDER_BOUND, LOW_UNDER_BOUND
+from jobcast_training.allocation.retries import Rules, simulate
+from jobcast_training.allocation.settings import SERVED
+
+BUSINESS, WASTAGE = "business-score", "gib-hours"
+OBJECTIVES = (BUSINESS, WASTAGE)
+FAILURE_WEIGHTS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.5, 7.0, 12.0)
+"""How many times its stated cost a failure counts, tried in the sweep."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an allocation is judged by.
+
+    Attributes:
+        name: one of `OBJECTIVES`.
+        weight: of the under-allocated share in the business score.
+        costs: prices of the GiB-hours.
+        rules: of failing and retrying.
+        most_under: largest share of under-allocated jobs that the user puts up with, in (0, 1).
+        confidence: with which that is promised of future jobs like those of the chain.
+        safety_factor: of the user's, on top of everything.
+        threshold: of a classification: probability up to which bins are taken; None = the optimum.
+    """
+
+    name: Literal["business-score", "gib-hours"] = BUSINESS
+    weight: float = WEIGHT
+    costs: Costs = Costs()
+    rules: Rules = Rules()
+    most_under: float = 0.03
+    confidence: float = 0.9
+    safety_factor: float = 1.0
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Jobs that rules are judged on, shape [n] each.
+
+    Attributes:
+        quantiles: calibrated, shape [n, served], in the amount's unit.
+        used: the amount.
+        hours: NaN = not known.
+        request: NaN = not known.
+        edge: where the threshold of a classification takes bins to; None = no threshold.
+    """
+
+    quantiles: NDArray[np.float64]
+    used: NDArray[np.float64]
+    hours: NDArray[np.float64]
+    request: NDArray[np.float64]
+    edge: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A rule with what it came to on the jobs it was decided on.
+
+    Attributes:
+        name: of the setting.
+        failure_weight: how many times its cost a failure counts.
+        most_under: share that the shift keeps to.
+        rule: as it is served.
+        allocated: to the jobs, shape [n].
+        score: of the allocations.
+        loss: by the objective: business score, or cost a job.
+    """
+
+    name: str
+    failure_weight: float
+    most_under: float
+    rule: Rule
+    allocated: NDArray[np.float64]
+    score: Score
+    loss: float
+
+
+def sweep(outcomes: Outcomes, objective: Objective, request: str) -> list[Tried]:
+    """Return every rule that is tried: failure weights times bounds of the under-allocated share.
+
+    Args:
+        outcomes: of the chain.
+        objective: what counts.
+        request: input that holds the request, "" = none.
+    """
+    bounds = sorted({objective.most_under, UNDER_BOUND / 100, LOW_UNDER_BOUND / 100})
+    weights = (1.0,) if objective.threshold is not None else FAILURE_WEIGHTS
+    return [_tried(outcomes, objective, weight, bound, request) for weight, bound in product(weights, bounds)]
+
+
+def decide(tried: Sequence[Tried], objective: Objective, preset: str = "balanced") -> Tried:
+    """Return the rule that loses least; of the balanced preset, among those within the user's bound.
+
+    Args:
+        tried: of `sweep`.
+        objective: what counts.
+        preset: `balanced`, `low-waste` or `low-under-allocation`.
+    """
+    if preset == LOW_WASTE:
+        return min(_within(tried, UNDER_BOUND), key=lambda one: one.score.over_percent)
+    if preset == LOW_UNDER:
+        return min(_within(tried, LOW_UNDER_BOUND), key=lambda one: one.score.over_percent)
+    allowed = [one for one in tried if one.most_under <= objective.most_under]
+    return min(allowed, key=lambda one: one.loss)
+
+
+def allocate(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
+    """Return the allocations of a rule, shape [n]."""
+    return _chosen(rule, outcomes)[0] * rule.factor
+
+
+def lost(objective: Objective, outcomes: Outcomes, allocated: NDArray[np.float64]) -> float:
+    """Return the business score, or the cost a job, of allocations."""
+    if objective.name == BUSINESS:
+        return score(outcomes.used, allocated, objective.weight).business
+    outcome = simulate(outcomes.used, allocated, outcomes.hours, outcomes.request, objective.rules)
+    return bill(outcome, objective.costs).total / len(allocated)
+
+
+def _within(tried: Sequence[Tried], bound: float) -> Sequence[Tried]:
+    inside = [one for one in tried if one.score.under_percent <= bound]
+    return inside or [min(tried, key=lambda one: one.score.under_percent)]
+
+
+def _tried(outcomes: Outcomes, objective: Objective, weight: float, bound: float, request: str) -> Tried:
+    plain = Rule(_costs(objective, outcomes, weight), request, 1.0, objective.threshold)
+    chosen, levels = _chosen(plain, outcomes)
+    share = float(np.mean(1 - levels)) if objective.threshold is None else bound
+    factor = float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
+    rule = replace(plain, factor=factor * objective.safety_factor)
+    allocated = chosen * rule.factor
+    own = score(outcomes.used, allocated, objective.weight)
+    name = f"failures x {weight:g}, at most {100 * bound:g} % under"
+    return Tried(name, weight, bound, rule, allocated, own, lost(objective, outcomes, allocated))
+
+
+def _costs(objective: Objective, outcomes: Outcomes, weight: float) -> Constants:
+    if objective.name == BUSINESS:
+        return business_constants(float(outcomes.used.mean()), objective.weight * weight)
+    stated = objective.costs
+    dearer = replace(stated, failed_gib_hour=stated.failed_gib_hour * weight, failed_job=stated.failed_job * weight)
+    return constants(dearer, objective.rules, float(np.nanmean(outcomes.hours)) if (outcomes.hours > 0).any() else 1.0)
+
+
+def _chosen(rule: Rule, outcomes: Outcomes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the rule chooses before its factor, and the levels it chooses, shape [n] each."""
+    if rule.confidence is not None and outcomes.edge is not None:
+        return outcomes.edge, np.full(len(outcomes.used), rule.confidence)
+    asked = outcomes.request if rule.request else None
+    columns = best_columns(outcomes.quantiles.astype(np.float32), SERVED, rule.constants, asked)
+    chosen = np.take_along_axis(outcomes.quantiles, columns[:, None], axis=1)[:, 0]
+    return chosen, np.array(SERVED)[columns]
+
+
+def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> float:
+    """Shift of ln(allocation) under which at most `share` of the scores lie above, and `bound` is promised.
+
+    Where the jobs are too few for the promise, the largest score.
+    """
+    count, ordered = len(scores), np.sort(scores)
+    rank = int(np.ceil((count + 1) * (1 - share)))
+    try:
+        rank = max(rank, level_for(count, bound, confidence))
+    except ValueError:
+        rank = count
+    return float(ordered[min(max(rank, 1), count) - 1])

@@ -1,0 +1,99 @@
+"""One fit: every member of the workbench fitted to the same rows, each predicting ln(amount / anchor)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jobcast_export.model import mixing_matrix
+from numpy.typing import NDArray
+
+from jobcast_training import families
+from jobcast_training.allocation.binning import BinnedModel, fit_binned
+from jobcast_training.allocation.encoding import Encoded, Encoder
+from jobcast_training.allocation.settings import SERVED, TRAINED, Settings
+from jobcast_training.censoring import draw_above
+from jobcast_training.families import Fitted, Rows
+
+CONSTANT = "constant_regression"
+"""Member of one leaf: the quantiles of all rows. What few rows or a tail level may be best served by."""
+
+_FIRST_FAMILY, _FIRST_ROUNDS = "lightgbm", 30
+
+Step = Callable[[str], None]
+
+
+class Member(Protocol):
+    """A fitted model of the workbench."""
+
+    def served(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return ln(amount / anchor) at `SERVED`, not calibrated, shape [n, served]."""
+
+
+@dataclass(frozen=True)
+class QuantileModel:
+    """A member that was fitted to quantiles: the library's own model and the same as trees."""
+
+    fitted: Fitted
+
+    def served(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the trained levels mixed to the served ones."""
+        return np.asarray(self.fitted.predict(x) @ mixing_matrix(TRAINED, SERVED))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Everything fitted to some rows.
+
+    Attributes:
+        encoder: makes the rows.
+        members: by name, such as `xgboost_regression`.
+    """
+
+    encoder: Encoder
+    members: Mapping[str, "QuantileModel | BinnedModel"]
+
+
+def member_names(names: Sequence[str]) -> Sequence[str]:
+    """Return the members of a fit that is asked for these; regressions have the constant beside them."""
+    return (*names, CONSTANT) if any(name.endswith("_regression") for name in names) else tuple(names)
+
+
+def fit_members(
+    encoder: Encoder, rows: Encoded, names: Sequence[str], settings: Settings, seed: int, step: Step
+) -> Fit:
+    """Fit every member to the rows; `step` hears of each finished one."""
+    data = Rows(rows.x, _uncensored(rows, settings, seed))
+    members: dict[str, QuantileModel | BinnedModel] = {}
+    for name in member_names(names):
+        if name == CONSTANT:
+            members[name] = QuantileModel(families.constant_quantiles(data, TRAINED))
+            continue
+        family, task = name.rsplit("_", 1)
+        if task == "regression":
+            own = families.regression(family)
+            told = {**own.defaults, **settings.parameters.get(name, {})}
+            members[name] = QuantileModel(own.fit(data, None, TRAINED, told, seed, lambda: None))
+        else:
+            classes = families.classification(family)
+            told = {**classes.defaults, **settings.parameters.get(name, {})}
+            members[name] = fit_binned(classes, data, settings.bins, told, seed)
+        step(name)
+    return Fit(encoder, members)
+
+
+def _uncensored(rows: Encoded, settings: Settings, seed: int) -> NDArray[np.float64]:
+    """Ln(amount / anchor); of censored rows a draw above what they were seen to use.
+
+    The draws come from a first model of the rows whose amount is known (see `censoring`).
+    """
+    ratio = rows.log_amount - rows.log_anchor
+    at = np.flatnonzero(rows.censored)
+    if not len(at):
+        return ratio
+    seen = ~rows.censored
+    task = families.regression(_FIRST_FAMILY)
+    told = {**task.defaults, **settings.parameters.get(f"{_FIRST_FAMILY}_regression", {}), "rounds": _FIRST_ROUNDS}
+    first = task.fit(Rows(rows.x[seen], ratio[seen]), None, TRAINED, told, seed, lambda: None)
+    ratio[at] = draw_above(ratio[at], first.predict(rows.x[at]), TRAINED, seed)
+    return ratio

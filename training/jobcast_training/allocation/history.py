@@ -1,0 +1,57 @@
+"""Amounts of ended jobs that were known when each job was submitted: the histories of a declaration, from its records.
+
+A caller gives the same lists with a request. Nothing is known of a job before its end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobcast_training.allocation.declaration import AMOUNT, DEPTH, END, TIME, Predictor
+from jobcast_training.history import EndedJobs
+
+SINCE = "since_last"
+
+
+@dataclass(frozen=True)
+class Past:
+    """Every history input of a record table.
+
+    Attributes:
+        inputs: by name: amounts, shape [N, DEPTH], newest first; `since_last` in seconds, shape [N, histories]. NaN =
+            not known.
+    """
+
+    inputs: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, predictor: Predictor, frame: pl.DataFrame) -> "Past":
+        """Look up what was known of every record when it was submitted."""
+        inputs: dict[str, NDArray[np.float64]] = {}
+        since = []
+        for own in predictor.histories:
+            jobs = EndedJobs.of(
+                frame.select(
+                    *own.by,
+                    submit_time=pl.col(TIME),
+                    end_time=pl.coalesce(END, TIME),
+                    run_time=pl.col(AMOUNT),
+                ),
+                own.by,
+            )
+            inputs[own.name] = jobs.rows(0, frame.height, DEPTH)
+            ended = jobs.end[np.maximum(jobs.last, 0)] if frame.height else np.empty(0)
+            since.append(np.where(jobs.last >= 0, frame[TIME].to_numpy() - ended, np.nan))
+        inputs[SINCE] = np.stack(since, axis=1)
+        return cls(inputs)
+
+    def rows(self, at: NDArray[np.int64]) -> "Past":
+        """Return the same of some records."""
+        return Past({name: own[at] for name, own in self.inputs.items()})
+
+    def unknown(self) -> "Past":
+        """Return the same for callers who know no history."""
+        return Past({name: np.full_like(own, np.nan) for name, own in self.inputs.items()})

@@ -1,0 +1,225 @@
+"""From records to models of the workbench: chain, calibrate, decide, one last fit, and the test period.
+
+Time flows one way: the last part of the records is the test period, which nothing is fitted, weighed or selected by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from jobcast_export.allocation import AllocationCandidate
+from numpy.typing import NDArray
+
+from jobcast_training.allocation.about import about_allocation
+from jobcast_training.allocation.assembly import Answer, Assembled, assemble, reference
+from jobcast_training.allocation.card import allocation_card
+from jobcast_training.allocation.chain import Chained, chain, links
+from jobcast_training.allocation.combining import Calibrated, Combination, calibrate, models
+from jobcast_training.allocation.deciding import Objective, Outcomes, Tried, decide, sweep
+from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
+from jobcast_training.allocation.encoding import Encoded, training_rows
+from jobcast_training.allocation.fitting import Fit, Step, fit_members
+from jobcast_training.allocation.golden import golden_inputs
+from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.records import AllocationRecords, RecordError
+from jobcast_training.allocation.scores import scores
+from jobcast_training.allocation.settings import TEST_SHARE, Settings
+
+LEAST_ROWS = 100
+DEFAULT_MEMBERS = ("xgboost_regression", "lightgbm_regression", "catboost_regression")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training run is asked for.
+
+    Attributes:
+        names: members, such as `xgboost_regression`.
+        combination: of two or more regressions.
+        settings: of the fits.
+        objective: what allocations are judged by.
+        preset: `balanced`, `low-waste` or `low-under-allocation`.
+        alone: whether each member is a model of its own too; False = of several regressions only the ensemble.
+    """
+
+    names: tuple[str, ...] = DEFAULT_MEMBERS
+    combination: Combination = "weighted"
+    settings: Settings = field(default_factory=Settings)
+    objective: Objective = field(default_factory=Objective)
+    preset: str = "balanced"
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One model of the workbench, trained.
+
+    Attributes:
+        calibrated: the model, with what the chain taught it.
+        tried: every rule of the sweep.
+        decided: the rule that is served.
+        assembled: the graph that is served.
+        validation: what it says of the chain's rows.
+        test: what the served graph says of the test period.
+        validation_scores: see `scores.scores`; test_scores: the same of the test period.
+        row_us: of one row in the served graph.
+    """
+
+    calibrated: Calibrated
+    tried: Sequence[Tried]
+    decided: Tried
+    assembled: Assembled
+    validation: Answer
+    test: Answer
+    validation_scores: Mapping[str, float]
+    test_scores: Mapping[str, float]
+    row_us: float
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.calibrated.model.name
+
+
+@dataclass(frozen=True)
+class Result:
+    """A training run.
+
+    Attributes:
+        chained: predictions that models were calibrated and chosen by.
+        split: first row of the test period.
+        fit: of the rows before it.
+        encoded: the test period's rows.
+        models: as they were asked for.
+    """
+
+    predictor: Predictor
+    records: AllocationRecords
+    plan: Plan
+    seed: int
+    past: Past
+    chained: Chained
+    split: int
+    fit: Fit
+    encoded: Encoded
+    models: Sequence[Trained]
+
+    @property
+    def best(self) -> Trained:
+        """The model that loses least on the chain's rows."""
+        return min(self.models, key=lambda one: one.decided.loss)
+
+    def test_outcomes(self, trained: Trained | None = None) -> Outcomes:
+        """Return the test period as a model sees it, without one as the best sees it."""
+        at = np.arange(self.split, self.records.frame.height)
+        return outcomes_of(self.predictor, self.records.frame, at, (trained or self.best).test.quantiles)
+
+    def candidate(self, trained: Trained, name: str) -> AllocationCandidate:
+        """Return a model ready for export under a predictor's name."""
+        about = about_allocation(self, trained, name)
+        return AllocationCandidate(
+            feature_graph=self.fit.encoder.graph,
+            members=trained.assembled.members,
+            head=trained.assembled.head,
+            reference=reference(self.fit, trained.calibrated, self.encoded.x, self.seed),
+            golden_inputs=golden_inputs(self.predictor, self.fit.encoder.known, self.seed),
+            about=about,
+            card=allocation_card(self, trained, about),
+        )
+
+
+def steps(plan: Plan, rows: int) -> int:
+    """Number of members that a run fits, each a step."""
+    return (len(links(split_of(rows), plan.settings)) + 1) * len(plan.names)
+
+
+def split_of(rows: int) -> int:
+    """Return the first row of the test period."""
+    return rows - int(np.ceil(rows * TEST_SHARE))
+
+
+def train(predictor: Predictor, records: AllocationRecords, plan: Plan, *, seed: int, step: Step) -> Result:
+    """Train the models that a plan asks for.
+
+    Args:
+        predictor: what to predict.
+        records: in order of time.
+        plan: what to train.
+        seed: of everything random; the same seed gives the same models on the same machine.
+        step: hears of each fitted member.
+
+    Raises:
+        RecordError: there are too few records.
+    """
+    frame = records.frame
+    if frame.height < LEAST_ROWS:
+        raise RecordError(f"{records.source}: needs at least {LEAST_ROWS} usable records, got {frame.height}")
+    past, split = Past.of(predictor, frame), split_of(frame.height)
+    known = np.arange(split)
+    chained = chain(predictor, frame[:split], past.rows(known), plan.names, plan.settings, seed, step)
+    encoder, rows = training_rows(predictor, frame[:split], past.rows(known), plan.settings, seed)
+    fit = fit_members(encoder, rows, plan.names, plan.settings, seed, step)
+    later = np.arange(split, frame.height)
+    held = frame[split:]
+    wanted = [
+        one
+        for one in models(plan.names, plan.combination)
+        if plan.alone or len(one.members) > 1 or one.task_type == "classification" or len(plan.names) == 1
+    ]
+    trained = []
+    for model in wanted:
+        calibrated = calibrate(model, chained)
+        outcomes = chain_outcomes(predictor, frame, chained, calibrated, plan.objective)
+        tried = sweep(outcomes, plan.objective, predictor.request)
+        decided = decide(tried, plan.objective, plan.preset)
+        assembled = assemble(fit, calibrated, decided.rule)
+        test = assembled.answer(predictor, held, past.rows(later))
+        judged = outcomes_of(predictor, frame, later, test.quantiles)
+        validation = Answer(outcomes.quantiles, decided.allocated)
+        trained.append(
+            Trained(
+                calibrated,
+                tried,
+                decided,
+                assembled,
+                validation,
+                test,
+                scores(outcomes, decided.allocated, plan.objective),
+                scores(judged, test.allocation, plan.objective),
+                assembled.row_us(predictor, held, past.rows(later)),
+            )
+        )
+    encoded = encoder.rows(held, past.rows(later))
+    return Result(predictor, records, plan, seed, past, chained, split, fit, encoded, trained)
+
+
+def chain_outcomes(
+    predictor: Predictor, frame: pl.DataFrame, chained: Chained, calibrated: Calibrated, objective: Objective
+) -> Outcomes:
+    """Return the chain's rows as a calibrated model sees them."""
+    quantiles = calibrated.quantiles(chained.served, chained.log_anchor)
+    name = calibrated.model.name
+    edge = None
+    if objective.threshold is not None and name in chained.edges:
+        edge = np.exp(chained.edges[name] + chained.log_anchor)
+    return outcomes_of(predictor, frame, chained.row, quantiles, edge)
+
+
+def outcomes_of(
+    predictor: Predictor,
+    frame: pl.DataFrame,
+    at: NDArray[np.int64],
+    quantiles: NDArray[np.float64],
+    edge: NDArray[np.float64] | None = None,
+) -> Outcomes:
+    """Return records beside what a model says of them."""
+    rows = frame[at]
+    asked = rows[predictor.request] if predictor.request else pl.Series([None] * len(at), dtype=pl.Float64)
+    return Outcomes(
+        quantiles,
+        rows[AMOUNT].to_numpy(),
+        rows[HOURS].fill_null(np.nan).to_numpy(),
+        asked.fill_null(np.nan).to_numpy(),
+        edge,
+    )
