@@ -223,7 +223,7 @@ def _class_nodes(members: Classes, head: AllocationHead) -> tuple[list[NodeProto
 
 def _head_nodes(trees: bool) -> list[NodeProto]:
     """Cast the anchor last, so that it enters the answer with one rounding."""
-    first = (
+    first: list[tuple[str, list[str], str, dict[str, Any]]] = (
         [("Add", ["trees", "head_offsets"], "factor_log", {}), ("Exp", ["factor_log"], "ratio", {})]
         if trees
         else [("Mul", [BINNED, "head_scales"], "ratio", {})]

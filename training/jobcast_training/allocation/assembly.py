@@ -7,9 +7,9 @@ import numpy as np
 import onnxruntime
 import polars as pl
 from jobcast_export.allocation import AllocationHead, Classes, Rule, Trees, allocation_model
+from jobcast_export.forest import Forest
 from jobcast_export.model import mixing_matrix
 from jobcast_export.parity import Reference, missing_rows, threshold_rows
-from jobcast_export.forest import Forest
 from numpy.typing import NDArray
 from onnx import ModelProto
 

@@ -43,8 +43,7 @@ class BinnedModel:
         """Return ln(amount / anchor) at the served levels by the very nodes that are served, shape [n, served]."""
         session = onnxruntime.InferenceSession(binned_model(self.edges, SERVED).SerializeToString())
         (found,) = session.run(None, {"probabilities": self.probabilities(x).astype(np.float32)})
-        return np.log(np.maximum(found.astype(np.float64), _LEAST))
-
+        return np.asarray(np.log(np.maximum(found.astype(np.float64), _LEAST)))
 
     def log_edge(self, x: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
         """Return ln(amount / anchor) of the upper edge of the first bin where the probability reaches it, shape [n]."""

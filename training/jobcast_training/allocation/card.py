@@ -59,8 +59,9 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         "",
         "## Use and limits",
         "",
-        f"Give `{predictor.histories[0].name}`: without what like jobs needed lately the model goes by the record alone. "
-        "Names never seen in training count as unknown. Calibration is exact only for jobs like those it was made on. "
+        f"Give `{predictor.histories[0].name}`: without what like jobs needed lately the model has only the record to "
+        "go by. Names never seen in training count as unknown. Calibration is exact only for jobs like those it was "
+        "made on. "
         f"Retrain on your own records before you rely on it: `jobcast train {predictor.name} --data YOUR_RECORDS`.",
         "",
         "## Acknowledgements",

@@ -1,13 +1,14 @@
 """Forward chaining: every block of the training period is predicted by a fit to everything before it.
 
-The pooled predictions choose members and weights, calibrate the quantiles and decide the allocation. They lie later than
-the fits that made them, as all calibration must, yet nearly all rows are left to the last fit (rolling-origin
-evaluation: Tashman, 2000; its residuals as conformal scores: Xu and Xie, "Conformal prediction for time series", 2023).
+The pooled predictions choose members and weights, calibrate the quantiles and decide the allocation. They lie later
+than the fits that made them, as all calibration must, yet all rows are left to the last fit (rolling-origin evaluation:
+Tashman, 2000; its residuals as conformal scores: Xu and Xie, "Conformal prediction for time series", 2023).
 The last fit knows more than the chained ones, so that the offsets err to the careful side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -44,7 +45,7 @@ class Chained:
 def links(rows: int, settings: Settings) -> Sequence[tuple[int, int]]:
     """Return [start, stop) of each predicted block of `rows` rows in order of time."""
     edges = np.linspace(settings.first_share * rows, rows, settings.links + 1).astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    return [(int(start), int(stop)) for start, stop in pairwise(edges) if start < stop]
 
 
 def chain(
@@ -86,9 +87,7 @@ def chain(
 def _edges(fit: Fit, held: Encoded, threshold: float | None) -> dict[str, NDArray[np.float64]]:
     if threshold is None:
         return {}
-    return {
-        name: own.log_edge(held.x, threshold) for name, own in fit.members.items() if isinstance(own, BinnedModel)
-    }
+    return {name: own.log_edge(held.x, threshold) for name, own in fit.members.items() if isinstance(own, BinnedModel)}
 
 
 def _uncensored(

@@ -129,5 +129,5 @@ def _combined(
     model: Model, weights: Mapping[str, NDArray[np.float64]] | None, served: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     if weights is None:
-        return np.max([served[name] for name in model.members], axis=0)
-    return np.sum([weights[name] * served[name] for name in model.members], axis=0)
+        return np.asarray(np.max([served[name] for name in model.members], axis=0))
+    return np.asarray(np.sum([weights[name] * served[name] for name in model.members], axis=0))

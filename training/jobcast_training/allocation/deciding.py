@@ -5,9 +5,8 @@ The costs say which quantile of a row is chosen; the shift makes the chosen ones
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal
 
 import numpy as np
 from jobcast_export.allocation import Rule
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from jobcast_training.allocation.costs import Costs, bill, constants
 from jobcast_training.allocation.objective import WEIGHT, Score, score
 from jobcast_training.allocation.optimum import best_columns, business_constants, level_for
-from jobcast_training.allocation.pareto import LOW_UNDER, LOW_WASTE, UNDER_BOUND, LOW_UNDER_BOUND
+from jobcast_training.allocation.pareto import LOW_UNDER, LOW_UNDER_BOUND, LOW_WASTE, UNDER_BOUND
 from jobcast_training.allocation.retries import Rules, simulate
 from jobcast_training.allocation.settings import SERVED
 
@@ -42,10 +41,10 @@ class Objective:
         threshold: of a classification: probability up to which bins are taken; None = the optimum.
     """
 
-    name: Literal["business-score", "gib-hours"] = BUSINESS
+    name: str = BUSINESS
     weight: float = WEIGHT
-    costs: Costs = Costs()
-    rules: Rules = Rules()
+    costs: Costs = field(default_factory=Costs)
+    rules: Rules = field(default_factory=Rules)
     most_under: float = 0.03
     confidence: float = 0.9
     safety_factor: float = 1.0

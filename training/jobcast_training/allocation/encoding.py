@@ -1,7 +1,7 @@
 """Records through the feature graph: raw columns in, features and anchor out, for rows of a fit and for later rows."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

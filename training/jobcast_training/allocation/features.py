@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from jobcast_training.allocation.declaration import TIME, Predictor, Text
 from jobcast_training.allocation.history import SINCE
-from jobcast_training.allocation.tables import MISSING, STATISTICS, UNKNOWN, Table, Word, words
+from jobcast_training.allocation.tables import MISSING, UNKNOWN, Table, Word, words
 
 ANCHOR = "anchor"
 """Further output of the feature graph, float64 [N, 1] > 0, in the amount's unit."""

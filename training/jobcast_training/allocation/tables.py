@@ -91,8 +91,8 @@ def _rows(kept: pl.DataFrame, overall: tuple[float, float], prior_jobs: float) -
     square = (kept["square"].to_numpy() * jobs + overall[1] * prior_jobs) / (jobs + prior_jobs)
     own = np.stack([mean, np.sqrt(np.maximum(square - mean**2, 0.0)), np.log1p(jobs)], axis=1)
     spread = np.sqrt(max(overall[1] - overall[0] ** 2, 0.0))
-    first = [np.full(3, np.nan), [overall[0], spread, 0.0]]
-    return np.vstack([*first, own.reshape(-1, 3)]).astype(np.float32)
+    first = np.array([[np.nan, np.nan, np.nan], [overall[0], spread, 0.0]])
+    return np.vstack([first, own.reshape(-1, 3)]).astype(np.float32)
 
 
 def tokens(predictor: Predictor, frame: pl.DataFrame, most: int) -> Mapping[str, Sequence[str]]:
