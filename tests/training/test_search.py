@@ -25,12 +25,14 @@ from jobcast_training.history import History
 from jobcast_training.hyperparameters import Split
 from jobcast_training.periods import split_rows
 from jobcast_training.records import Records
-from jobcast_training.search import Outcome, SearchError, Standing, search
+from jobcast_training.search import search
 from jobcast_training.search_folds import Columns, Fold, fold_periods, fold_score
 from jobcast_training.search_ground import Settings, before_test, prepare
 from jobcast_training.search_objectives import OBJECTIVES, ObjectiveError, objective_named
 from jobcast_training.search_space import Space
-from jobcast_training.search_study import StorageError, identity, opened, storage_file
+from jobcast_training.search_study import identity, opened
+from jobcast_training.searching.loop import Outcome, SearchError, Standing
+from jobcast_training.searching.study import StorageError, storage_file
 from jobcast_training.sources import read
 from jobcast_training.sources.synthetic import generate
 from jobcast_training.targets import targets_of

@@ -3,7 +3,6 @@
 A trial is the text of a `--config` file, so that what was scored is exactly what training loads afterwards.
 """
 
-import json
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -12,15 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from jobcast_training import families, hyperparameters
 from jobcast_training.hyperparameters import Hyperparameters
+from jobcast_training.searching.parameters import distribution, rounded, toml_text
 
 CHOICES: Mapping[str, tuple[float, ...]] = {
     "statistics.prior_jobs": (3.0, 10.0, 30.0),
@@ -31,8 +26,6 @@ CHOICES: Mapping[str, tuple[float, ...]] = {
 Not searched, though fits depend on them: rounds, which latency is paid for; `history.hidden` and `censoring.rounds`,
 which serve callers and jobs that held-out scores do not see.
 """
-
-_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -72,19 +65,12 @@ class Space:
             for name, (low, high, kind) in families.regression(family).search_space.items():
                 key, value = f"{family}.{name}", tree[family][name]
                 defaults[key] = value
-                low, high = min(low, value), max(high, value)
-                if kind == "int":
-                    ranges[key] = IntDistribution(int(low), int(high))
-                else:
-                    ranges[key] = FloatDistribution(low, high, log=kind == "log" and low > 0)
+                ranges[key] = distribution(low, high, kind, value)
         return cls(given, defaults, ranges)
 
     def rounded(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters as a trial takes them: four digits say enough, a default is kept as it is."""
-        return {
-            key: value if not isinstance(value, float) or value == self.defaults[key] else float(f"{value:.{_DIGITS}g}")
-            for key, value in parameters.items()
-        }
+        return rounded(parameters, self.defaults)
 
     def toml(self, parameters: Mapping[str, Any]) -> str:
         """Return the `--config` file of a trial: what the file around says, with the parameters in it."""
@@ -92,12 +78,7 @@ class Space:
         for key, value in self.rounded(parameters).items():
             table, name = key.split(".")
             tree.setdefault(table, {})[name] = value
-        # A number, a truth, a text or a list of them is written alike in JSON and TOML.
-        sections = [
-            f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-            for table, values in tree.items()
-        ]
-        return "\n".join(sections)
+        return toml_text(tree)
 
     def load(self, parameters: Mapping[str, Any]) -> Hyperparameters:
         """Return the hyper-parameters of a trial."""

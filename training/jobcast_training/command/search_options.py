@@ -1,8 +1,6 @@
-"""`--search` of `jobcast train`: its options, its progress, the table and the file of what it found."""
+"""`--search` of `jobcast train`: its options, and the file of what it found."""
 
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -10,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import Progress
 
 from jobcast_training.command.log_options import Command, Log
+from jobcast_training.command.search_output import COLUMNS, comparison, reporter
 
 if TYPE_CHECKING:
     from jobcast_training.hyperparameters import Hyperparameters
     from jobcast_training.records import Records
-    from jobcast_training.search import Outcome, Standing
-    from jobcast_training.search_ground import Settings
-    from jobcast_training.search_objectives import Objective
 
 TRIALS, FOLDS, OBJECTIVE = 50, 5, "pinball"
 STORAGE = Path("runs") / "search.db"
@@ -63,6 +58,7 @@ class Search:
         from jobcast_training.search_objectives import objective_named
         from jobcast_training.search_space import Space
         from jobcast_training.search_study import identity, opened
+        from jobcast_training.searching.loop import Budget
 
         settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
@@ -71,15 +67,17 @@ class Search:
         with (
             opened(self.storage, predictor, about, space, settings) as study,
             tempfile.TemporaryDirectory() as folder,
-            Progress(*_COLUMNS, console=console) as bars,
+            Progress(*COLUMNS, console=console) as bars,
         ):
             found = len(study.finished)
             console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
             ground, features = prepare(task, records, space, settings, log.zone, Path(folder))
-            outcome = search(ground, features, study, settings, _reporter(bars, settings, found))
+            budget = Budget(settings.trials, settings.timeout_s, settings.jobs)
+            outcome = search(ground, features, study, settings, reporter(bars, budget, settings.objective, found))
         if outcome.interrupted:
             console.print("search stopped; the best so far is what training goes on with (Ctrl-C again to leave)")
-        console.print(comparison(outcome, objective_named(self.objective)))
+        objective = objective_named(self.objective)
+        console.print(comparison(outcome, objective.title, objective.direction))
         out = self.out or candidate.with_name(f"{candidate.name}.toml")
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(space.toml(outcome.best), encoding="utf-8")
@@ -156,46 +154,8 @@ def search_options(command: Command) -> Command:
     return decorated
 
 
-def comparison(outcome: "Outcome", objective: "Objective") -> Table:
-    """Return the table of the best parameters beside the defaults, with both scores."""
-    folds = len(outcome.best_scores)
-    sign = 1 if objective.direction == "maximize" else -1
-    won = sum(sign * (own - base) > 0 for own, base in zip(outcome.best_scores, outcome.default_scores, strict=True))
-    table = Table(title=f"{outcome.finished} trials, {outcome.pruned} of them given up on the way")
-    for heading in ("parameter", "default", "best"):
-        table.add_column(heading, justify="left" if heading == "parameter" else "right")
-    for key, value in outcome.defaults.items():
-        table.add_row(key, f"{value:g}", f"{outcome.best[key]:g}")
-    table.add_section()
-    table.add_row(objective.title, f"{outcome.default_score:.5g}", f"{outcome.best_score:.5g}")
-    table.add_row(f"better in, of {folds} folds", "", f"{won}")
-    return table
-
-
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    TextColumn("{task.fields[said]}"),
-    TimeRemainingColumn(),
-)
-
-
-def _reporter(bars: Progress, settings: "Settings", found: int) -> Callable[["Standing"], None]:
-    bar = bars.add_task("searching", total=settings.trials, completed=found, said="no trial scored yet")
-    start = time.monotonic()
-
-    def on_fold(standing: "Standing") -> None:
-        best = "none" if standing.best is None else f"{standing.best:.5g}"
-        said = f"{standing.finished}/{settings.trials}, {standing.pruned} given up, best {settings.objective} {best}"
-        if settings.timeout_s is not None:
-            said += f", {max(0.0, settings.timeout_s - (time.monotonic() - start)):,.0f} s to the timeout"
-        bars.update(bar, completed=standing.done, said=said)
-
-    return on_fold
-
-
 def _storage(text: str | None) -> Path:
-    from jobcast_training.search_study import StorageError, storage_file
+    from jobcast_training.searching.study import StorageError, storage_file
 
     try:
         return storage_file(text) if text is not None else STORAGE
