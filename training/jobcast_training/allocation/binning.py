@@ -20,6 +20,9 @@ from jobcast_training.allocation.settings import SERVED, Bins
 from jobcast_training.families import Classified, FitClasses, Rows, Task
 
 OPEN_ODDS = 20
+BIN_COUNT, BIN_STRATEGY = "bins", "strategy"
+"""Keys of a classification's parameters that say how its own bins are laid, over those of all."""
+
 _LEAST = 1e-9
 
 

@@ -15,9 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobcast_training.allocation.binning import BinnedModel
-from jobcast_training.allocation.declaration import CENSORED, END, TIME, Predictor
+from jobcast_training.allocation.declaration import END, TIME, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
-from jobcast_training.allocation.fitting import Fit, Step, fit_members
+from jobcast_training.allocation.fitting import QuantileModel, Step, fitted_members
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import SERVED, Settings
 from jobcast_training.censoring import draw_above
@@ -40,6 +40,21 @@ class Chained:
     log_amount: NDArray[np.float64]
     served: Mapping[str, NDArray[np.float64]]
     edges: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A block of rows, and the rows it is predicted by.
+
+    Attributes:
+        row: of the block, in the records, ascending.
+        fit: rows that had ended when the block began, as a fit should see them.
+        held: the block.
+    """
+
+    row: NDArray[np.int64]
+    fit: Encoded
+    held: Encoded
 
 
 def links(rows: int, settings: Settings) -> Sequence[tuple[int, int]]:
@@ -69,40 +84,36 @@ def chain(
         step: hears of each fitted member.
     """
     parts = []
+    for block in links(frame.height, settings):
+        link = prepared(predictor, frame, past, block, settings, seed)
+        parts.append(predicted(link, names, settings, seed, step))
+    return pooled(parts)
+
+
+def prepared(
+    predictor: Predictor, frame: pl.DataFrame, past: Past, block: tuple[int, int], settings: Settings, seed: int
+) -> Link:
+    """Encode a block [start, stop) of `frame`, and the rows before it that had ended when it began."""
+    start, stop = block
     end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
-    for start, stop in links(frame.height, settings):
-        before = np.flatnonzero(end[:start] < frame[TIME][start])
-        fit_at = before if len(before) else np.arange(start)
-        encoder, rows = training_rows(predictor, frame[fit_at], past.rows(fit_at), settings, seed)
-        fit = fit_members(encoder, rows, names, settings, seed, step)
-        at = np.arange(start, stop)
-        held = encoder.rows(frame[at], past.rows(at))
-        served = {name: own.served(held.x) for name, own in fit.members.items()}
-        edges = _edges(fit, held, settings.threshold)
-        log_amount = _uncensored(held, frame[start:stop], served, seed)
-        parts.append(Chained(at, held.log_anchor, log_amount, served, edges))
-    return _pooled(parts)
+    before = np.flatnonzero(end[:start] < frame[TIME][start])
+    fit_at = before if len(before) else np.arange(start)
+    encoder, rows = training_rows(predictor, frame[fit_at], past.rows(fit_at), settings, seed)
+    at = np.arange(start, stop)
+    return Link(at, rows, encoder.rows(frame[at], past.rows(at)))
 
 
-def _edges(fit: Fit, held: Encoded, threshold: float | None) -> dict[str, NDArray[np.float64]]:
-    if threshold is None:
-        return {}
-    return {name: own.log_edge(held.x, threshold) for name, own in fit.members.items() if isinstance(own, BinnedModel)}
+def predicted(link: Link, names: Sequence[str], settings: Settings, seed: int, step: Step) -> Chained:
+    """Predict a block by the members fitted to the rows before it."""
+    members, held = fitted_members(link.fit, names, settings, seed, step), link.held
+    served = {name: own.served(held.x) for name, own in members.items()}
+    edges = _edges(members, held, settings.threshold)
+    return Chained(link.row, held.log_anchor, _uncensored(held, served, seed), served, edges)
 
 
-def _uncensored(
-    held: Encoded, frame: pl.DataFrame, served: Mapping[str, NDArray[np.float64]], seed: int
-) -> NDArray[np.float64]:
-    """The amounts, those of censored rows drawn from what the members say lies above them."""
-    at = np.flatnonzero(frame[CENSORED].to_numpy())
-    log_amount = held.log_amount.copy()
-    if len(at):
-        mean = np.mean([own[at] for own in served.values()], axis=0) + held.log_anchor[at, None]
-        log_amount[at] = draw_above(log_amount[at], mean, SERVED, seed)
-    return log_amount
+def pooled(parts: Sequence[Chained]) -> Chained:
+    """Join the predictions of blocks in order."""
 
-
-def _pooled(parts: Sequence[Chained]) -> Chained:
     def joined(own: Callable[[Chained], NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.concatenate([own(part) for part in parts])
 
@@ -114,3 +125,21 @@ def _pooled(parts: Sequence[Chained]) -> Chained:
         {name: np.concatenate([part.served[name] for part in parts]) for name in first.served},
         {name: np.concatenate([part.edges[name] for part in parts]) for name in first.edges},
     )
+
+
+def _edges(
+    members: Mapping[str, QuantileModel | BinnedModel], held: Encoded, threshold: float | None
+) -> dict[str, NDArray[np.float64]]:
+    if threshold is None:
+        return {}
+    return {name: own.log_edge(held.x, threshold) for name, own in members.items() if isinstance(own, BinnedModel)}
+
+
+def _uncensored(held: Encoded, served: Mapping[str, NDArray[np.float64]], seed: int) -> NDArray[np.float64]:
+    """The amounts, those of censored rows drawn from what the members say lies above them."""
+    at = np.flatnonzero(held.censored)
+    log_amount = held.log_amount.copy()
+    if len(at):
+        mean = np.mean([own[at] for own in served.values()], axis=0) + held.log_anchor[at, None]
+        log_amount[at] = draw_above(log_amount[at], mean, SERVED, seed)
+    return log_amount

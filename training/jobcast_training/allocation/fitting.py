@@ -9,9 +9,9 @@ from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
 from jobcast_training import families
-from jobcast_training.allocation.binning import BinnedModel, fit_binned
+from jobcast_training.allocation.binning import BIN_COUNT, BIN_STRATEGY, BinnedModel, fit_binned
 from jobcast_training.allocation.encoding import Encoded, Encoder
-from jobcast_training.allocation.settings import SERVED, TRAINED, Settings
+from jobcast_training.allocation.settings import SERVED, TRAINED, Bins, Settings
 from jobcast_training.censoring import draw_above
 from jobcast_training.families import Fitted, Rows
 
@@ -63,6 +63,13 @@ def fit_members(
     encoder: Encoder, rows: Encoded, names: Sequence[str], settings: Settings, seed: int, step: Step
 ) -> Fit:
     """Fit every member to the rows; `step` hears of each finished one."""
+    return Fit(encoder, fitted_members(rows, names, settings, seed, step))
+
+
+def fitted_members(
+    rows: Encoded, names: Sequence[str], settings: Settings, seed: int, step: Step
+) -> Mapping[str, "QuantileModel | BinnedModel"]:
+    """Return every member, fitted to the rows, by name."""
     data = Rows(rows.x, _uncensored(rows, settings, seed))
     members: dict[str, QuantileModel | BinnedModel] = {}
     for name in member_names(names):
@@ -77,9 +84,10 @@ def fit_members(
         else:
             classes = families.classification(family)
             told = {**classes.defaults, **settings.parameters.get(name, {})}
-            members[name] = fit_binned(classes, data, settings.bins, told, seed)
+            bins = Bins(told.pop(BIN_COUNT, settings.bins.count), told.pop(BIN_STRATEGY, settings.bins.strategy))
+            members[name] = fit_binned(classes, data, bins, told, seed)
         step(name)
-    return Fit(encoder, members)
+    return members
 
 
 def _uncensored(rows: Encoded, settings: Settings, seed: int) -> NDArray[np.float64]:
