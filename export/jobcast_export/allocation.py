@@ -1,10 +1,10 @@
 """The served graph of a predictor of an amount, and its export.
 
     raw columns -> features, anchor
-    features -> one TreeEnsembleRegressor for all members -> [largest of the members] -> plus offsets -> exp
+    features -> one TreeEnsembleRegressor for all members -> [largest of the members] -> plus offsets x spread -> exp
         or probabilities of bins -> quantiles of the bins -> times exp(offsets)
     -> times anchor -> sort -> quantiles [N, levels], point [N, 1]
-    quantiles -> the one that costs least -> times factor -> allocation [N, 1]
+    quantiles -> [at most the request] -> the one that costs least -> times factor -> allocation [N, 1]
         or the upper edge of the bin at which the probability reaches a threshold
 
 The trees predict ln(amount / anchor).
@@ -65,12 +65,39 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How wide a row's distribution of ln(amount / anchor) is: between two of its levels, within bounds.
+
+    Attributes:
+        lower: level.
+        upper: level above it.
+        least: bound, above 0.
+        most: bound.
+    """
+
+    lower: float
+    upper: float
+    least: float
+    most: float
+
+    def of(self, values: NDArray[np.float64], levels: Sequence[float]) -> NDArray[np.float64]:
+        """Return the spread of rows of ln(amount / anchor) at `levels`, shape [n, 1]."""
+        low, high = self.columns(levels)
+        return np.clip(values[:, [high]] - values[:, [low]], self.least, self.most)
+
+    def columns(self, levels: Sequence[float]) -> tuple[int, int]:
+        """Return the columns of the two levels."""
+        return list(levels).index(self.lower), list(levels).index(self.upper)
+
+
+@dataclass(frozen=True)
 class Rule:
     """How the allocation comes from the distribution.
 
     Attributes:
         constants: costs whose expectation the chosen quantile makes least.
         request: input that a job which fails runs again with; "" = none.
+        capped: whether the request, where there is one, is the most that is allocated.
         factor: that the chosen quantile is multiplied by: the one-sided calibration, times any factor of the user's.
         confidence: of a classification: the upper edge of the bin where the probability reaches it is taken instead of
             a quantile; None = the quantile that costs least.
@@ -80,6 +107,7 @@ class Rule:
     request: str
     factor: float
     confidence: float | None = None
+    capped: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,11 +118,13 @@ class AllocationHead:
         levels: served, ascending.
         offsets: calibration, added to ln(amount / anchor), shape [served].
         rule: of the allocation.
+        spread: what the offsets are multiples of, of trees; None = they are added as they are.
     """
 
     levels: Sequence[float]
     offsets: NDArray[np.float64]
     rule: Rule
+    spread: Spread | None = None
 
     @property
     def point(self) -> int:
@@ -122,11 +152,20 @@ def allocation_model(feature_graph: ModelProto, members: Trees | Classes, head: 
         "head_offsets": head.offsets.astype(np.float32)[None, :],
         "head_scales": np.exp(head.offsets).astype(np.float32)[None, :],
         "head_largest": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
+        "head_nothing": np.zeros(1, dtype=np.float32),
         "head_level_count": np.array([len(head.levels)], dtype=np.int64),
         "head_point_column": np.array([head.point], dtype=np.int64),
         "head_factor": np.full(1, head.rule.factor, dtype=np.float32),
     }
-    nodes += _head_nodes(isinstance(members, Trees))
+    if head.spread is not None:
+        low, high = head.spread.columns(head.levels)
+        constants |= {
+            "head_low": np.array([low], dtype=np.int64),
+            "head_high": np.array([high], dtype=np.int64),
+            "head_least": np.array(head.spread.least, dtype=np.float32),
+            "head_most": np.array(head.spread.most, dtype=np.float32),
+        }
+    nodes += _head_nodes(isinstance(members, Trees), head.spread)
     chosen, optimum = _chosen(head, members)
     nodes += chosen
     used = {name for node in nodes for name in node.input}
@@ -221,14 +260,27 @@ def _class_nodes(members: Classes, head: AllocationHead) -> tuple[list[NodeProto
     return [*nodes, *more], own | constants
 
 
-def _head_nodes(trees: bool) -> list[NodeProto]:
+_Step = tuple[str, list[str], str, dict[str, Any]]
+
+
+def _head_nodes(trees: bool, spread: Spread | None) -> list[NodeProto]:
     """Cast the anchor last, so that it enters the answer with one rounding."""
-    first: list[tuple[str, list[str], str, dict[str, Any]]] = (
-        [("Add", ["trees", "head_offsets"], "factor_log", {}), ("Exp", ["factor_log"], "ratio", {})]
+    offsets, first = "head_offsets", list[_Step]()
+    if spread is not None:
+        offsets = "scaled_offsets"
+        first = [
+            ("Gather", ["trees", "head_low"], "low", {"axis": 1}),
+            ("Gather", ["trees", "head_high"], "high", {"axis": 1}),
+            ("Sub", ["high", "low"], "width", {}),
+            ("Clip", ["width", "head_least", "head_most"], "spread", {}),
+            ("Mul", ["spread", "head_offsets"], offsets, {}),
+        ]
+    first += (
+        [("Add", ["trees", offsets], "factor_log", {}), ("Exp", ["factor_log"], "ratio", {})]
         if trees
         else [("Mul", [BINNED, "head_scales"], "ratio", {})]
     )
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+    steps: list[_Step] = [
         *first,
         ("Cast", [ANCHOR], "anchor_float", {"to": TensorProto.FLOAT}),
         ("Mul", ["ratio", "anchor_float"], "amounts", {}),
@@ -248,10 +300,24 @@ def _chosen(head: AllocationHead, members: Trees | Classes) -> tuple[list[NodePr
         nodes.append(helper.make_node("Mul", ["threshold_edge", "anchor_float"], ["chosen"]))
         initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     else:
-        asked = "request_float" if rule.request and rule.constants.retry_factor else ""
+        asked = "request_float" if rule.request and (rule.constants.retry_factor or rule.capped) else ""
         nodes = [helper.make_node("Cast", [rule.request], [asked], to=TensorProto.FLOAT)] if asked else []
-        more, initializers = optimum_nodes(head.levels, rule.constants, allocation="chosen", request=asked)
+        if rule.capped:
+            nodes += _cap_nodes(asked)
+        quantiles = "capped" if rule.capped else "quantiles"
+        more, initializers = optimum_nodes(
+            head.levels, rule.constants, quantiles=quantiles, allocation="chosen", request=asked
+        )
         nodes += more
     nodes.append(helper.make_node("Mul", ["chosen", "head_factor"], ["scaled"]))
-    nodes.append(helper.make_node("Min", ["scaled", "head_largest"], [ALLOCATION]))
+    nodes.append(helper.make_node("Min", ["scaled", "cap" if rule.capped else "head_largest"], [ALLOCATION]))
     return nodes, initializers
+
+
+def _cap_nodes(request: str) -> list[NodeProto]:
+    """A request of 0 is none."""
+    return [
+        helper.make_node("Greater", [request, "head_nothing"], ["requested"]),
+        helper.make_node("Where", ["requested", request, "head_largest"], ["cap"]),
+        helper.make_node("Min", ["quantiles", "cap"], ["capped"]),
+    ]

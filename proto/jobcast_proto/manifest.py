@@ -102,7 +102,13 @@ class Allocation(_Strict):
         description="A job that failed runs again with at least so many times its allocation, which may be wasted too; "
         "0 = what becomes of it was not counted.",
     )
-    under_share_target: float = Field(ge=0, le=1, description="Share of jobs that may be allocated less than they use.")
+    capped: bool = Field(default=False, description="Whether no more is allocated than what was requested, if it was.")
+    under_share_target: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of jobs that may be allocated less than they use; null = as many as costs least.",
+    )
     under_share_test: float = Field(ge=0, le=1, description="Share of jobs of the test period that were.")
     request: str | None = Field(
         default=None, description="Name of the input that holds what was requested so far, in the outputs' unit."

@@ -63,6 +63,7 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
             "failed_per_job": rule.constants.failed_per_job,
             "failed_per_gib": rule.constants.failed_per_gib,
             "retry_factor": rule.constants.retry_factor,
+            "capped": rule.capped,
             "under_share_target": trained.decided.most_under,
             "under_share_test": test["under_percent"] / 100,
             "request": result.predictor.request or None,

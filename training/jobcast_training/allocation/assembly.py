@@ -19,7 +19,7 @@ from jobcast_training.allocation.declaration import Predictor
 from jobcast_training.allocation.encoding import feeds_of
 from jobcast_training.allocation.fitting import Fit, QuantileModel
 from jobcast_training.allocation.history import Past
-from jobcast_training.allocation.settings import SERVED, TRAINED
+from jobcast_training.allocation.settings import SERVED, SPREAD, TRAINED
 from jobcast_training.families import normalised
 
 TIMED_ROWS = 64
@@ -80,7 +80,8 @@ class Assembled:
 def assemble(fit: Fit, calibrated: Calibrated, rule: Rule) -> Assembled:
     """Return the model as it is served."""
     members, gain = _members(fit, calibrated)
-    head = AllocationHead(SERVED, calibrated.offsets, rule)
+    spread = SPREAD if isinstance(members, Trees) else None
+    head = AllocationHead(SERVED, calibrated.offsets, rule, spread)
     return Assembled(members, head, allocation_model(fit.encoder.graph, members, head), gain)
 
 

@@ -54,8 +54,7 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         f"`allocation` is the quantile of each record that costs least by the {told['objective']}: "
         f"{told['waste_per_gib']:.4g} for a {predictor.unit} allocated in vain, {told['failed_per_job']:.4g} for a job "
         f"that is allocated too little, {told['failed_per_gib']:.4g} for every {predictor.unit} that it had been "
-        f"allocated. It was shifted so that, with 90 % confidence, at most {100 * told['under_share_target']:.3g} % of "
-        "jobs like those of the calibration need more.",
+        f"allocated. {_promise(told)}",
         "",
         "## Use and limits",
         "",
@@ -70,6 +69,17 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         "",
     ]
     return "\n".join(lines)
+
+
+def _promise(told: Mapping[str, Any]) -> str:
+    if told["capped"]:
+        return "It is never more than the request, where there is one."
+    if told["under_share_target"] is None:
+        return "How many jobs need more is bounded by nothing but these costs."
+    return (
+        f"It was shifted so that, with 90 % confidence, at most {100 * told['under_share_target']:.3g} % of jobs like "
+        "those of the calibration need more."
+    )
 
 
 def request_scores(result: "Result") -> Mapping[str, float]:

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from jobcast_training.allocation.chain import Chained
 from jobcast_training.allocation.fitting import CONSTANT
-from jobcast_training.allocation.settings import SERVED
+from jobcast_training.allocation.settings import SERVED, SPREAD
 from jobcast_training.ensemble import ROUNDS
 from jobcast_training.metrics import pinball_loss
+
+_LARGEST = float(np.log(np.finfo(np.float32).max)) - 1e-6
 
 Combination = Literal["weighted", "max"]
 
@@ -43,7 +45,7 @@ class Calibrated:
     Attributes:
         model: of the workbench.
         weights: of its members at each served level, shape [served] each; None = the largest counts.
-        offsets: added to ln(amount / anchor), shape [served].
+        offsets: added to ln(amount / anchor), of a regression in units of the row's spread, shape [served].
     """
 
     model: Model
@@ -59,8 +61,9 @@ class Calibrated:
             served: ln(amount / anchor) at the served levels by member, not calibrated.
             log_anchor: shape [n].
         """
-        log = _combined(self.model, self.weights, served) + self.offsets + log_anchor[:, None]
-        return np.exp(np.sort(log, axis=1))
+        combined = _combined(self.model, self.weights, served)
+        log = combined + self.offsets * _unit(self.model, combined) + log_anchor[:, None]
+        return np.exp(np.minimum(np.sort(log, axis=1), _LARGEST))
 
 
 def models(names: Sequence[str], combination: Combination) -> list[Model]:
@@ -76,14 +79,17 @@ def models(names: Sequence[str], combination: Combination) -> list[Model]:
 def calibrate(model: Model, chained: Chained) -> Calibrated:
     """Return the model with weights and offsets by the chain's predictions.
 
-    Each level takes the conformal rank of ln(amount) less its quantile (see `calibration.conformal_offsets`); where
-    there are too few rows for that, the outermost score.
+    Each level takes the conformal rank of ln(amount) less its quantile (see `calibration.conformal_offsets`), of a
+    regression over the row's own spread, so that rows of which much is known are not blurred by those of which little
+    is (normalised scores: Papadopoulos, Gammerman and Vovk, 2008; for quantiles CQR-r of Sesia and Candes, 2020). Where
+    there are too few rows for the rank, the outermost score.
     """
     weights = None
     if model.combination == "weighted":
         logs = {name: chained.served[name] + chained.log_anchor[:, None] for name in model.members}
         weights = level_weights(chained.log_amount, logs)
-    scores = (chained.log_amount - chained.log_anchor)[:, None] - _combined(model, weights, chained.served)
+    combined = _combined(model, weights, chained.served)
+    scores = ((chained.log_amount - chained.log_anchor)[:, None] - combined) / _unit(model, combined)
     return Calibrated(model, weights, outermost_offsets(scores, SERVED))
 
 
@@ -131,3 +137,10 @@ def _combined(
     if weights is None:
         return np.asarray(np.max([served[name] for name in model.members], axis=0))
     return np.asarray(np.sum([weights[name] * served[name] for name in model.members], axis=0))
+
+
+def _unit(model: Model, combined: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What offsets are multiples of, shape [n, 1]: the row's spread; 1 for a classification."""
+    if model.task_type == "classification":
+        return np.ones((len(combined), 1))
+    return SPREAD.of(combined, SERVED)

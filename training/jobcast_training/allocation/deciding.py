@@ -1,7 +1,8 @@
 """The rule of allocation, decided on the chain's predictions: which costs, and how far to shift what they choose.
 
-The costs say which quantile of a row is chosen; the shift makes the chosen ones hold as often as their levels promise
-(one-sided conformal), and no less often than the user demands (training-conditional, see `optimum.level_for`).
+The costs say which quantile of a row is chosen. Where the user bounds the share of under-allocated jobs, a shift makes
+the chosen ones hold as often as their levels promise (one-sided conformal), and no less often than the user demands
+(training-conditional, see `optimum.level_for`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from jobcast_training.allocation.costs import Costs, bill, constants
 from jobcast_training.allocation.objective import WEIGHT, Score, score
 from jobcast_training.allocation.optimum import best_columns, business_constants, level_for
-from jobcast_training.allocation.pareto import LOW_UNDER, LOW_UNDER_BOUND, LOW_WASTE, UNDER_BOUND
+from jobcast_training.allocation.pareto import LOW_UNDER_BOUND, UNDER_BOUND, Setting, presets
 from jobcast_training.allocation.retries import Rules, simulate
 from jobcast_training.allocation.settings import SERVED
 
@@ -24,6 +25,9 @@ BUSINESS, WASTAGE = "business-score", "gib-hours"
 OBJECTIVES = (BUSINESS, WASTAGE)
 FAILURE_WEIGHTS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.5, 7.0, 12.0)
 """How many times its stated cost a failure counts, tried in the sweep."""
+
+UNLIKELY = 0.01
+"""The request may cap allocations where no larger share of the chain's jobs needed more than it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Objective:
         weight: of the under-allocated share in the business score.
         costs: prices of the GiB-hours.
         rules: of failing and retrying.
-        most_under: largest share of under-allocated jobs that the user puts up with, in (0, 1).
+        most_under: largest share of under-allocated jobs that the user puts up with, in (0, 1); None = no bound.
         confidence: with which that is promised of future jobs like those of the chain.
         safety_factor: of the user's, on top of everything.
         threshold: of a classification: probability up to which bins are taken; None = the optimum.
@@ -45,7 +49,7 @@ class Objective:
     weight: float = WEIGHT
     costs: Costs = field(default_factory=Costs)
     rules: Rules = field(default_factory=Rules)
-    most_under: float = 0.03
+    most_under: float | None = 0.03
     confidence: float = 0.9
     safety_factor: float = 1.0
     threshold: float | None = None
@@ -77,7 +81,7 @@ class Tried:
     Attributes:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
-        most_under: share that the shift keeps to.
+        most_under: share that the shift keeps to; None = no shift.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
@@ -86,7 +90,7 @@ class Tried:
 
     name: str
     failure_weight: float
-    most_under: float
+    most_under: float | None
     rule: Rule
     allocated: NDArray[np.float64]
     score: Score
@@ -94,37 +98,45 @@ class Tried:
 
 
 def sweep(outcomes: Outcomes, objective: Objective, request: str) -> list[Tried]:
-    """Return every rule that is tried: failure weights times bounds of the under-allocated share.
+    """Return every rule that is tried: failure weights times bounds of the under-allocated share, capped or not.
 
     Args:
         outcomes: of the chain.
         objective: what counts.
         request: input that holds the request, "" = none.
     """
-    bounds = sorted({objective.most_under, UNDER_BOUND / 100, LOW_UNDER_BOUND / 100})
-    weights = (1.0,) if objective.threshold is not None else FAILURE_WEIGHTS
-    return [_tried(outcomes, objective, weight, bound, request) for weight, bound in product(weights, bounds)]
+    bounds: list[float | None] = [*sorted({UNDER_BOUND / 100, LOW_UNDER_BOUND / 100, objective.most_under or 1} - {1})]
+    if objective.most_under is None:
+        bounds.insert(0, None)
+    thresholded = outcomes.edge is not None and objective.threshold is not None
+    weights = (1.0,) if thresholded else FAILURE_WEIGHTS
+    caps = (False, True) if not thresholded and _sufficient(outcomes, objective) else (False,)
+    return [
+        _tried(outcomes, objective, weight, bound, request, capped)
+        for weight, bound, capped in product(weights, bounds, caps)
+    ]
 
 
-def decide(tried: Sequence[Tried], objective: Objective, preset: str = "balanced") -> Tried:
-    """Return the rule that loses least; of the balanced preset, among those within the user's bound.
+def decide(tried: Sequence[Tried], objective: Objective, preset: str | None = None) -> Tried:
+    """Return the rule that is served: without a preset what loses least within the user's bound.
 
     Args:
         tried: of `sweep`.
         objective: what counts.
-        preset: `balanced`, `low-waste` or `low-under-allocation`.
+        preset: `balanced`, `low-waste` or `low-under-allocation`, see `pareto.presets`.
     """
-    if preset == LOW_WASTE:
-        return min(_within(tried, UNDER_BOUND), key=lambda one: one.score.over_percent)
-    if preset == LOW_UNDER:
-        return min(_within(tried, LOW_UNDER_BOUND), key=lambda one: one.score.over_percent)
-    allowed = [one for one in tried if one.most_under <= objective.most_under]
+    if preset is not None:
+        settings = [Setting(one.name, {}, one.score, one.score) for one in tried]
+        named = {one.name: one.setting.name for one in presets(settings, objective.weight)}
+        return next(one for one in tried if one.name == named[preset])
+    most = objective.most_under
+    allowed = [one for one in tried if one.most_under is None or (most is not None and one.most_under <= most)]
     return min(allowed, key=lambda one: one.loss)
 
 
 def allocate(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
     """Return the allocations of a rule, shape [n]."""
-    return _chosen(rule, outcomes)[0] * rule.factor
+    return np.minimum(_chosen(rule, outcomes)[0] * rule.factor, _cap(rule, outcomes))
 
 
 def lost(objective: Objective, outcomes: Outcomes, allocated: NDArray[np.float64]) -> float:
@@ -135,20 +147,30 @@ def lost(objective: Objective, outcomes: Outcomes, allocated: NDArray[np.float64
     return bill(outcome, objective.costs).total / len(allocated)
 
 
-def _within(tried: Sequence[Tried], bound: float) -> Sequence[Tried]:
-    inside = [one for one in tried if one.score.under_percent <= bound]
-    return inside or [min(tried, key=lambda one: one.score.under_percent)]
+def _sufficient(outcomes: Outcomes, objective: Objective) -> bool:
+    """Whether requests are known and hardly ever too little, so that what fails runs with them."""
+    known = outcomes.request > 0
+    if objective.name != WASTAGE or not known.any():
+        return False
+    return float(np.mean(outcomes.used[known] > outcomes.request[known])) <= UNLIKELY
 
 
-def _tried(outcomes: Outcomes, objective: Objective, weight: float, bound: float, request: str) -> Tried:
-    plain = Rule(_costs(objective, outcomes, weight), request, 1.0, objective.threshold)
-    chosen, levels = _chosen(plain, outcomes)
-    share = float(np.mean(1 - levels)) if objective.threshold is None else bound
-    factor = float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
-    rule = replace(plain, factor=factor * objective.safety_factor)
-    allocated = chosen * rule.factor
+def _tried(
+    outcomes: Outcomes, objective: Objective, weight: float, bound: float | None, request: str, capped: bool
+) -> Tried:
+    threshold = objective.threshold if outcomes.edge is not None else None
+    rule = Rule(_costs(objective, outcomes, weight), request, 1.0, threshold, capped)
+    chosen, levels = _chosen(rule, outcomes)
+    factor = objective.safety_factor
+    if bound is not None:
+        share = float(np.mean(1 - levels)) if threshold is None else bound
+        factor *= float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
+    rule = replace(rule, factor=factor)
+    allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
     own = score(outcomes.used, allocated, objective.weight)
-    name = f"failures x {weight:g}, at most {100 * bound:g} % under"
+    name = f"failures x {weight:g}"
+    name += f", at most {100 * bound:g} % under" if bound is not None else ""
+    name += ", at most the request" if capped else ""
     return Tried(name, weight, bound, rule, allocated, own, lost(objective, outcomes, allocated))
 
 
@@ -165,9 +187,16 @@ def _chosen(rule: Rule, outcomes: Outcomes) -> tuple[NDArray[np.float64], NDArra
     if rule.confidence is not None and outcomes.edge is not None:
         return outcomes.edge, np.full(len(outcomes.used), rule.confidence)
     asked = outcomes.request if rule.request else None
-    columns = best_columns(outcomes.quantiles.astype(np.float32), SERVED, rule.constants, asked)
-    chosen = np.take_along_axis(outcomes.quantiles, columns[:, None], axis=1)[:, 0]
+    quantiles = np.minimum(outcomes.quantiles, _cap(rule, outcomes)[:, None])
+    columns = best_columns(quantiles.astype(np.float32), SERVED, rule.constants, asked)
+    chosen = np.take_along_axis(quantiles, columns[:, None], axis=1)[:, 0]
     return chosen, np.array(SERVED)[columns]
+
+
+def _cap(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
+    """The most that the rule allocates, shape [n]."""
+    largest = np.full(len(outcomes.used), float(np.finfo(np.float32).max))
+    return np.where(rule.capped & (outcomes.request > 0), outcomes.request, largest)
 
 
 def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> float:

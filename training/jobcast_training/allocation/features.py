@@ -128,7 +128,7 @@ def _lists(predictor: Predictor, known: Known) -> Iterator[Block]:
             continue
         pieces, separator = known.tokens[text.name], re.escape(text.tokens)
         found = [
-            op.RegexFullMatch(text.name, pattern=f"(.*{separator})?[ ]*{re.escape(piece)}[ ]*({separator}.*)?")
+            op.RegexFullMatch(text.name, pattern=f"(?s)(.*{separator})?[ ]*{re.escape(piece)}[ ]*({separator}.*)?")
             for piece in pieces
         ]
         count = op.Reshape(op.StringSplit(text.name, delimiter=text.tokens)[1], np.array([-1, 1], dtype=np.int64))
@@ -136,7 +136,7 @@ def _lists(predictor: Predictor, known: Known) -> Iterator[Block]:
         missing = op.Equal(text.name, np.array([[""]]))
         features = (
             Feature(f"{text.name}_count", f"number of words of {text.name}", "1"),
-            *(Feature(f"{text.name}_{piece}", f"{text.name} has {piece}", "0/1") for piece in pieces),
+            *(Feature(f"{text.name}_has_{piece}", f"{text.name} has {piece}", "0/1") for piece in pieces),
         )
         yield Block(features, op.Where(missing, np.array([[np.nan]], dtype=np.float32), node))
 

@@ -23,6 +23,10 @@ _FIRST_FAMILY, _FIRST_ROUNDS = "lightgbm", 30
 Step = Callable[[str], None]
 
 
+class FitError(ValueError):
+    """A member cannot be fitted; the message names it and says what its library says."""
+
+
 class Member(Protocol):
     """A fitted model of the workbench."""
 
@@ -69,25 +73,36 @@ def fit_members(
 def fitted_members(
     rows: Encoded, names: Sequence[str], settings: Settings, seed: int, step: Step
 ) -> Mapping[str, "QuantileModel | BinnedModel"]:
-    """Return every member, fitted to the rows, by name."""
+    """Return every member, fitted to the rows, by name.
+
+    Raises:
+        FitError: the library of a family refuses its parameters or the rows.
+    """
     data = Rows(rows.x, _uncensored(rows, settings, seed))
     members: dict[str, QuantileModel | BinnedModel] = {}
     for name in member_names(names):
         if name == CONSTANT:
             members[name] = QuantileModel(families.constant_quantiles(data, TRAINED))
             continue
-        family, task = name.rsplit("_", 1)
-        if task == "regression":
-            own = families.regression(family)
-            told = {**own.defaults, **settings.parameters.get(name, {})}
-            members[name] = QuantileModel(own.fit(data, None, TRAINED, told, seed, lambda: None))
-        else:
-            classes = families.classification(family)
-            told = {**classes.defaults, **settings.parameters.get(name, {})}
-            bins = Bins(told.pop(BIN_COUNT, settings.bins.count), told.pop(BIN_STRATEGY, settings.bins.strategy))
-            members[name] = fit_binned(classes, data, bins, told, seed)
+        try:
+            members[name] = _fitted(name, data, settings, seed)
+        except Exception as error:  # libraries have errors of their own
+            said = (str(error).splitlines() or [""])[0]
+            raise FitError(f"{name} cannot be fitted: {type(error).__name__}: {said}") from error
         step(name)
     return members
+
+
+def _fitted(name: str, data: Rows, settings: Settings, seed: int) -> "QuantileModel | BinnedModel":
+    family, task = name.rsplit("_", 1)
+    if task == "regression":
+        own = families.regression(family)
+        told = {**own.defaults, **settings.parameters.get(name, {})}
+        return QuantileModel(own.fit(data, None, TRAINED, told, seed, lambda: None))
+    classes = families.classification(family)
+    told = {**classes.defaults, **settings.parameters.get(name, {})}
+    bins = Bins(told.pop(BIN_COUNT, settings.bins.count), told.pop(BIN_STRATEGY, settings.bins.strategy))
+    return fit_binned(classes, data, bins, told, seed)
 
 
 def _uncensored(rows: Encoded, settings: Settings, seed: int) -> NDArray[np.float64]:

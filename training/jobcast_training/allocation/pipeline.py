@@ -4,7 +4,7 @@ Time flows one way: the last part of the records is the test period, which nothi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -39,7 +39,7 @@ class Plan:
         combination: of two or more regressions.
         settings: of the fits.
         objective: what allocations are judged by.
-        preset: `balanced`, `low-waste` or `low-under-allocation`.
+        preset: `balanced`, `low-waste` or `low-under-allocation`; None = what loses least within the bound.
         alone: whether each member is a model of its own too; False = of several regressions only the ensemble.
     """
 
@@ -47,7 +47,7 @@ class Plan:
     combination: Combination = "weighted"
     settings: Settings = field(default_factory=Settings)
     objective: Objective = field(default_factory=Objective)
-    preset: str = "balanced"
+    preset: str | None = None
     alone: bool = True
 
 
@@ -107,8 +107,19 @@ class Result:
 
     @property
     def best(self) -> Trained:
-        """The model that loses least on the chain's rows."""
-        return min(self.models, key=lambda one: one.decided.loss)
+        """The model that loses least on the chain's rows; of a preset, the one that does best what that asks for."""
+        if self.plan.preset is None:
+            return min(self.models, key=lambda one: one.decided.loss)
+        decided = [replace(one.decided, name=one.name) for one in self.models]
+        name = decide(decided, self.plan.objective, self.plan.preset).name
+        return next(one for one in self.models if one.name == name)
+
+    def outcomes(self, trained: Trained) -> Outcomes:
+        """Return the chain's rows as a model sees them."""
+        return _known(
+            outcomes_of(self.predictor, self.records.frame, self.chained.row, trained.validation.quantiles),
+            self.chained,
+        )
 
     def test_outcomes(self, trained: Trained | None = None) -> Outcomes:
         """Return the test period as a model sees it, without one as the best sees it."""
@@ -203,7 +214,12 @@ def chain_outcomes(
     edge = None
     if objective.threshold is not None and name in chained.edges:
         edge = np.exp(chained.edges[name] + chained.log_anchor)
-    return outcomes_of(predictor, frame, chained.row, quantiles, edge)
+    return _known(outcomes_of(predictor, frame, chained.row, quantiles, edge), chained)
+
+
+def _known(outcomes: Outcomes, chained: Chained) -> Outcomes:
+    """The same with the amounts that the chain goes by: of a censored row a draw above what it was seen to use."""
+    return replace(outcomes, used=np.exp(chained.log_amount))
 
 
 def outcomes_of(

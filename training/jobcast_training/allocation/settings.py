@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobcast_export.allocation import Spread
+
 TRAINED = (0.05, 0.25, 0.5, 0.75, 0.9, 0.96, 0.99)
 SERVED = (
     *(0.025, 0.05, 0.1, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85),
@@ -12,6 +14,7 @@ SERVED = (
 INTERVAL = (0.025, 0.975)
 LIMIT = 0.95
 TEST_SHARE = 0.2
+SPREAD = Spread(lower=0.5, upper=0.9, least=0.1, most=1.0)
 STRATEGIES = ("uniform", "quantile", "kmeans")
 
 

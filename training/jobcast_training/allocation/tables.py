@@ -96,11 +96,14 @@ def _rows(kept: pl.DataFrame, overall: tuple[float, float], prior_jobs: float) -
 
 
 def tokens(predictor: Predictor, frame: pl.DataFrame, most: int) -> Mapping[str, Sequence[str]]:
-    """Return the most frequent words of every text that is a list of words, by field; most frequent first."""
+    """Return the most frequent words of every text that is a list of words, by field; most frequent first.
+
+    Spaces around a word are no part of it, here and in the graph.
+    """
     found = {}
     for one in predictor.texts:
         if one.tokens:
-            each = frame[one.name].drop_nulls().str.split(one.tokens).explode().drop_nulls().str.strip_chars()
+            each = frame[one.name].drop_nulls().str.split(one.tokens).explode().drop_nulls().str.strip_chars(" ")
             counts = each.filter(each != "").value_counts().sort(["count", one.name], descending=[True, False])
             found[one.name] = tuple(counts[one.name].head(most).to_list())
     return found

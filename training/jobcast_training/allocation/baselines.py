@@ -1,0 +1,114 @@
+"""What simple predictors would allocate to the same records, from the same knowledge: what a model has to beat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobcast_training.allocation.deciding import Objective, Outcomes, lost
+from jobcast_training.allocation.declaration import AMOUNT, END, TIME, Predictor
+from jobcast_training.allocation.settings import SERVED
+from jobcast_training.history import EndedJobs
+
+if TYPE_CHECKING:
+    from jobcast_training.allocation.pipeline import Result
+
+SINGLE = "lightgbm_regression"
+"""Member whose best single quantile is a baseline, where it was trained."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple predictor's allocations.
+
+    Attributes:
+        name: of the predictor.
+        validation: to the chain's rows, shape [m].
+        test: to the test period, shape [k].
+        point: its point prediction of the test period, shape [k].
+    """
+
+    name: str
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+    point: NDArray[np.float64]
+
+
+def baselines(result: "Result") -> list[Baseline]:
+    """Return the baselines of a run, judged on the very rows of its models."""
+    frame, split, chained = result.records.frame, result.split, result.chained.row
+    found = [
+        Baseline(name, own[chained], own[split:], own[split:])
+        for name, own in simple(result.predictor, frame, split, result.plan.objective).items()
+    ]
+    if SINGLE in result.chained.served:
+        found.append(_single(result))
+    return found
+
+
+def simple(
+    predictor: Predictor, frame: pl.DataFrame, fitted: int, objective: Objective
+) -> Mapping[str, NDArray[np.float64]]:
+    """Return allocations that need no model, by name, shape [n] each.
+
+    Args:
+        predictor: what is predicted.
+        frame: records in order of time.
+        fitted: of them, the first so many may be learned from.
+        objective: what the quantile of all jobs is chosen by.
+    """
+    amount = frame[AMOUNT].to_numpy()
+    known = amount[:fitted]
+    otherwise = np.full(frame.height, float(np.median(known)))
+    if predictor.request:
+        asked = frame[predictor.request].fill_null(np.nan).to_numpy()
+        otherwise = np.where(np.isnan(asked), otherwise, asked)
+    own = predictor.histories[0]
+    columns = frame.select(*own.by, submit_time=TIME, end_time=pl.coalesce(END, TIME), run_time=AMOUNT)
+    jobs = EndedJobs.of(columns, own.by)
+    latest = jobs.rows(0, frame.height, 2)
+    shared = " and ".join(own.by)
+    found = {
+        f"latest of the same {shared}": latest[:, 0],
+        f"mean of the latest two of the same {shared}": np.where(
+            np.isnan(latest[:, 1]), latest[:, 0], latest.mean(axis=1)
+        ),
+        f"largest so far of the same {shared}": _largest(jobs),
+    }
+    found = {name: np.where(np.isnan(value), otherwise, value) for name, value in found.items()}
+    return found | {"one quantile of all jobs": np.full(frame.height, _one_quantile(known, frame[:fitted], objective))}
+
+
+def _largest(jobs: EndedJobs) -> NDArray[np.float64]:
+    """The largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
+    starts = np.zeros(len(jobs.run_time), dtype=np.int64)
+    starts[jobs.first[jobs.first < len(starts)]] = 1
+    group = pl.DataFrame({"group": np.cumsum(starts), "amount": jobs.run_time})
+    running = group.select(pl.col("amount").cum_max().over("group"))["amount"].to_numpy()
+    return np.where(jobs.last >= 0, running[np.maximum(jobs.last, 0)], np.nan)
+
+
+def _one_quantile(known: NDArray[np.float64], frame: pl.DataFrame, objective: Objective) -> float:
+    """The quantile of the known jobs that would have lost least on them."""
+    hours = frame["hours"].fill_null(np.nan).to_numpy()
+    blank = np.full(len(known), np.nan)
+    outcomes = Outcomes(np.empty((len(known), 0)), known, hours, blank)
+    tried = [float(np.quantile(known, level)) for level in SERVED]
+    return min(tried, key=lambda one: lost(objective, outcomes, np.full(len(known), one)))
+
+
+def _single(result: "Result") -> Baseline:
+    """LightGBM at the one level that loses least on the chain's rows: tuned, not calibrated."""
+    from jobcast_training.allocation.pipeline import outcomes_of
+
+    chained, frame = result.chained, result.records.frame
+    before = np.exp(chained.served[SINGLE] + chained.log_anchor[:, None])
+    after = np.exp(result.fit.members[SINGLE].served(result.encoded.x) + result.encoded.log_anchor[:, None])
+    outcomes = outcomes_of(result.predictor, frame, chained.row, before)
+    objective = result.plan.objective
+    column = min(range(len(SERVED)), key=lambda one: lost(objective, outcomes, before[:, one]))
+    name = f"LightGBM, one tuned quantile ({SERVED[column]:g})"
+    return Baseline(name, before[:, column], after[:, column], after[:, SERVED.index(0.5)])

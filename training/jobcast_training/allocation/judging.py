@@ -1,0 +1,109 @@
+"""A bundle that is there already, judged on records: what `evaluate` and `--evaluate-only` do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from jobcast_proto.manifest import Manifest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from jobcast_training.about import fingerprint
+from jobcast_training.allocation.baselines import simple
+from jobcast_training.allocation.deciding import Objective, Outcomes
+from jobcast_training.allocation.declaration import TIME, Predictor
+from jobcast_training.allocation.encoding import feeds_of
+from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.pipeline import outcomes_of
+from jobcast_training.allocation.records import AllocationRecords, RecordError
+from jobcast_training.allocation.scores import allocation_scores, scores
+from jobcast_training.allocation.settings import SERVED
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A bundle beside the request and simple predictors, on the same records.
+
+    Attributes:
+        name: of the bundle, with its version.
+        outcomes: records and the bundle's quantiles.
+        allocated: by the bundle, shape [n].
+        scores: of the bundle, see `scores.scores`.
+        others: figures of the allocations of the request, where every record has one, and of the baselines, by name.
+        notes: which rows were judged, in sentences.
+    """
+
+    name: str
+    outcomes: Outcomes
+    allocated: NDArray[np.float64]
+    scores: Mapping[str, float]
+    others: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...] = field(default=())
+
+
+def judge(folder: Path, predictor: Predictor, records: AllocationRecords, objective: Objective) -> Judged:
+    """Judge a version's folder on records, with the history that was known of each.
+
+    Of the very records that the bundle was trained from only the test period is judged.
+
+    Raises:
+        RecordError: the folder is no bundle of this predictor, or cannot be run; the message names it.
+    """
+    manifest = _manifest(folder, predictor)
+    frame, past = records.frame, Past.of(predictor, records.frame)
+    start, notes = _start(manifest, records)
+    at = np.arange(start, frame.height)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    feeds = feeds_of(predictor, frame[at], past.rows(at))
+    used = {item.name: feeds[item.name] for item in session.get_inputs()}
+    quantiles, allocation = session.run(["quantiles", "allocation"], used)
+    outcomes = outcomes_of(predictor, frame, at, quantiles.astype(np.float64))
+    allocated = allocation[:, 0].astype(np.float64)
+    others = (
+        {name: own[at] for name, own in simple(predictor, frame, max(start, 1), objective).items()} if start else {}
+    )
+    if not np.isnan(outcomes.request).any():
+        others = {"request": outcomes.request} | others
+    return Judged(
+        f"{folder.parent.name}/{folder.name}",
+        outcomes,
+        allocated,
+        scores(outcomes, allocated, objective),
+        {name: allocation_scores(outcomes, own, objective) for name, own in others.items()},
+        tuple(notes),
+    )
+
+
+def _manifest(folder: Path, predictor: Predictor) -> Manifest:
+    path = folder / "manifest.json"
+    try:
+        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        raise RecordError(f"{folder}: is no bundle: {error}") from error
+    declared = {one.name for one in predictor.inputs()}
+    if manifest.allocation is None or {one.name for one in manifest.inputs} != declared:
+        raise RecordError(f"{folder}: is no bundle of {predictor.name}, but of {manifest.predictor}")
+    if tuple(manifest.quantile_levels) != SERVED:
+        raise RecordError(
+            f"{folder}: serves other quantile levels than this version of {predictor.name}; train it anew"
+        )
+    return manifest
+
+
+def _start(manifest: Manifest, records: AllocationRecords) -> tuple[int, list[str]]:
+    """The first row to judge, and what to say of it."""
+    data, frame = manifest.training_data, records.frame
+    if data.sha256 == fingerprint(frame):
+        left = frame.height - data.rows
+        return data.rows, [f"the bundle was trained from these records: the last {left:,}, its test period, are judged"]
+    end = datetime.fromisoformat(data.end).timestamp() if data.end else None
+    early = int((frame[TIME] <= end).sum()) if end is not None else 0
+    if not early:
+        return 0, []
+    return 0, [
+        f"{early:,} records lie before {data.end}, the end of the bundle's data; if it saw them, this flatters it"
+    ]

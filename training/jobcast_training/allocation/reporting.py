@@ -1,0 +1,82 @@
+"""What a training run hands to the report: its models, the baselines, and the presets of its whole sweep."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from jobcast_training.allocation.baselines import baselines
+from jobcast_training.allocation.deciding import Outcomes, allocate
+from jobcast_training.allocation.declaration import TIME
+from jobcast_training.allocation.objective import score
+from jobcast_training.allocation.pareto import Setting, presets
+from jobcast_training.allocation.report.inputs import Allocator, Distribution, Jobs, Report, Subject, Terms
+from jobcast_training.allocation.settings import SERVED
+
+if TYPE_CHECKING:
+    from jobcast_training.allocation.pipeline import Result
+
+
+def report_of(result: "Result") -> Report:
+    """Return the report's inputs: all models of the run, the baselines, and the presets over every rule tried."""
+    objective, best = result.plan.objective, result.best
+    validation, test = result.outcomes(best), result.test_outcomes(best)
+    models = [
+        Allocator(one.name, "model", one.decided.allocated, one.test.allocation, one.row_us) for one in result.models
+    ]
+    simple = [Allocator(one.name, "model", one.validation, one.test) for one in baselines(result)]
+    settings, named = _sweep(result)
+    return Report(
+        subject=Subject(result.predictor.name, result.records.source, result.predictor.unit, _facts(result)),
+        validation=_jobs(validation, result.records.frame[result.chained.row]),
+        test=_jobs(test, result.records.frame[result.split :]),
+        allocators=[*models, *simple, *named],
+        sweep=settings,
+        distribution=Distribution(SERVED, validation.quantiles, test.quantiles),
+        shown=best.name,
+        terms=Terms(objective.weight, objective.costs, objective.rules),
+    )
+
+
+def _sweep(result: "Result") -> tuple[list[Setting], list[Allocator]]:
+    """Every rule of every model as a setting, and the presets among them with their allocations."""
+    settings, rules = [], {}
+    weight = result.plan.objective.weight
+    for model in result.models:
+        outcomes = result.test_outcomes(model)
+        for tried in model.tried:
+            allocated = allocate(tried.rule, outcomes)
+            name = f"{model.name}, {tried.name}"
+            rules[name] = (model, tried.allocated, allocated)
+            parameters: dict[str, float | str] = {
+                "model": model.name,
+                "failures count": tried.failure_weight,
+                "factor": tried.rule.factor,
+            }
+            settings.append(Setting(name, parameters, tried.score, score(outcomes.used, allocated, weight)))
+    chosen = []
+    for preset in presets(settings, weight):
+        model, before, after = rules[preset.setting.name]
+        chosen.append(Allocator(preset.name, "preset", before, after, model.row_us))
+    return settings, chosen
+
+
+def _jobs(outcomes: Outcomes, rows: pl.DataFrame) -> Jobs:
+    return Jobs(outcomes.used, rows[TIME].to_numpy(), outcomes.request, outcomes.hours)
+
+
+def _facts(result: "Result") -> dict[str, str]:
+    best = result.best
+    levels = np.array(SERVED)
+    held = {"0.5": 0.5, "0.9": 0.9, "0.96": 0.96}
+    quantiles, used = result.test_outcomes(best).quantiles, result.test_outcomes(best).used
+    shares = ", ".join(
+        f"{name}: {np.mean(used <= quantiles[:, int(np.flatnonzero(levels == level)[0])]):.3f}"
+        for name, level in held.items()
+    )
+    return {
+        "Objective": result.plan.objective.name,
+        "Model taken": f"{best.name}: {best.decided.name}",
+        "Loss on validation": ", ".join(f"{one.name} {one.decided.loss:.4g}" for one in result.models),
+        "Test jobs at or below the quantile": shares,
+    }
