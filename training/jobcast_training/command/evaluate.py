@@ -1,7 +1,7 @@
 """`jobcast evaluate`: how accurate and how honest a predictor is on a log, in one split or walked in time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from jobcast_training.adaptive import ONLINE
 from jobcast_training.command.log_options import Log, log_options
-from jobcast_training.command.routed import Routed
+from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
 from jobcast_training.records import Records
 
@@ -31,8 +31,15 @@ def llm_latency() -> click.Command:
     return own
 
 
-@click.command(cls=Routed, own={"llm-latency": llm_latency})
-@click.argument("predictor", type=click.Choice(["hpc-runtime"]))
+def own_commands() -> Mapping[str, Loader]:
+    """The commands of the predictors whose options are others."""
+    from jobcast_training.allocation.command.loaders import evaluate_loaders
+
+    return {"llm-latency": llm_latency, **evaluate_loaders()}
+
+
+@click.command(cls=Routed, own=own_commands)
+@click.argument("predictor", type=PredictorName(["hpc-runtime"]), is_eager=True)
 @log_options("Name of the log on the page.")
 @click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")
 @click.option("--cadence", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="Days between refits.")

@@ -1,6 +1,6 @@
 """`jobcast train`: from job records to a verified bundle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.command.log_options import Log, log_options
-from jobcast_training.command.routed import Routed
+from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.search_options import Search, search_options
 from jobcast_training.records import Records
 
@@ -27,8 +27,15 @@ def llm_latency() -> click.Command:
     return own
 
 
-@click.command(cls=Routed, own={"llm-latency": llm_latency})
-@click.argument("predictor", type=click.Choice(["hpc-runtime"]))
+def own_commands() -> Mapping[str, Loader]:
+    """The commands of the predictors whose options are others."""
+    from jobcast_training.allocation.command.loaders import train_loaders
+
+    return {"llm-latency": llm_latency, **train_loaders()}
+
+
+@click.command(cls=Routed, own=own_commands)
+@click.argument("predictor", type=PredictorName(["hpc-runtime"]), is_eager=True)
 @log_options("Name of the data set in manifest and model card.")
 @click.option(
     "--out",

@@ -24,6 +24,10 @@ class SearchError(ValueError):
     """A search came to nothing; the message says why and what to do."""
 
 
+class StoppedError(SearchError):
+    """It was stopped before the defaults were scored."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """How much a search may take.
@@ -123,7 +127,8 @@ def search(
         on_fold: hears of every scored fold.
 
     Raises:
-        SearchError: it was stopped before the defaults were scored, or a process ended before its work did.
+        StoppedError: it was stopped before the defaults were scored.
+        SearchError: a process ended before its work did.
     """
     interrupted = False
     try:
@@ -140,7 +145,7 @@ def search(
         study.abandon()
     best, defaults = study.best, study.defaults
     if best is None or defaults is None:
-        raise SearchError("stopped before the first trial, the defaults, was scored; the same command starts again")
+        raise StoppedError("stopped before the first trial, the defaults, was scored; the same command starts again")
     return Outcome(
         defaults=study.space.rounded(defaults.params),
         best=study.space.rounded(best.params),

@@ -1,0 +1,1 @@
+"""`jobcast train` and `jobcast evaluate` of the predictors of an amount. Every choice is checked, no option is idle."""
