@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobcast_training.allocation.deciding import Objective, Outcomes, lost
-from jobcast_training.allocation.declaration import AMOUNT, END, TIME, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, HOURS, LARGEST_SO_FAR, Predictor
+from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import SERVED
-from jobcast_training.history import EndedJobs
 
 if TYPE_CHECKING:
     from jobcast_training.allocation.pipeline import Result
@@ -66,34 +66,23 @@ def simple(
     if predictor.request:
         asked = frame[predictor.request].fill_null(np.nan).to_numpy()
         otherwise = np.where(np.isnan(asked), otherwise, asked)
-    own = predictor.histories[0]
-    columns = frame.select(*own.by, submit_time=TIME, end_time=pl.coalesce(END, TIME), run_time=AMOUNT)
-    jobs = EndedJobs.of(columns, own.by)
-    latest = jobs.rows(0, frame.height, 2)
+    own, past = predictor.histories[0], Past.of(predictor, frame).inputs
+    latest = past[own.name][:, :2]
     shared = " and ".join(own.by)
     found = {
         f"latest of the same {shared}": latest[:, 0],
         f"mean of the latest two of the same {shared}": np.where(
             np.isnan(latest[:, 1]), latest[:, 0], latest.mean(axis=1)
         ),
-        f"largest so far of the same {shared}": _largest(jobs),
+        f"largest so far of the same {shared}": past[LARGEST_SO_FAR][:, 0],
     }
     found = {name: np.where(np.isnan(value), otherwise, value) for name, value in found.items()}
     return found | {"one quantile of all jobs": np.full(frame.height, _one_quantile(known, frame[:fitted], objective))}
 
 
-def _largest(jobs: EndedJobs) -> NDArray[np.float64]:
-    """The largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
-    starts = np.zeros(len(jobs.run_time), dtype=np.int64)
-    starts[jobs.first[jobs.first < len(starts)]] = 1
-    group = pl.DataFrame({"group": np.cumsum(starts), "amount": jobs.run_time})
-    running = group.select(pl.col("amount").cum_max().over("group"))["amount"].to_numpy()
-    return np.where(jobs.last >= 0, running[np.maximum(jobs.last, 0)], np.nan)
-
-
 def _one_quantile(known: NDArray[np.float64], frame: pl.DataFrame, objective: Objective) -> float:
     """The quantile of the known jobs that would have lost least on them."""
-    hours = frame["hours"].fill_null(np.nan).to_numpy()
+    hours = frame[HOURS].fill_null(np.nan).to_numpy()
     blank = np.full(len(known), np.nan)
     outcomes = Outcomes(np.empty((len(known), 0)), known, hours, blank)
     tried = [float(np.quantile(known, level)) for level in SERVED]

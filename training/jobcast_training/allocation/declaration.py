@@ -17,6 +17,9 @@ DEPTH = 10
 TIME, END, AMOUNT, HOURS, CENSORED = "time", "end_time", "amount", "hours", "censored"
 """Columns of every record table besides the declared fields."""
 
+SINCE, LARGEST_SO_FAR = "since_last", "largest_so_far"
+"""Inputs of one column for each history: seconds since its latest job ended, the largest amount of all its jobs."""
+
 LARGEST = 1e15
 LONGEST_TEXT = 1024
 
@@ -132,7 +135,7 @@ class Predictor:
         return self.amount.unit
 
     def inputs(self) -> tuple[InputSpec, ...]:
-        """Return the raw inputs of the graph: fields, time, histories, seconds since the last of each history."""
+        """Return the raw inputs of the graph: fields, time, histories, the largest of each and time since its last."""
         specs = [_text(one) if isinstance(one, Text) else _number(one) for one in self.fields]
         past = partial(InputSpec, type="float64", required=False, minimum=0, maximum=LARGEST)
         specs.append(
@@ -155,7 +158,16 @@ class Predictor:
         listed = ", ".join(own.name for own in self.histories)
         specs.append(
             past(
-                name="since_last",
+                name=LARGEST_SO_FAR,
+                shape=[-1, len(self.histories)],
+                unit=self.unit,
+                description=f"Largest {self.amount.name} of all ended jobs of each of these: {listed}; NaN = not "
+                "known, then the largest of those listed counts.",
+            )
+        )
+        specs.append(
+            past(
+                name=SINCE,
                 shape=[-1, len(self.histories)],
                 unit="s",
                 description=f"Time since the latest of each of these ended: {listed}; NaN = none.",

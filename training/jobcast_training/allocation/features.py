@@ -2,8 +2,8 @@
 
     numbers | time | statistics of words | numeric parts | lists of words | histories
 
-Beside the matrix the graph gives `anchor`, the amount that the trees' answer is a factor of: the largest of the first
-history's amounts or else what jobs of the same first text need in the mean; 1 for a predictor without an anchor.
+Beside the matrix the graph gives `anchor`, the amount that the trees' answer is a factor of: the largest amount known
+of the first history or else what jobs of the same first text need in the mean; 1 for a predictor without an anchor.
 """
 
 import re
@@ -16,8 +16,7 @@ from jobcast_export.graph import Block, Feature, Operators
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from jobcast_training.allocation.declaration import TIME, Predictor, Text
-from jobcast_training.allocation.history import SINCE
+from jobcast_training.allocation.declaration import LARGEST_SO_FAR, SINCE, TIME, Predictor, Text
 from jobcast_training.allocation.tables import MISSING, UNKNOWN, Table, Word, words
 
 ANCHOR = "anchor"
@@ -151,10 +150,10 @@ def _anchor(predictor: Predictor, known: Known) -> Any:
     usual: NDArray[np.float64] = np.exp(table.rows[:, :1].astype(np.float64))
     usual[MISSING] = usual[UNKNOWN]
     typical = op.Reshape(op.Gather(usual, _code(first, table, 0), axis=0), _FLAT)
-    amounts = predictor.histories[0].name
+    amounts = op.Concat(predictor.histories[0].name, _column(LARGEST_SO_FAR, 0), axis=1)
     missing = op.IsNaN(amounts)
-    largest = op.ReduceMax(op.Where(missing, np.zeros((1, 1)), amounts), np.array([1], dtype=np.int64), keepdims=1)
-    none = op.IsNaN(_column(amounts, 0))
+    largest = op.ReduceMax(op.Where(missing, np.full((1, 1), -1.0), amounts), np.array([1], dtype=np.int64), keepdims=1)
+    none = op.Less(largest, np.zeros((1, 1)))
     return op.Max(op.Where(none, typical, largest), np.full((1, 1), LEAST), output_names=[ANCHOR])
 
 
@@ -169,12 +168,17 @@ def _histories(predictor: Predictor, anchor: Any) -> Block:
     mean = op.Div(op.ReduceSum(op.Where(missing, zero, amounts), _LIST, keepdims=1), number)
     none = op.Equal(number, zero)
     gap = np.full((1, 1, 1), np.nan)
-    highest = op.Where(none, gap, op.ReduceMax(op.Where(missing, zero, amounts), _LIST, keepdims=1))
+    least = np.full((1, 1, 1), -1.0)
+    listed = op.ReduceMax(op.Where(missing, least, amounts), _LIST, keepdims=1)
+    highest = op.Where(none, gap, listed)
+    said = op.Unsqueeze(LARGEST_SO_FAR, _LIST)
+    either = op.Max(op.Where(op.IsNaN(said), least, said), listed)
+    largest = op.Where(op.Less(either, zero), gap, either)
     large = np.full((1, 1, 1), np.inf)
     lowest = op.Where(none, gap, op.ReduceMin(op.Where(missing, large, amounts), _LIST, keepdims=1))
     latest = _column(amounts, 0, 1, axis=2)
     last_two = op.Div(op.Add(_column(amounts, 0, axis=2), _column(amounts, 1, axis=2)), np.full((1, 1, 1), 2.0))
-    chosen = op.Concat(latest, last_two, mean, highest, lowest, axis=2)
+    chosen = op.Concat(latest, last_two, mean, highest, lowest, largest, axis=2)
     texts = {
         "last": "amount of the latest",
         "previous": "amount of the one before it",
@@ -182,6 +186,7 @@ def _histories(predictor: Predictor, anchor: Any) -> Block:
         "mean": "mean",
         "highest": "largest",
         "lowest": "smallest",
+        "largest": "largest of all jobs",
     }
     features = [
         Feature(f"{name}_{short}", f"{text} of {name}", predictor.unit)

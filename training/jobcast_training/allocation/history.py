@@ -10,10 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobcast_training.allocation.declaration import AMOUNT, DEPTH, END, TIME, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, DEPTH, END, LARGEST_SO_FAR, SINCE, TIME, Predictor
 from jobcast_training.history import EndedJobs
-
-SINCE = "since_last"
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class Past:
     """Every history input of a record table.
 
     Attributes:
-        inputs: by name: amounts, shape [N, DEPTH], newest first; `since_last` in seconds, shape [N, histories]. NaN =
-            not known.
+        inputs: by name: amounts, shape [N, DEPTH], newest first; `largest_so_far` in the amount's unit and
+            `since_last` in seconds, shape [N, histories] each. NaN = not known.
     """
 
     inputs: Mapping[str, NDArray[np.float64]]
@@ -31,7 +29,7 @@ class Past:
     def of(cls, predictor: Predictor, frame: pl.DataFrame) -> "Past":
         """Look up what was known of every record when it was submitted."""
         inputs: dict[str, NDArray[np.float64]] = {}
-        since = []
+        since, largest = [], []
         for own in predictor.histories:
             jobs = EndedJobs.of(
                 frame.select(
@@ -44,7 +42,9 @@ class Past:
             )
             inputs[own.name] = jobs.rows(0, frame.height, DEPTH)
             ended = jobs.end[np.maximum(jobs.last, 0)] if frame.height else np.empty(0)
+            largest.append(_largest(jobs))
             since.append(np.where(jobs.last >= 0, frame[TIME].to_numpy() - ended, np.nan))
+        inputs[LARGEST_SO_FAR] = np.stack(largest, axis=1)
         inputs[SINCE] = np.stack(since, axis=1)
         return cls(inputs)
 
@@ -55,3 +55,12 @@ class Past:
     def unknown(self) -> "Past":
         """Return the same for callers who know no history."""
         return Past({name: np.full_like(own, np.nan) for name, own in self.inputs.items()})
+
+
+def _largest(jobs: EndedJobs) -> NDArray[np.float64]:
+    """The largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
+    starts = np.zeros(len(jobs.run_time), dtype=np.int64)
+    starts[jobs.first[jobs.first < len(starts)]] = 1
+    ordered = pl.DataFrame({"group": np.cumsum(starts), "amount": jobs.run_time})
+    running = ordered.select(pl.col("amount").cum_max().over("group"))["amount"].to_numpy()
+    return np.where(jobs.last >= 0, running[np.maximum(jobs.last, 0)], np.nan) if len(running) else running
