@@ -7,6 +7,7 @@ import click
 
 from jobcast_training.allocation import catalogue
 from jobcast_training.allocation.command.asked import Judging
+from jobcast_training.allocation.command.bundles import version_folder
 from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.effects import refuse_idle_prices
 from jobcast_training.allocation.command.options import (
@@ -44,10 +45,11 @@ def evaluate_command(name: str) -> click.Command:
         refuse_idle_prices(asked)
         try:
             predictor = catalogue.load(name)
+            folder = version_folder(model)
             records = asked.records.read(predictor)
             tell_records(wide_console(), predictor, records)
-            tell_judgement(predictor, records, model, judged_by(asked), as_json=asked.as_json)
-        except ValueError as error:
+            tell_judgement(predictor, records, folder, judged_by(asked), as_json=asked.as_json)
+        except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
     command: click.Command = evaluate

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from jobcast_training.allocation.command.bundles import version_folder
 from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.figures import plain, table
 from jobcast_training.allocation.deciding import Objective
@@ -15,21 +14,20 @@ from jobcast_training.allocation.records import AllocationRecords
 
 
 def tell_judgement(
-    predictor: Predictor, records: AllocationRecords, model: Path, objective: Objective, *, as_json: bool
+    predictor: Predictor, records: AllocationRecords, folder: Path, objective: Objective, *, as_json: bool
 ) -> None:
     """Judge a bundle on records and print what it comes to.
 
     Args:
         predictor: whose records they are.
         records: to judge on.
-        model: folder of a version, or of a model, whose highest version is taken.
+        folder: of a version of its bundle.
         objective: by which allocations are judged.
         as_json: whether the answer is one JSON object.
 
     Raises:
-        ValueError: there is no such bundle, or it is not one of this predictor.
+        RecordError: the folder is no bundle of this predictor.
     """
-    folder = version_folder(model)
     judged = judge(folder, predictor, records, objective)
     rows = len(judged.allocated)
     found = {judged.name: judged.scores, **judged.others}

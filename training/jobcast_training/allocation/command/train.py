@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from jobcast_training.allocation import catalogue
 from jobcast_training.allocation.command import figures
 from jobcast_training.allocation.command.asked import Asked
+from jobcast_training.allocation.command.bundles import version_folder
 from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.effects import refuse_idle, refuse_idle_for
 from jobcast_training.allocation.command.options import (
@@ -56,7 +57,7 @@ def train_command(name: str) -> click.Command:
                 _judge(predictor, asked)
             else:
                 _train(predictor, asked)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
     command: click.Command = train
@@ -66,8 +67,8 @@ def train_command(name: str) -> click.Command:
 def _judge(predictor: Predictor, asked: Asked) -> None:
     from jobcast_training.allocation.command.judgement import tell_judgement
 
+    model = version_folder(Path(asked.evaluate_only) if asked.evaluate_only else asked.out / predictor.name)
     records = _read(wide_console(), predictor, asked)
-    model = Path(asked.evaluate_only) if asked.evaluate_only else asked.out / predictor.name
     tell_judgement(predictor, records, model, judged_by(asked), as_json=asked.as_json)
 
 

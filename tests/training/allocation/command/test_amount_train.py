@@ -1,0 +1,155 @@
+"""`jobcast train build-memory` from raw records to bundles and report, and what `evaluate` says of the bundle."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import polars as pl
+import pytest
+from jobcast import DeployableModel
+from jobcast_training.allocation import catalogue
+from jobcast_training.allocation.encoding import feeds_of
+from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.sources import read_records
+
+MODELS = ("quantile-ensemble", "xgboost-regression", "lightgbm-regression", "lightgbm-classification")
+
+
+def test_a_run_writes_every_model_the_best_as_the_next_version_and_the_report(ran) -> None:
+    assert ran.outcome.exit_code == 0, ran.outcome.output
+    told = json.loads(ran.outcome.stdout)
+    assert told["status"] == "success"
+    assert told["bundle"] == "models/build-memory/1"
+    assert told["report"] == "run/report/report.html"
+    assert told["rows"] == 400
+    assert (ran.place.folder / told["report"]).stat().st_size > 10_000
+    assert sorted(one.name for one in (ran.run / "models").iterdir()) == sorted(MODELS)
+    taken = told["model"].replace("_", "-")
+    best = (ran.run / "models" / taken / "1" / "model.onnx").read_bytes()
+    assert best == (ran.place.folder / "models" / "build-memory" / "1" / "model.onnx").read_bytes()
+
+
+def test_the_taken_model_is_the_one_that_loses_least_before_the_test_period(ran) -> None:
+    told = json.loads(ran.outcome.stdout)
+    losses = {name: own["loss"] for name, own in told["metrics"].items() if "loss" in own}
+    assert set(losses) == {name.replace("-", "_") for name in MODELS}
+    assert told["model"] == min(losses, key=lambda name: losses[name])
+    assert f"taken: {told['model']} (" in ran.outcome.stderr
+    assert "loses least on the 160 later jobs before the test period: business score" in ran.outcome.stderr
+
+
+def test_the_table_has_models_request_and_baselines_with_every_figure(ran) -> None:
+    told = json.loads(ran.outcome.stdout)["metrics"]
+    for name in MODELS:
+        own = told[name.replace("-", "_")]
+        for key in ("mae", "below_90", "under_percent", "over_percent", "business_score", "row_us"):
+            assert own[key] is not None, (name, key)
+    request = told["request"]
+    assert request["business_score"] == pytest.approx(5 * request["under_percent"] + request["over_percent"], abs=1e-5)
+    assert any(name.startswith("LightGBM, one tuned quantile") for name in told)
+    for word in ("validation loss", "q90 held", "median wastage, GiB h", "request", "one quantile of all jobs"):
+        assert word in ran.outcome.stderr, word
+
+
+def test_what_was_read_is_listed_and_every_member_is_a_step(ran) -> None:
+    assert "builds.csv: 400 rows read, 400 kept, 0 left out" in ran.outcome.stderr
+    assert "21/21" in ran.outcome.stderr, "3 members, 6 links and the last fit"
+    assert ran.outcome.stderr.count("parity proved") == len(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_answers_as_its_graph_does_to_the_bit(ran, name: str, builds) -> None:
+    folder = ran.run / "models" / name / "1"
+    predictor = catalogue.load("build-memory")
+    records = read_records(predictor, [ran.place.folder / "builds.csv"])
+    late = np.arange(380, 400)
+    past = Past.of(predictor, records.frame).rows(late)
+    feeds = feeds_of(predictor, records.frame[late], past)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    used = {item.name: feeds[item.name] for item in session.get_inputs()}
+    allocation, quantiles = session.run(["allocation", "quantiles"], used)
+    known = {key: [[one for one in row if not np.isnan(one)] for row in own] for key, own in past.inputs.items()}
+    known["since_last"] = [[None if np.isnan(one) else one for one in row] for row in past.inputs["since_last"]]
+    raw = (
+        builds()[late]
+        .drop("max_rss_gib", "duration_s")
+        .with_columns([pl.Series(key, own, dtype=pl.List(pl.Float64)) for key, own in known.items()])
+    )
+    model = DeployableModel.load(folder)
+    np.testing.assert_array_equal(model.predict(raw), allocation[:, 0].astype(np.float64))
+    np.testing.assert_array_equal(model.predict_distribution(raw).quantiles, quantiles.astype(np.float64))
+    assert model.get_model_info()["task_type"] == name.rsplit("-", 1)[1].replace("ensemble", "regression")
+
+
+def test_evaluation_gives_the_figures_of_training(ran) -> None:
+    trained = json.loads(ran.outcome.stdout)
+    for words in (
+        ("--data", "builds.csv"),
+        ("--data", "builds.csv", "--model", "models/build-memory/1", "--skip-preprocessing"),
+    ):
+        outcome = ran.place.evaluate(*words, "--json")
+        assert outcome.exit_code == 0, outcome.output
+        told = json.loads(outcome.stdout)
+        assert told["rows"] == 80
+        assert "its test period" in told["notes"][0]
+        own, then = told["metrics"]["build-memory/1"], trained["metrics"][trained["model"]]
+        assert own == pytest.approx({key: then[key] for key in own}, rel=1e-6)
+        assert told["metrics"]["request"] == trained["metrics"]["request"]
+
+
+def test_evaluate_only_trains_nothing_and_prints_the_same_table(ran) -> None:
+    only = ran.place.train("--data", "builds.csv", "--evaluate-only")
+    named = ran.place.train("--data", "builds.csv", "--evaluate-only", "run/models/xgboost-regression")
+    assert only.exit_code == named.exit_code == 0, only.output + named.output
+    assert only.stdout == ran.place.evaluate("--data", "builds.csv").stdout
+    assert "build-memory/1" in only.stdout
+    assert "xgboost-regression/1" in named.stdout
+    assert "training" not in only.stderr
+    assert not (ran.place.folder / "models" / "build-memory" / "2").exists()
+
+
+def test_the_failure_weight_reaches_the_judgement(ran) -> None:
+    outcome = ran.place.evaluate("--data", "builds.csv", "--failure-weight", "50", "--json")
+    own = json.loads(outcome.stdout)["metrics"]["one quantile of all jobs"]
+    assert own["business_score"] == pytest.approx(50 * own["under_percent"] + own["over_percent"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "models/bild-memory"], r"did you mean 'build-memory'"),
+        (["--model", "models"], "holds no version of a model"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(ran, words: list[str], message: str) -> None:
+    outcome = ran.place.evaluate("--data", "builds.csv", *words)
+    assert outcome.exit_code == 1
+    assert message in outcome.stderr
+
+
+def test_a_bundle_of_another_predictor_is_refused(ran, tmp_path: Path) -> None:
+    shutil.copytree(ran.place.folder / "models" / "build-memory" / "1", tmp_path / "1")
+    manifest = json.loads((tmp_path / "1" / "manifest.json").read_text())
+    manifest["inputs"] = manifest["inputs"][1:]
+    (tmp_path / "1" / "manifest.json").write_text(json.dumps(manifest))
+    outcome = ran.place.evaluate("--data", "builds.csv", "--model", str(tmp_path / "1"))
+    assert outcome.exit_code == 1
+    assert "is no bundle of build-memory" in outcome.stderr
+
+
+def test_a_run_does_not_write_over_another(ran) -> None:
+    outcome = ran.place.train("--data", "builds.csv", "--run", "run")
+    assert outcome.exit_code == 1
+    assert "--run run: holds the models of another run; name another folder" in outcome.stderr
+
+
+def test_nothing_is_saved_and_nothing_reported_where_that_is_asked_for(workplace) -> None:
+    words = ["--data", "builds.csv", "--config", "small.toml", "--model-families", "lightgbm"]
+    outcome = workplace.train(*words, "--no-save-models", "--no-report", "--preset", "low-waste")
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.stdout == "lightgbm_regression is best; no model was saved\n"
+    assert sorted(one.name for one in workplace.folder.iterdir()) == ["builds.csv", "runs", "small.toml"]
+    assert [one.name for one in (workplace.folder / "runs").iterdir()] == ["preprocessed"]
+    assert "note: [xgboost_regression] of small.toml is of no model of this run" in outcome.stderr
