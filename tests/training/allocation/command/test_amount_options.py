@@ -6,6 +6,7 @@ import click
 import pytest
 from jobcast_training.allocation.command.asked import Asked
 from jobcast_training.allocation.command.planning import members_of, plan_of
+from jobcast_training.allocation.command.searching import Search
 from jobcast_training.allocation.command.train import train_command
 from jobcast_training.allocation.costs import Costs
 from jobcast_training.allocation.pipeline import Plan
@@ -16,11 +17,15 @@ from jobcast_training.command.train import train
 PAIR = ["lightgbm_regression", "xgboost_regression"]
 
 
-def planned(*words: str) -> Plan:
+def asked(*words: str) -> Asked:
     command = train_command("build-memory")
     with command.make_context("build-memory", ["--data", "builds.csv", *words]) as ctx:
-        asked = Asked.of(ctx)
-        return plan_of(asked, members_of(asked))
+        return Asked.of(ctx)
+
+
+def planned(*words: str) -> Plan:
+    own = asked(*words)
+    return plan_of(own, members_of(own))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,16 @@ def test_the_objective_is_what_the_options_say() -> None:
     assert binned.settings.bins == Bins(7, "kmeans")
     sure = planned("--task-type", "classification", "--confidence-threshold", "0.8")
     assert sure.settings.threshold == sure.objective.threshold == 0.8
+
+
+def test_the_search_is_what_the_options_say(tmp_path: Path) -> None:
+    plain = Search.of(asked("--run-search"))
+    assert plain == Search(50, None, 1, Path("runs/search.db"), frozenset())
+    words = ["--trials", "7", "--timeout", "60", "--jobs", "2", "--storage", f"sqlite:///{tmp_path}/own.db"]
+    own = Search.of(asked("--run-search", "--task-type", "classification", "--bins", "7", *words))
+    assert own == Search(7, 60, 2, tmp_path / "own.db", frozenset({"bins"})), "bins that are told are not searched"
+    assert asked("--search").searching
+    assert not asked("--run-search", "--use-defaults").searching
 
 
 @pytest.mark.parametrize(
