@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobcast_training.allocation.declaration import HOURS
 from jobcast_training.allocation.scores import ROWS, allocation_scores
 from jobcast_training.card import number
 
@@ -48,6 +49,7 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         requested = number(asked[key]) if key in asked else "-"
         lines.append(f"| {title.format(unit=predictor.unit)} | {own} | {requested} |")
     lines += [
+        *_assumed(result),
         "",
         "## Allocation",
         "",
@@ -69,6 +71,14 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         "",
     ]
     return "\n".join(lines)
+
+
+def _assumed(result: "Result") -> list[str]:
+    hours = result.records.frame[HOURS][result.split :]
+    unknown = hours.null_count()
+    if not unknown:
+        return []
+    return ["", f"How long {unknown:,} of {len(hours):,} jobs ran is not known: each counts as 1 hour."]
 
 
 def _promise(told: Mapping[str, Any]) -> str:

@@ -66,13 +66,18 @@ class Calibrated:
         return np.exp(np.minimum(np.sort(log, axis=1), _LARGEST))
 
 
-def models(names: Sequence[str], combination: Combination) -> list[Model]:
-    """Return the models that members stand for: each of its own, and two or more regressions as an ensemble besides."""
+def models(names: Sequence[str], combination: Combination, anchored: bool = False) -> list[Model]:
+    """Return the models that members stand for: each of its own, and two or more regressions as an ensemble besides.
+
+    Of a predictor with an anchor, the member without trees is one too.
+    """
     found = [Model(name, (name,)) for name in names]
     regressions = tuple(name for name in names if name.endswith("_regression"))
     if len(regressions) > 1:
         members = (*regressions, CONSTANT) if combination == "weighted" else regressions
         found.insert(0, Model("quantile_ensemble", members, combination))
+    if anchored and regressions:
+        found.append(Model("largest_so_far", (CONSTANT,)))
     return found
 
 

@@ -31,16 +31,18 @@ class Encoded:
         log_anchor: ln of the anchor, float64 [n].
         log_amount: ln of the amount, float64 [n].
         censored: whether that is a lower bound, bool [n].
+        counts: feature that numbers the jobs of the first history that are known.
     """
 
     x: NDArray[np.float32]
     log_anchor: NDArray[np.float64]
     log_amount: NDArray[np.float64]
     censored: NDArray[np.bool_]
+    counts: int
 
     def at(self, rows: NDArray[np.int64]) -> "Encoded":
         """Return some of the rows."""
-        return Encoded(self.x[rows], self.log_anchor[rows], self.log_amount[rows], self.censored[rows])
+        return Encoded(self.x[rows], self.log_anchor[rows], self.log_amount[rows], self.censored[rows], self.counts)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Encoder:
         used = {item.name: feeds[item.name] for item in self.session.get_inputs()}
         x, anchor = self.session.run([FEATURES, ANCHOR], used)
         censored = frame[CENSORED].to_numpy()
-        return Encoded(x, np.log(anchor[:, 0]), np.log(frame[AMOUNT].to_numpy()), censored)
+        counts = [one.name for one in self.described].index(f"{self.predictor.histories[0].name}_count")
+        return Encoded(x, np.log(anchor[:, 0]), np.log(frame[AMOUNT].to_numpy()), censored, counts)
 
 
 def feeds_of(predictor: Predictor, frame: pl.DataFrame, past: Past) -> dict[str, NDArray[Any]]:
@@ -130,4 +133,5 @@ def _pooled(parts: Sequence[Encoded]) -> Encoded:
         np.concatenate([part.log_anchor for part in parts]),
         np.concatenate([part.log_amount for part in parts]),
         np.concatenate([part.censored for part in parts]),
+        parts[0].counts,
     )

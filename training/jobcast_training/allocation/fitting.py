@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from jobcast_export.forest import ForestBuilder
 from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
@@ -16,7 +17,14 @@ from jobcast_training.censoring import draw_above
 from jobcast_training.families import Fitted, Rows
 
 CONSTANT = "constant_regression"
-"""Member of one leaf: the quantiles of all rows. What few rows or a tail level may be best served by."""
+"""Member of two leaves: the quantiles of the rows that have a history, and of those that have none.
+
+What few rows or a tail level may be best served by. Of a predictor with an anchor it is the largest amount so far with
+calibrated factors: a model of its own.
+"""
+
+LEAST_FIT = 10
+"""Fewest records that a fit is made to, and fewest among them whose amount is known."""
 
 _FIRST_FAMILY, _FIRST_ROUNDS = "lightgbm", 30
 
@@ -76,13 +84,13 @@ def fitted_members(
     """Return every member, fitted to the rows, by name.
 
     Raises:
-        FitError: the library of a family refuses its parameters or the rows.
+        FitError: the library of a family refuses its parameters or the rows, or too few amounts are known.
     """
     data = Rows(rows.x, _uncensored(rows, settings, seed))
     members: dict[str, QuantileModel | BinnedModel] = {}
     for name in member_names(names):
         if name == CONSTANT:
-            members[name] = QuantileModel(families.constant_quantiles(data, TRAINED))
+            members[name] = QuantileModel(_by_history(data, rows.counts))
             continue
         try:
             members[name] = _fitted(name, data, settings, seed)
@@ -91,6 +99,23 @@ def fitted_members(
             raise FitError(f"{name} cannot be fitted: {type(error).__name__}: {said}") from error
         step(name)
     return members
+
+
+def _by_history(data: Rows, counts: int) -> Fitted:
+    """Return the quantiles of rows with and without a history; `counts` is the feature that numbers its jobs."""
+    has = data.x[:, counts] > 0
+    every = np.quantile(data.y, TRAINED)
+    without, among = (np.quantile(data.y[of], TRAINED) if of.any() else every for of in (~has, has))
+    builder = ForestBuilder([0.0] * len(TRAINED))
+    builder.start_tree()
+    builder.split(counts, 0.0, 1, 2, missing_true=True)
+    builder.leaf(without.tolist())
+    builder.leaf(among.tolist())
+    gain = np.zeros(data.x.shape[1])
+    gain[counts] = 1.0
+    return Fitted(
+        predict=lambda x: np.where(x[:, [counts]] > 0, among, without), forest=builder.build(), gain=gain, rounds=()
+    )
 
 
 def _fitted(name: str, data: Rows, settings: Settings, seed: int) -> "QuantileModel | BinnedModel":
@@ -115,6 +140,11 @@ def _uncensored(rows: Encoded, settings: Settings, seed: int) -> NDArray[np.floa
     if not len(at):
         return ratio
     seen = ~rows.censored
+    if seen.sum() < LEAST_FIT:
+        raise FitError(
+            f"of {len(seen)} records to fit to, only {seen.sum()} did not fail for want of what is predicted; it takes "
+            f"{LEAST_FIT}: give records of more jobs that ran to their end"
+        )
     task = families.regression(_FIRST_FAMILY)
     told = {**task.defaults, **settings.parameters.get(f"{_FIRST_FAMILY}_regression", {}), "rounds": _FIRST_ROUNDS}
     first = task.fit(Rows(rows.x[seen], ratio[seen]), None, TRAINED, told, seed, lambda: None)

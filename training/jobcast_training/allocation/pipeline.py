@@ -15,7 +15,7 @@ from jobcast_training.allocation.about import about_allocation
 from jobcast_training.allocation.assembly import Answer, Assembled, assemble, reference
 from jobcast_training.allocation.card import allocation_card
 from jobcast_training.allocation.chain import Chained, chain, links
-from jobcast_training.allocation.combining import Calibrated, Combination, calibrate, models
+from jobcast_training.allocation.combining import Calibrated, Combination, Model, calibrate, models
 from jobcast_training.allocation.deciding import Objective, Outcomes, Tried, decide, sweep
 from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
@@ -40,7 +40,6 @@ class Plan:
         settings: of the fits.
         objective: what allocations are judged by.
         preset: `balanced`, `low-waste` or `low-under-allocation`; None = what loses least within the bound.
-        alone: whether each member is a model of its own too; False = of several regressions only the ensemble.
     """
 
     names: tuple[str, ...] = DEFAULT_MEMBERS
@@ -48,7 +47,6 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     objective: Objective = field(default_factory=Objective)
     preset: str | None = None
-    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -173,36 +171,35 @@ def train(predictor: Predictor, records: AllocationRecords, plan: Plan, *, seed:
     fit = fit_members(encoder, rows, plan.names, plan.settings, seed, step)
     later = np.arange(split, frame.height)
     held = frame[split:]
-    wanted = [
-        one
-        for one in models(plan.names, plan.combination)
-        if plan.alone or len(one.members) > 1 or one.task_type == "classification" or len(plan.names) == 1
-    ]
-    trained = []
-    for model in wanted:
-        calibrated = calibrate(model, chained)
-        outcomes = chain_outcomes(predictor, frame, chained, calibrated, plan.objective)
-        tried = sweep(outcomes, plan.objective, predictor.request)
-        decided = decide(tried, plan.objective, plan.preset)
-        assembled = assemble(fit, calibrated, decided.rule)
-        test = assembled.answer(predictor, held, past.rows(later))
-        judged = outcomes_of(predictor, frame, later, test.quantiles)
-        validation = Answer(outcomes.quantiles, decided.allocated)
-        trained.append(
-            Trained(
-                calibrated,
-                tried,
-                decided,
-                assembled,
-                validation,
-                test,
-                scores(outcomes, decided.allocated, plan.objective),
-                scores(judged, test.allocation, plan.objective),
-                assembled.row_us(predictor, held, past.rows(later)),
-            )
-        )
-    encoded = encoder.rows(held, past.rows(later))
-    return Result(predictor, records, plan, seed, past, chained, split, fit, encoded, trained)
+    run = Result(predictor, records, plan, seed, past, chained, split, fit, encoder.rows(held, past.rows(later)), ())
+    return replace(
+        run, models=[_model(run, model) for model in models(plan.names, plan.combination, predictor.anchored)]
+    )
+
+
+def _model(run: Result, model: Model) -> Trained:
+    """Calibrate a model, decide its rule, put it together, and let it answer the test period."""
+    objective, frame, predictor = run.plan.objective, run.records.frame, run.predictor
+    later = np.arange(run.split, frame.height)
+    held, past = frame[run.split :], run.past.rows(later)
+    calibrated = calibrate(model, run.chained)
+    outcomes = chain_outcomes(predictor, frame, run.chained, calibrated, objective)
+    tried = sweep(outcomes, objective, predictor.request)
+    decided = decide(tried, objective, run.plan.preset)
+    assembled = assemble(run.fit, calibrated, decided.rule)
+    test = assembled.answer(predictor, held, past)
+    judged = outcomes_of(predictor, frame, later, test.quantiles)
+    return Trained(
+        calibrated,
+        tried,
+        decided,
+        assembled,
+        validation=Answer(outcomes.quantiles, decided.allocated),
+        test=test,
+        validation_scores=scores(outcomes, decided.allocated, objective),
+        test_scores=scores(judged, test.allocation, objective),
+        row_us=assembled.row_us(predictor, held, past),
+    )
 
 
 def chain_outcomes(
