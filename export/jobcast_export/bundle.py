@@ -107,7 +107,9 @@ def write_version(release: Release, repository: Path) -> Path:
             files={name: _sha256(folder / name) for name in ("golden.json", "model.onnx")},
             **about,
         )
-        (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        text = manifest.model_dump_json(indent=1)
+        Manifest.model_validate_json(text)  # a number that is not finite is written as null, which no reader takes
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
         os.replace(folder, home / str(number))
     write_serving(home)
     (home / "README.md").write_text(release.card.replace("{version}", str(number)), encoding="utf-8")

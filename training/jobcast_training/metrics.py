@@ -24,7 +24,7 @@ def point_metrics(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, f
         "mae": float(miss.mean()),
         "median_ae": float(np.median(miss)),
         "rmse": float(np.sqrt(np.mean(miss**2))),
-        "r2_log": float(1 - np.sum((log_y - log_p) ** 2) / spread) if spread > 0 else float("nan"),
+        "r2_log": float(1 - np.sum((log_y - log_p) ** 2) / spread) if np.ptp(log_y) > 0 else float("nan"),
         "mape": float(100 * np.mean(miss / np.maximum(y, 1.0))),
         "under_predicted": float(np.mean(y > p)),
         "closeness": float(np.mean(np.minimum(y, p) / np.maximum(np.maximum(y, p), 1e-9))),

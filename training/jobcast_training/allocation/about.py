@@ -28,7 +28,11 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
     """
     frame, plan, rule = result.records.frame, result.plan, trained.decided.rule
     described = [feature.name for feature in result.fit.encoder.described]
-    test, validation = dict(trained.test_scores), dict(trained.validation_scores)
+    # A figure that is not defined, such as the R2 of amounts that are all the same, is left out.
+    test, validation = (
+        {key: value for key, value in own.items() if np.isfinite(value)}
+        for own in (trained.test_scores, trained.validation_scores)
+    )
     return {
         "predictor": name,
         "model_type": model_type(trained),

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from jobcast_training.allocation.binning import BinnedModel
 from jobcast_training.allocation.declaration import END, TIME, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
-from jobcast_training.allocation.fitting import QuantileModel, Step, fitted_members
+from jobcast_training.allocation.fitting import LEAST_FIT, QuantileModel, Step, fitted_members
 from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.records import RecordError
 from jobcast_training.allocation.settings import SERVED, Settings
 from jobcast_training.censoring import draw_above
 
@@ -93,12 +94,20 @@ def chain(
 def prepared(
     predictor: Predictor, frame: pl.DataFrame, past: Past, block: tuple[int, int], settings: Settings, seed: int
 ) -> Link:
-    """Encode a block [start, stop) of `frame`, and the rows before it that had ended when it began."""
+    """Encode a block [start, stop) of `frame`, and the rows before it that had ended when it began.
+
+    Raises:
+        RecordError: too few had.
+    """
     start, stop = block
     end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
     before = np.flatnonzero(end[:start] < frame[TIME][start])
-    fit_at = before if len(before) else np.arange(start)
-    encoder, rows = training_rows(predictor, frame[fit_at], past.rows(fit_at), settings, seed)
+    if len(before) < LEAST_FIT:
+        raise RecordError(
+            f"only {len(before)} jobs had ended when record {start + 1} was submitted, at {frame[TIME][start]:.0f} s; "
+            f"it takes {LEAST_FIT} to predict the later ones by: give records of a longer time"
+        )
+    encoder, rows = training_rows(predictor, frame[before], past.rows(before), settings, seed)
     at = np.arange(start, stop)
     return Link(at, rows, encoder.rows(frame[at], past.rows(at)))
 
