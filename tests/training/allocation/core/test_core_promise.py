@@ -1,0 +1,107 @@
+"""What is promised of future jobs like those of the calibration holds on many of them, drawn afresh."""
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from jobcast_training.allocation import catalogue, pipeline
+from jobcast_training.allocation.assembly import Answer
+from jobcast_training.allocation.deciding import Objective
+from jobcast_training.allocation.declaration import AMOUNT
+from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.settings import SERVED
+from numpy.typing import NDArray
+
+FRESH = 6_000
+GREEDY = {"rounds": 30, "learning_rate": 0.4, "num_leaves": 15, "min_data_in_leaf": 2, "lambda_l2": 0.0}
+"""Learns its rows by heart, so that hardly any quantile holds but for the calibration."""
+
+SEEDS = (1, 2, 3, 4)
+MEMBERS = ("lightgbm_regression", "lightgbm_classification")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model on jobs that it never saw; `calibrated` jobs made it."""
+
+    trained: pipeline.Trained
+    calibrated: int
+    answer: Answer
+    used: NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def fresh(core: SimpleNamespace) -> pl.DataFrame:
+    """Jobs of the same law that have nothing to do with each other."""
+    frame: pl.DataFrame = core.invented("build-memory", FRESH, 77, loners=True).frame
+    return frame
+
+
+@pytest.fixture(scope="module")
+def runs(core: SimpleNamespace) -> list[pipeline.Result]:
+    """One training run for each seed, each on jobs of its own."""
+    plan = pipeline.Plan(
+        names=MEMBERS,
+        settings=replace(
+            core.SMALL, links=4, table_folds=3, hidden=0.0, parameters={**core.SMALL.parameters, MEMBERS[0]: GREEDY}
+        ),
+        objective=Objective(most_under=0.05),
+    )
+    predictor = catalogue.load("build-memory")
+    return [
+        pipeline.train(
+            predictor,
+            core.invented("build-memory", 500, 200 + seed, loners=True),
+            plan,
+            seed=seed,
+            step=lambda text: None,
+        )
+        for seed in SEEDS
+    ]
+
+
+@pytest.fixture(scope="module", params=MEMBERS)
+def judged(runs: list[pipeline.Result], fresh: pl.DataFrame, request: pytest.FixtureRequest) -> list[Judged]:
+    """What a model of each run says of the fresh jobs."""
+    past, used = Past.of(runs[0].predictor, fresh), fresh[AMOUNT].to_numpy()
+    assert all(np.isnan(own).all() for own in past.inputs.values()), "a job tells of another"
+    found = []
+    for run in runs:
+        trained = next(one for one in run.models if one.name == request.param)
+        answer = trained.assembled.answer(run.predictor, fresh, past)
+        found.append(Judged(trained, len(run.chained.row), answer, used))
+    return found
+
+
+def band(level: float, calibrated: int) -> float:
+    """Five standard deviations of how often a level holds: of the calibration's jobs and of the fresh ones."""
+    return float(5 * np.sqrt(level * (1 - level) * (1 / calibrated + 1 / FRESH)) + 2 / calibrated)
+
+
+def test_no_more_jobs_are_allocated_too_little_than_promised(judged: list[Judged]) -> None:
+    shares = np.array([np.mean(one.answer.allocation < one.used) for one in judged])
+    promised = np.array([one.trained.decided.most_under for one in judged], dtype=np.float64)
+    for share, most, one in zip(shares, promised, judged, strict=True):
+        assert 0 < most <= 0.05
+        assert share <= most + band(most, one.calibrated) / 2, (shares, promised)
+    # Promised with 90 % confidence each: that three of four break it has a chance of 0.4 %.
+    assert int((shares > promised).sum()) <= 2, (shares, promised)
+    assert shares.mean() <= promised.mean(), (shares, promised)
+
+
+def test_every_quantile_holds_as_often_as_it_says(judged: list[Judged]) -> None:
+    held = np.array([(one.used[:, None] <= one.answer.quantiles).mean(axis=0) for one in judged])
+    for column, level in enumerate(SERVED):
+        for own, one in zip(held[:, column], judged, strict=True):
+            assert abs(own - level) <= band(level, one.calibrated) + 0.02, (level, held[:, column])
+        assert abs(held[:, column].mean() - level) <= band(level, judged[0].calibrated * len(judged)) + 0.02
+
+
+def test_an_allocation_is_no_guess_for_everybody(judged: list[Judged]) -> None:
+    """The bound alone could be held by giving every job the most that was ever seen."""
+    for one in judged:
+        same_for_all = np.quantile(one.used, 1 - np.mean(one.answer.allocation < one.used))
+        waste = np.maximum(one.answer.allocation - one.used, 0).mean()
+        assert waste < 0.8 * np.maximum(same_for_all - one.used, 0).mean()
