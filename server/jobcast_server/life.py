@@ -6,7 +6,6 @@ accepted is lost while the drain's time lasts; after it callers see UNAVAILABLE 
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -21,7 +20,7 @@ import click
 import grpc
 import structlog
 
-from jobcast_server import listener
+from jobcast_server import listener, memory
 from jobcast_server.admission import Admission
 from jobcast_server.errors import BundleError
 from jobcast_server.health import Health
@@ -133,8 +132,7 @@ class Life:
         except BaseException:
             await asyncio.gather(server.stop(None), rest.stop(0))
             raise
-        gc.collect()
-        gc.freeze()
+        memory.settle()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._readiness.phase = Phase.RUNNING
         await self._health.tell()

@@ -24,6 +24,7 @@ from jobcast_training.records import Records
 
 LIBRARIES = ("catboost", "lightgbm", "numpy", "onnx", "onnxruntime", "polars", "scipy")
 _WITHOUT_EFFECT = (
+    "allocation/",
     "command/",
     "sources/",
     "tasks/",
