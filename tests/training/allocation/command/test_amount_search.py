@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from jobcast_training.allocation import catalogue, pipeline
 from jobcast_training.allocation.command.searching import Search
+from jobcast_training.allocation.deciding import Objective
 from jobcast_training.allocation.pipeline import Plan, split_of
 from jobcast_training.allocation.records import AllocationRecords, RecordError
 from jobcast_training.allocation.search.ground import Ground, Scored, Task, before_test, prepare
@@ -89,6 +90,21 @@ def test_the_defaults_are_scored_first_by_what_training_loses_with_them(
         assert len(own) == 3
         assert own[0] == losses[member], member
         assert f"{own[0]:.5g}" in whole[2]
+
+
+def test_a_predictor_with_an_anchor_is_searched_by_the_same_loss(tmp_path: Path, builds) -> None:
+    """Of such a predictor a run has one more model, which no study is of."""
+    tasks = builds(150, 6).select(
+        "time", "memreq_gib", "duration_s", process="component", peak_memory="max_rss_gib", tag="branch"
+    )
+    tasks.rename({"memreq_gib": "requested_memory"}).write_csv(tmp_path / "tasks.csv")
+    predictor = catalogue.load("workflow-memory")
+    records = read_records(predictor, [tmp_path / "tasks.csv"])
+    plan = replace(PLAN, names=(LIGHTGBM,), objective=Objective("gib-hours", most_under=None))
+    ground = prepare(predictor, records, plan, 1)
+    result = pipeline.train(predictor, records, plan, seed=1, step=lambda name: None)
+    trained = next(one for one in result.models if one.name == LIGHTGBM)
+    assert ground.pooled_loss(LIGHTGBM, scored(ground, LIGHTGBM, LEAVES)) == trained.decided.loss
 
 
 def test_training_with_what_was_found_loses_what_the_search_says(

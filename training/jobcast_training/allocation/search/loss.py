@@ -3,7 +3,7 @@
 import polars as pl
 
 from jobcast_training.allocation.chain import Chained
-from jobcast_training.allocation.combining import calibrate, models
+from jobcast_training.allocation.combining import Model, calibrate
 from jobcast_training.allocation.deciding import BUSINESS, Objective, decide, sweep
 from jobcast_training.allocation.declaration import Predictor
 from jobcast_training.allocation.pipeline import Plan, chain_outcomes
@@ -19,8 +19,8 @@ def decided_loss(predictor: Predictor, frame: pl.DataFrame, chained: Chained, me
         member: such as `xgboost_regression`.
         plan: with the objective and the preset.
     """
-    (model,) = models((member,), plan.combination)
-    outcomes = chain_outcomes(predictor, frame, chained, calibrate(model, chained), plan.objective)
+    calibrated = calibrate(Model(member, (member,)), chained)
+    outcomes = chain_outcomes(predictor, frame, chained, calibrated, plan.objective)
     return decide(sweep(outcomes, plan.objective, predictor.request), plan.objective, plan.preset).loss
 
 
