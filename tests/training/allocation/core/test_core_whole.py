@@ -119,6 +119,14 @@ def test_golden_rows_are_the_graphs_answers_and_no_record_is_among_them(
     for spec in model.predictor.inputs():
         told[spec.name] = np.array(golden.inputs[spec.name], kinds[spec.type]).reshape(-1, *spec.shape[1:])
     same({name: golden.outputs[name] for name in OUTPUTS}, core.answers(model.graph(), told))
+    tables = model.result.fit.encoder.known.tables
+    for text in model.predictor.texts:
+        said = set(told[text.name][:, 0])
+        assert ("" in said) is not text.required
+        assert said <= {*text.values, ""} if text.values else "never-seen" in said
+        assert text.name not in tables or not tables[text.name].keys or said & set(tables[text.name].keys), text.name
+    for own in model.predictor.histories:
+        assert len(set(np.isfinite(told[own.name]).sum(axis=1).tolist())) > 5, "histories of any length"
     known = set(model.result.records.frame["time"].floor().cast(int).to_list())
     assert not known & set(told["time"][:, 0].tolist())
 
