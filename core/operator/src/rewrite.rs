@@ -1,0 +1,143 @@
+//! A model's bytes with `jobcast.Forest` in the place of every `TreeEnsembleRegressor`; whatever else is in them is copied
+//! as it lies.
+
+use std::fmt;
+
+use jobcast_forest::Attributes;
+
+use crate::node::{Kept, read};
+use crate::wire::{Field, Malformed, fields, put_bytes, put_number};
+use crate::{DOMAIN, OPERATOR};
+
+/// Name of the attribute that holds the modes as numbers.
+pub(crate) const MODES: &str = "nodes_mode_codes";
+
+const STOCK_DOMAIN: &str = "ai.onnx.ml";
+const STOCK_OPERATOR: &str = "TreeEnsembleRegressor";
+
+/// Numbers of fields of `onnx.ModelProto`, `GraphProto`, `NodeProto`, `AttributeProto` and `OperatorSetIdProto`.
+mod number {
+    pub(super) const MODEL_GRAPH: u64 = 7;
+    pub(super) const MODEL_OPSETS: u64 = 8;
+    pub(super) const GRAPH_NODES: u64 = 1;
+    pub(super) const NODE_OPERATOR: u64 = 4;
+    pub(super) const NODE_ATTRIBUTES: u64 = 5;
+    pub(super) const NODE_DOMAIN: u64 = 7;
+    pub(super) const ATTRIBUTE_NAME: u64 = 1;
+    pub(super) const ATTRIBUTE_INTS: u64 = 8;
+    pub(super) const ATTRIBUTE_TYPE: u64 = 20;
+    pub(super) const OPSET_DOMAIN: u64 = 1;
+    pub(super) const OPSET_VERSION: u64 = 2;
+}
+
+/// `onnx.AttributeProto.INTS`.
+const TYPE_INTS: u64 = 7;
+
+/// Why a model is not rewritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(String);
+
+impl Refusal {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::new("the bytes are no ONNX model")
+    }
+}
+
+/// Rewrites a model; one without a tree ensemble comes back as it is.
+///
+/// # Errors
+/// The bytes are no model, or a tree ensemble asks for something that the operator does not do.
+pub fn rewrite(model: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut out = Vec::with_capacity(model.len() + 64);
+    let mut replaced = 0;
+    for field in fields(model) {
+        let Field { number, value, bytes } = field?;
+        if number == number::MODEL_GRAPH {
+            let (graph, count) = graph(value.bytes()?)?;
+            put_bytes(&mut out, number, &graph);
+            replaced += count;
+        } else {
+            out.extend_from_slice(bytes);
+        }
+    }
+    if replaced == 0 {
+        return Ok(model.to_vec());
+    }
+    let mut opset = Vec::new();
+    put_bytes(&mut opset, number::OPSET_DOMAIN, DOMAIN.as_bytes());
+    put_number(&mut opset, number::OPSET_VERSION, 1);
+    put_bytes(&mut out, number::MODEL_OPSETS, &opset);
+    Ok(out)
+}
+
+/// The graph, and how many of its nodes are new.
+fn graph(graph: &[u8]) -> Result<(Vec<u8>, usize), Refusal> {
+    let (mut out, mut replaced) = (Vec::with_capacity(graph.len()), 0);
+    for field in fields(graph) {
+        let Field { number, value, bytes } = field?;
+        if number == number::GRAPH_NODES && is_ensemble(value.bytes()?)? {
+            put_bytes(&mut out, number, &node(value.bytes()?)?);
+            replaced += 1;
+        } else {
+            out.extend_from_slice(bytes);
+        }
+    }
+    Ok((out, replaced))
+}
+
+fn is_ensemble(node: &[u8]) -> Result<bool, Refusal> {
+    let (mut operator, mut domain) = ("", "");
+    for field in fields(node) {
+        let Field { number, value, .. } = field?;
+        match number {
+            number::NODE_OPERATOR => operator = value.text()?,
+            number::NODE_DOMAIN => domain = value.text()?,
+            _ => {}
+        }
+    }
+    Ok(operator == STOCK_OPERATOR && domain == STOCK_DOMAIN)
+}
+
+fn node(node: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut out = Vec::with_capacity(node.len());
+    let mut attributes = Attributes::default();
+    for field in fields(node) {
+        let Field { number, value, bytes } = field?;
+        match number {
+            number::NODE_OPERATOR | number::NODE_DOMAIN => {}
+            number::NODE_ATTRIBUTES => match read(value.bytes()?, &mut attributes)? {
+                Kept::AsItIs => out.extend_from_slice(bytes),
+                Kept::Modes => put_bytes(&mut out, number, &modes(&attributes)),
+            },
+            _ => out.extend_from_slice(bytes),
+        }
+    }
+    attributes.trees().map_err(|error| Refusal::new(error.to_string()))?;
+    put_bytes(&mut out, number::NODE_OPERATOR, OPERATOR.as_bytes());
+    put_bytes(&mut out, number::NODE_DOMAIN, DOMAIN.as_bytes());
+    Ok(out)
+}
+
+fn modes(attributes: &Attributes) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_bytes(&mut out, number::ATTRIBUTE_NAME, MODES.as_bytes());
+    for mode in &attributes.nodes_modes {
+        put_number(&mut out, number::ATTRIBUTE_INTS, mode.code().cast_unsigned());
+    }
+    put_number(&mut out, number::ATTRIBUTE_TYPE, TYPE_INTS);
+    out
+}
