@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,21 +95,28 @@ def plain(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
+def packages_of(home: Path, settings: dict[str, Any]) -> list[Path]:
+    """Folders of the packages that a project brings."""
+    if maturin := settings["tool"].get("maturin"):
+        return [home / maturin["python-source"] / maturin["module-name"].split(".")[0]]
+    return [home / folder for folder in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+
+
 @pytest.mark.parametrize("home", PACKAGES, ids=lambda home: home.name)
 def test_every_import_is_declared(home: Path) -> None:
     settings = tomllib.loads((home / "pyproject.toml").read_text(encoding="utf-8"))
     extras = settings["project"].get("optional-dependencies", {}).values()
-    declared = {plain(requirement) for one in (settings["project"]["dependencies"], *extras) for requirement in one}
+    declared = {plain(requirement) for one in (settings["project"].get("dependencies", []), *extras) for requirement in one}
     declared.add(plain(settings["project"]["name"]))
     workspace = {"rt_predictor_pb2": "jobcast-proto", "rt_predictor_pb2_grpc": "jobcast-proto"}
     for other in PACKAGES:
         about = tomllib.loads((other / "pyproject.toml").read_text(encoding="utf-8"))
-        for folder in about["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-            workspace[folder] = plain(about["project"]["name"])
+        for folder in packages_of(other, about):
+            workspace[folder.name] = plain(about["project"]["name"])
     distributions = packages_distributions()
     missing = []
-    for folder in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        for module, place in imported(home / folder):
+    for folder in packages_of(home, settings):
+        for module, place in imported(folder):
             if module in sys.stdlib_module_names:
                 continue
             owners = {workspace[module]} if module in workspace else {plain(d) for d in distributions.get(module, [])}

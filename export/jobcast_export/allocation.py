@@ -30,6 +30,8 @@ from jobcast_export.optimum import Constants, optimum_nodes
 from jobcast_export.parity import Reference, check_class_parity
 from jobcast_export.scores import Link, Scores
 
+_LARGEST_LOG = 88.0  # of which exp is a float32
+
 ANCHOR, ALLOCATION = "anchor", "allocation"
 
 
@@ -150,7 +152,6 @@ def allocation_model(feature_graph: ModelProto, members: Trees | Classes, head: 
     nodes, constants = _tree_nodes(members) if isinstance(members, Trees) else _class_nodes(members, head)
     constants |= {
         "head_offsets": head.offsets.astype(np.float32)[None, :],
-        "head_scales": np.exp(head.offsets).astype(np.float32)[None, :],
         "head_largest": np.full(1, np.finfo(np.float32).max, dtype=np.float32),
         "head_nothing": np.zeros(1, dtype=np.float32),
         "head_level_count": np.array([len(head.levels)], dtype=np.int64),
@@ -257,7 +258,8 @@ def _class_nodes(members: Classes, head: AllocationHead) -> tuple[list[NodeProto
     nodes, initializers = class_nodes(members.scores, members.link)
     more, constants = binned_nodes(members.edges, head.levels)
     own = {one.name: numpy_helper.to_array(one) for one in initializers}
-    return [*nodes, *more], own | constants
+    scales = np.exp(np.minimum(head.offsets, _LARGEST_LOG)).astype(np.float32)[None, :]
+    return [*nodes, *more], own | constants | {"head_scales": scales}
 
 
 _Step = tuple[str, list[str], str, dict[str, Any]]

@@ -43,7 +43,7 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
         "limit_level": LIMIT,
         "training_data": {
             "source": result.records.source,
-            "rows": result.split,
+            "rows": len(result.known),
             "statistics_rows": 0,
             "calibration_rows": len(result.chained.row),
             "test_rows": frame.height - result.split,
@@ -91,20 +91,20 @@ def model_type(trained: "Trained") -> str:
 
 def described_inputs(predictor: Predictor, result: "Result") -> list[dict[str, Any]]:
     """Return the inputs' schemas, with the median of every number that was ever given."""
-    frame, past = result.records.frame[: result.split], result.past
+    frame, past = result.records.frame[result.known], result.past.rows(result.known)
     plain = []
     for spec in predictor.inputs():
         own = spec.model_dump()
         if spec.name in frame.columns and spec.type != "string":
             own["baseline"] = frame[spec.name].median()
         elif spec.name in past.inputs and spec.shape[1] > 1:
-            own["baseline"] = _median(past, spec.name, result.split)
+            own["baseline"] = _median(past, spec.name)
         plain.append(own)
     return plain
 
 
-def _median(past: Past, name: str, split: int) -> float | None:
-    known = past.inputs[name][:split]
+def _median(past: Past, name: str) -> float | None:
+    known = past.inputs[name]
     known = known[np.isfinite(known)]
     return float(np.median(known)) if len(known) else None
 

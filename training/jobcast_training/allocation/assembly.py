@@ -1,7 +1,9 @@
 """A trained model of the workbench: the last fit and what the chain decided, as the graph that is served."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -57,15 +59,11 @@ class Assembled:
 
     def answer(self, predictor: Predictor, frame: pl.DataFrame, past: Past) -> Answer:
         """Run the served graph over records."""
-        session = _session(self.served)
-        feeds = feeds_of(predictor, frame, past)
-        names = [item.name for item in session.get_inputs()]
-        quantiles, allocation = session.run(["quantiles", "allocation"], {name: feeds[name] for name in names})
-        return Answer(quantiles.astype(np.float64), allocation[:, 0].astype(np.float64))
+        return answer(self.served.SerializeToString(), feeds_of(predictor, frame, past))
 
     def row_us(self, predictor: Predictor, frame: pl.DataFrame, past: Past) -> float:
         """Median time of one row in us, over rows spread through the records, each run alone on this machine."""
-        session = _session(self.served)
+        session = _session(self.served.SerializeToString())
         at = np.unique(np.linspace(0, frame.height - 1, TIMED_ROWS).astype(np.int64))
         feeds = feeds_of(predictor, frame[at], past.rows(at))
         rows = [{item.name: feeds[item.name][n : n + 1] for item in session.get_inputs()} for n in range(len(at))]
@@ -75,6 +73,14 @@ class Assembled:
             session.run(["quantiles", "point", "allocation"], row)
             taken.append(time.perf_counter() - start)
         return float(np.median(taken[8:]) * 1e6)
+
+
+def answer(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Answer:
+    """Run a served graph, ONNX bytes, over raw columns by input."""
+    session = _session(model)
+    used = {item.name: feeds[item.name] for item in session.get_inputs()}
+    quantiles, allocation = session.run(["quantiles", "allocation"], used)
+    return Answer(quantiles.astype(np.float64), allocation[:, 0].astype(np.float64))
 
 
 def assemble(fit: Fit, calibrated: Calibrated, rule: Rule) -> Assembled:
@@ -113,8 +119,8 @@ def _members(fit: Fit, calibrated: Calibrated) -> tuple[Trees | Classes, NDArray
     return Trees(forests, calibrated.weights, mixing_matrix(TRAINED, SERVED)), normalised(gain)
 
 
-def _session(model: ModelProto) -> onnxruntime.InferenceSession:
+def _session(model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

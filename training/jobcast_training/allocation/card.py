@@ -85,7 +85,7 @@ def _promise(told: Mapping[str, Any]) -> str:
     if told["capped"]:
         return "It is never more than the request, where there is one."
     if told["under_share_target"] is None:
-        return "How many jobs need more is bounded by nothing but these costs."
+        return "How many jobs need more is not bounded: nothing of the kind was asked for, or the jobs are too few."
     return (
         f"It was shifted so that, with 90 % confidence, at most {100 * told['under_share_target']:.3g} % of jobs like "
         "those of the calibration need more."

@@ -27,7 +27,7 @@ FAILURE_WEIGHTS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.5, 7.0, 12.0)
 """How many times its stated cost a failure counts, tried in the sweep."""
 
 UNLIKELY = 0.01
-"""The request may cap allocations where no larger share of the chain's jobs needed more than it."""
+"""The request caps allocations by GiB-hours where no larger share of the chain's jobs needed more than it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Tried:
     Attributes:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
-        most_under: share that the shift keeps to; None = no shift.
+        most_under: share that the shift promises to keep to; None = no shift, or too few jobs to promise by.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
@@ -98,7 +98,7 @@ class Tried:
 
 
 def sweep(outcomes: Outcomes, objective: Objective, request: str) -> list[Tried]:
-    """Return every rule that is tried: failure weights times bounds of the under-allocated share, capped or not.
+    """Return every rule that is tried: failure weights times bounds of the under-allocated share.
 
     Args:
         outcomes: of the chain.
@@ -110,11 +110,10 @@ def sweep(outcomes: Outcomes, objective: Objective, request: str) -> list[Tried]
         bounds.insert(0, None)
     thresholded = outcomes.edge is not None and objective.threshold is not None
     weights = (1.0,) if thresholded else FAILURE_WEIGHTS
-    caps = (False, True) if not thresholded and _sufficient(outcomes, objective) else (False,)
-    return [
-        _tried(outcomes, objective, weight, bound, request, capped)
-        for weight, bound, capped in product(weights, bounds, caps)
-    ]
+    capped = not thresholded and _sufficient(outcomes, objective)
+    # One of the weights is chosen by the same jobs, so that each has to promise for all (Bonferroni).
+    sure = replace(objective, confidence=1 - (1 - objective.confidence) / len(weights))
+    return [_tried(outcomes, sure, weight, bound, request, capped) for weight, bound in product(weights, bounds)]
 
 
 def decide(tried: Sequence[Tried], objective: Objective, preset: str | None = None) -> Tried:
@@ -161,17 +160,19 @@ def _tried(
     threshold = objective.threshold if outcomes.edge is not None else None
     rule = Rule(_costs(objective, outcomes, weight), request, 1.0, threshold, capped)
     chosen, levels = _chosen(rule, outcomes)
-    factor = objective.safety_factor
+    factor, promised = objective.safety_factor, None
     if bound is not None:
         share = float(np.mean(1 - levels)) if threshold is None else bound
-        factor *= float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
+        shift, promised = _shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)
+        factor *= float(np.exp(shift))
     rule = replace(rule, factor=factor)
     allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
     own = score(outcomes.used, allocated, objective.weight)
     name = f"failures x {weight:g}"
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
     name += ", at most the request" if capped else ""
-    return Tried(name, weight, bound, rule, allocated, own, lost(objective, outcomes, allocated))
+    name += " (too few jobs to promise it)" if promised is None and bound is not None else ""
+    return Tried(name, weight, promised, rule, allocated, own, lost(objective, outcomes, allocated))
 
 
 def _costs(objective: Objective, outcomes: Outcomes, weight: float) -> Constants:
@@ -199,15 +200,15 @@ def _cap(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
     return np.where(rule.capped & (outcomes.request > 0), outcomes.request, largest)
 
 
-def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> float:
+def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> tuple[float, float | None]:
     """Shift of ln(allocation) under which at most `share` of the scores lie above, and `bound` is promised.
 
-    Where the jobs are too few for the promise, the largest score.
+    Where the jobs are too few for the promise, the largest score and None.
     """
     count, ordered = len(scores), np.sort(scores)
     rank = int(np.ceil((count + 1) * (1 - share)))
     try:
         rank = max(rank, level_for(count, bound, confidence))
     except ValueError:
-        rank = count
-    return float(ordered[min(max(rank, 1), count) - 1])
+        return float(ordered[-1]), None
+    return float(ordered[min(max(rank, 1), count) - 1]), bound

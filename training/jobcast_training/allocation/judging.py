@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from jobcast_proto.manifest import Manifest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from jobcast_training.about import fingerprint
+from jobcast_training.allocation.assembly import answer
 from jobcast_training.allocation.baselines import simple
 from jobcast_training.allocation.deciding import Objective, Outcomes
 from jobcast_training.allocation.declaration import TIME, Predictor
@@ -57,12 +57,8 @@ def judge(folder: Path, predictor: Predictor, records: AllocationRecords, object
     frame, past = records.frame, Past.of(predictor, records.frame)
     start, notes = _start(manifest, records)
     at = np.arange(start, frame.height)
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    feeds = feeds_of(predictor, frame[at], past.rows(at))
-    used = {item.name: feeds[item.name] for item in session.get_inputs()}
-    quantiles, allocation = session.run(["quantiles", "allocation"], used)
-    outcomes = outcomes_of(predictor, frame, at, quantiles.astype(np.float64))
-    allocated = allocation[:, 0].astype(np.float64)
+    told = answer((folder / "model.onnx").read_bytes(), feeds_of(predictor, frame[at], past.rows(at)))
+    outcomes, allocated = outcomes_of(predictor, frame, at, told.quantiles), told.allocation
     others = (
         {name: own[at] for name, own in simple(predictor, frame, max(start, 1), objective).items()} if start else {}
     )
@@ -98,8 +94,10 @@ def _start(manifest: Manifest, records: AllocationRecords) -> tuple[int, list[st
     """The first row to judge, and what to say of it."""
     data, frame = manifest.training_data, records.frame
     if data.sha256 == fingerprint(frame):
-        left = frame.height - data.rows
-        return data.rows, [f"the bundle was trained from these records: the last {left:,}, its test period, are judged"]
+        left = data.test_rows
+        return frame.height - left, [
+            f"the bundle was trained from these records: the last {left:,}, its test period, are judged"
+        ]
     end = datetime.fromisoformat(data.end).timestamp() if data.end else None
     early = int((frame[TIME] <= end).sum()) if end is not None else 0
     if not early:

@@ -3,7 +3,7 @@
 Time flows one way: the last part of the records is the test period, which nothing is fitted, weighed or selected by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from jobcast_training.allocation.card import allocation_card
 from jobcast_training.allocation.chain import Chained, chain, links
 from jobcast_training.allocation.combining import Calibrated, Combination, Model, calibrate, models
 from jobcast_training.allocation.deciding import Objective, Outcomes, Tried, decide, sweep
-from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, END, HOURS, TIME, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
 from jobcast_training.allocation.fitting import Fit, Step, fit_members
 from jobcast_training.allocation.golden import golden_inputs
@@ -26,7 +26,7 @@ from jobcast_training.allocation.records import AllocationRecords, RecordError
 from jobcast_training.allocation.scores import scores
 from jobcast_training.allocation.settings import TEST_SHARE, Settings
 
-LEAST_ROWS = 100
+LEAST_ROWS, LEAST_KNOWN = 100, 60
 DEFAULT_MEMBERS = ("xgboost_regression", "lightgbm_regression", "catboost_regression")
 
 
@@ -86,6 +86,7 @@ class Result:
 
     Attributes:
         chained: predictions that models were calibrated and chosen by.
+        known: rows of the records that were fitted to.
         split: first row of the test period.
         fit: of the rows before it.
         encoded: the test period's rows.
@@ -98,6 +99,7 @@ class Result:
     seed: int
     past: Past
     chained: Chained
+    known: NDArray[np.int64]
     split: int
     fit: Fit
     encoded: Encoded
@@ -105,7 +107,7 @@ class Result:
 
     @property
     def best(self) -> Trained:
-        """The model that loses least on the chain's rows; of a preset, the one that does best what that asks for."""
+        """The model that does best on the chain's rows what the objective, or the preset, asks for."""
         if self.plan.preset is None:
             return min(self.models, key=lambda one: one.decided.loss)
         decided = [replace(one.decided, name=one.name) for one in self.models]
@@ -148,7 +150,15 @@ def split_of(rows: int) -> int:
     return rows - int(np.ceil(rows * TEST_SHARE))
 
 
-def train(predictor: Predictor, records: AllocationRecords, plan: Plan, *, seed: int, step: Step) -> Result:
+def train(
+    predictor: Predictor,
+    records: AllocationRecords,
+    plan: Plan,
+    *,
+    seed: int,
+    step: Step,
+    on_model: Callable[[Trained], None] = lambda trained: None,
+) -> Result:
     """Train the models that a plan asks for.
 
     Args:
@@ -157,24 +167,43 @@ def train(predictor: Predictor, records: AllocationRecords, plan: Plan, *, seed:
         plan: what to train.
         seed: of everything random; the same seed gives the same models on the same machine.
         step: hears of each fitted member.
+        on_model: hears of each finished model.
 
     Raises:
-        RecordError: there are too few records.
+        RecordError: there are too few records, or too few of them had ended when the test period began.
     """
     frame = records.frame
     if frame.height < LEAST_ROWS:
         raise RecordError(f"{records.source}: needs at least {LEAST_ROWS} usable records, got {frame.height}")
     past, split = Past.of(predictor, frame), split_of(frame.height)
-    known = np.arange(split)
-    chained = chain(predictor, frame[:split], past.rows(known), plan.names, plan.settings, seed, step)
-    encoder, rows = training_rows(predictor, frame[:split], past.rows(known), plan.settings, seed)
+    known = known_rows(frame)
+    if len(known) < LEAST_KNOWN:
+        raise RecordError(
+            f"{records.source}: needs at least {LEAST_KNOWN} jobs that ended before the last {TEST_SHARE:.0%} were "
+            f"submitted, got {len(known)}: give records of a longer time"
+        )
+    before, their_past = frame[known], past.rows(known)
+    chained = chain(predictor, before, their_past, plan.names, plan.settings, seed, step)
+    chained = replace(chained, row=known[chained.row])
+    encoder, rows = training_rows(predictor, before, their_past, plan.settings, seed)
     fit = fit_members(encoder, rows, plan.names, plan.settings, seed, step)
     later = np.arange(split, frame.height)
     held = frame[split:]
-    run = Result(predictor, records, plan, seed, past, chained, split, fit, encoder.rows(held, past.rows(later)), ())
-    return replace(
-        run, models=[_model(run, model) for model in models(plan.names, plan.combination, predictor.anchored)]
+    run = Result(
+        predictor, records, plan, seed, past, chained, known, split, fit, encoder.rows(held, past.rows(later)), ()
     )
+    made = []
+    for model in models(plan.names, plan.combination, predictor.anchored):
+        made.append(_model(run, model))
+        on_model(made[-1])
+    return replace(run, models=made)
+
+
+def known_rows(frame: pl.DataFrame) -> NDArray[np.int64]:
+    """Return the rows that a run may learn from: of jobs that had ended when the first test job was submitted."""
+    split = split_of(frame.height)
+    end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
+    return np.flatnonzero(end[:split] < frame[TIME][split])
 
 
 def _model(run: Result, model: Model) -> Trained:

@@ -165,10 +165,39 @@ def test_too_few_records_are_refused(core: SimpleNamespace, predictor: Predictor
 @pytest.mark.parametrize("ended", [0, 9])
 def test_a_chain_without_ended_jobs_is_refused(core: SimpleNamespace, predictor: Predictor, ended: int) -> None:
     records = core.invented(predictor.name, 120, 7)
-    never = pl.when(pl.int_range(pl.len()) < ended).then(pl.col(TIME) + 1).otherwise(pl.col(TIME) + 1e7)
-    frame = records.frame.with_columns(never.alias(END))
+    first_test = records.frame[TIME][pipeline.split_of(120)]
+    late = pl.max_horizontal(pl.col(TIME) + 1, pl.lit(first_test - 1))
+    frame = records.frame.with_columns(
+        pl.when(pl.int_range(pl.len()) < ended).then(pl.col(TIME) + 1).otherwise(late).alias(END)
+    )
     said = rf"^only {ended} jobs had ended when record 49 was submitted, at {frame[TIME][48]:.0f} s; it takes 10 to "
     with pytest.raises(RecordError, match=said):
+        trained(core, predictor, replace(records, frame=frame))
+
+
+def test_jobs_that_run_on_into_the_test_period_teach_nothing(core: SimpleNamespace, predictor: Predictor) -> None:
+    """What a job used that was still running when the test period began changes no bit of what is served there."""
+    records = core.invented(predictor.name, 300, 7)
+    frame, split = records.frame, pipeline.split_of(300)
+    end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy().copy()
+    end[split - 20 : split] = frame[TIME][split] + 1
+    running = (np.arange(300) < split) & (end >= frame[TIME][split])
+    assert 20 <= running.sum() < 200
+    frame = frame.with_columns(pl.Series(END, end))
+    poisoned = frame.with_columns(pl.Series(AMOUNT, np.where(running, 3.0, 1.0) * frame[AMOUNT].to_numpy()))
+    served = [
+        trained(core, predictor, replace(records, frame=one)).models[0].assembled.served.SerializeToString()
+        for one in (frame, poisoned)
+    ]
+    assert served[0] == served[1]
+
+
+def test_records_of_which_too_few_had_ended_are_refused(core: SimpleNamespace, predictor: Predictor) -> None:
+    records = core.invented(predictor.name, 120, 7)
+    frame = records.frame.with_columns((pl.col(TIME) + 1e7).alias(END))
+    with pytest.raises(
+        RecordError, match=r"^invented: needs at least 60 jobs that ended before the last 20% were submi"
+    ):
         trained(core, predictor, replace(records, frame=frame))
 
 

@@ -146,7 +146,7 @@ def test_the_manifest_says_what_was_trained(model: Any, bundle: Path) -> None:
     assert list(inputs) == [one.name for one in predictor.inputs()]
     for spec in predictor.inputs():
         assert inputs[spec.name].model_copy(update={"baseline": None}) == spec.model_copy(update={"baseline": None})
-    request = result.records.frame["requested_memory"][: result.split]
+    request = result.records.frame["requested_memory"][result.known]
     assert inputs["requested_memory"].baseline == request.median()
     if predictor.name == "build-memory":
         assert inputs["make_type"].categories == ["opt", "rel", "dbg"]
@@ -165,7 +165,7 @@ def test_the_manifest_says_what_was_trained(model: Any, bundle: Path) -> None:
     assert (own.retry_factor > 0) is (objective.name == WASTAGE)
 
     data = manifest.training_data
-    assert (data.rows, data.test_rows, data.calibration_rows) == (480, 120, len(result.chained.row))
+    assert (data.rows, data.test_rows, data.calibration_rows) == (len(result.known), 120, len(result.chained.row))
     assert manifest.test == trained.test_scores
     assert manifest.validation == trained.validation_scores
     assert manifest.feature_names == [one.name for one in result.fit.encoder.described]

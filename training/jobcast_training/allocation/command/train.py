@@ -31,9 +31,10 @@ from jobcast_training.allocation.command.reading import tell_records
 from jobcast_training.allocation.command.searching import Search
 from jobcast_training.allocation.command.writing import PARAMETERS, refuse_used, write_models, write_page
 from jobcast_training.allocation.declaration import Predictor
-from jobcast_training.allocation.pipeline import Plan, Result, steps
+from jobcast_training.allocation.pipeline import Plan, Result, Trained, steps
 from jobcast_training.allocation.pipeline import train as trained
 from jobcast_training.allocation.records import AllocationRecords
+from jobcast_training.allocation.search import loss
 
 
 def train_command(name: str) -> click.Command:
@@ -101,8 +102,21 @@ def _fitted(console: Console, predictor: Predictor, records: AllocationRecords, 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[said]}"), console=console) as bars:
         bar = bars.add_task("training", total=steps(plan, records.frame.height), said="")
+        made: list[Trained] = []
+
+        def told(model: Trained) -> None:
+            made.append(model)
+            least = min(made, key=lambda one: one.decided.loss)
+            said = f"{loss.title(plan.objective)} of {model.name} {model.decided.loss:.5g}"
+            bars.update(bar, said=f"{said}; best so far {least.decided.loss:.5g}, {least.name}")
+
         return trained(
-            predictor, records, plan, seed=seed, step=lambda name: bars.update(bar, advance=1, said=f"fitted {name}")
+            predictor,
+            records,
+            plan,
+            seed=seed,
+            step=lambda name: bars.update(bar, advance=1, said=f"fitted {name}"),
+            on_model=told,
         )
 
 

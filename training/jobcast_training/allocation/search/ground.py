@@ -13,7 +13,7 @@ import polars as pl
 from jobcast_training.allocation.chain import Chained, Link, links, pooled, predicted, prepared
 from jobcast_training.allocation.declaration import Predictor
 from jobcast_training.allocation.history import Past
-from jobcast_training.allocation.pipeline import LEAST_ROWS, Plan, split_of
+from jobcast_training.allocation.pipeline import LEAST_ROWS, Plan, known_rows
 from jobcast_training.allocation.records import AllocationRecords, RecordError
 from jobcast_training.allocation.search.loss import decided_loss
 
@@ -90,5 +90,5 @@ def prepare(
 
 
 def before_test(records: AllocationRecords) -> pl.DataFrame:
-    """Return the records before the test period."""
-    return records.frame.head(split_of(records.frame.height))
+    """Return the records that a run may learn from."""
+    return records.frame[known_rows(records.frame)]
