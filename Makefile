@@ -9,9 +9,11 @@ export UV_SYSTEM_CERTS ?= true
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
+CARGO := $(shell command -v cargo)
+CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/src/*.rs core/*/src/*/*.rs core/python/jobcast_core/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test train bench peers lint docs docs-serve proto accuracy install install-server clean
+.PHONY: help serve test test-core train bench peers lint lint-core docs docs-serve proto accuracy install install-server clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,14 +37,27 @@ $(VENV)/.all: $(VENV)/.server
 	@$(PIP) $(ALL_PACKAGES) --group dev
 	@touch $@
 
-install-server: $(VENV)/.server
-install: $(VENV)/.all
+# The server computes trees with the native core where it can be built, and with onnxruntime's own operator elsewhere.
+$(VENV)/.core: $(VENV)/.server $(CORE_SOURCES)
+ifeq ($(CARGO),)
+	@echo "no cargo here: the native core is not built, onnxruntime computes the trees"
+else
+	@echo "building the native core"
+	@$(PIP) --build-constraint constraints.txt ./core && touch $@ || \
+		{ echo "the native core is not built, onnxruntime computes the trees"; test -z "$(CI)"; }
+endif
 
-serve: $(VENV)/.server ## install, then serve the shipped models
+install-server: $(VENV)/.server $(VENV)/.core
+install: $(VENV)/.all $(VENV)/.core
+
+serve: install-server ## install, then serve the shipped models
 	@$(BIN)/jobcast serve --models models
 
-test: $(VENV)/.all peers ## install, then run every test
+test: install peers test-core ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
+
+test-core: ## tests of the native core in Rust
+	@$(if $(CARGO),cd core && cargo test --quiet --release --locked)
 
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models
@@ -50,17 +65,22 @@ train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 accuracy: $(VENV)/.all ## train and test on every log in LOGS with SEEDS seeds, write docs/accuracy.md and its pictures
 	$(BIN)/jobcast accuracy --logs $(LOGS) --seeds $(SEEDS) --out docs/accuracy.md
 
-bench: $(VENV)/.all ## measure the server against benchmarks/slo.toml
+bench: install ## measure the server against benchmarks/slo.toml
 	$(BIN)/jobcast bench --micro --slo benchmarks/slo.toml --out reports/bench
 
 peers: $(VENV)/.all ## environments of the peers that tests and benchmarks run beside ours
 	@$(BIN)/python -m jobcast_bench.peers.environment >/dev/null
 
-lint: $(VENV)/.all ## every linter
+lint: install lint-core ## every linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
 	$(BIN)/lint-imports --no-cache
+
+lint-core: install ## linters of the native core, and its stubs against what was built
+	$(if $(CARGO),cd core && cargo fmt --all --check)
+	$(if $(CARGO),cd core && cargo clippy --quiet --release --locked --all-targets -- --deny warnings)
+	$(if $(CARGO),$(BIN)/python -m mypy.stubtest jobcast_core)
 
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
@@ -75,4 +95,4 @@ proto: $(VENV)/.all ## regenerate the stubs and the manifest's schema
 	@$(BIN)/python -m jobcast_proto.schema > proto/jobcast_proto/manifest.schema.json
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache core/target

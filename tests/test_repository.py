@@ -106,7 +106,9 @@ def packages_of(home: Path, settings: dict[str, Any]) -> list[Path]:
 def test_every_import_is_declared(home: Path) -> None:
     settings = tomllib.loads((home / "pyproject.toml").read_text(encoding="utf-8"))
     extras = settings["project"].get("optional-dependencies", {}).values()
-    declared = {plain(requirement) for one in (settings["project"].get("dependencies", []), *extras) for requirement in one}
+    declared = {
+        plain(requirement) for one in (settings["project"].get("dependencies", []), *extras) for requirement in one
+    }
     declared.add(plain(settings["project"]["name"]))
     workspace = {"rt_predictor_pb2": "jobcast-proto", "rt_predictor_pb2_grpc": "jobcast-proto"}
     for other in PACKAGES:

@@ -20,7 +20,7 @@ import click
 import grpc
 import structlog
 
-from jobcast_server import listener, memory
+from jobcast_server import forest, listener, memory
 from jobcast_server.admission import Admission
 from jobcast_server.errors import BundleError
 from jobcast_server.health import Health
@@ -57,13 +57,14 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        StartupError: a port is taken, or the provider does not exist.
+        StartupError: a port is taken, or the provider or the demanded forest does not exist.
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = session.choose(settings.provider)
+    forest.demand(settings.forest)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         server, port = listener.listen(settings)
@@ -181,6 +182,8 @@ class Life:
         except Exception as error:  # a bundle that verifies and cannot answer is refused, and the server goes on
             raise BundleError(f"bundle {folder}: cannot be warmed up: {error}") from error
         self._metrics.load.observe(time.perf_counter() - started)
+        for text in model.bundle.forests:
+            log.info("forest", model=model.name, version=model.version, kernel=text)
         return model
 
     def _tell(self) -> None:
@@ -209,10 +212,11 @@ class Life:
 
     def _say_ready(self, ports: Ports, seconds: float) -> None:
         settings = self._settings
-        models = {f"{model.name}/{model.version}": model.bundle.golden_ulps for model in self._repository.models()}
+        bundles = {f"{model.name}/{model.version}": model.bundle for model in self._repository.models()}
         log.info(
             "ready", host=settings.host, port=ports.grpc, http_port=ports.http, metrics_port=ports.metrics,
-            models=sorted(models), golden_ulps=max(models.values(), default=0), provider=self._provider,
+            models=sorted(bundles), golden_ulps=max((bundle.golden_ulps for bundle in bundles.values()), default=0),
+            provider=self._provider, forest={name: bundles[name].forest for name in sorted(bundles)},
             threads=self._threads, seconds=round(seconds, 3),
         )  # fmt: skip
         if settings.log_format == "console":

@@ -39,7 +39,7 @@ class Model:
     ) -> None:
         name = folder.parent.name
         check = columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
-        self.bundle = load(folder, provider, settings.golden_ulps, check)
+        self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest)
         self.name = name
         self.version = str(self.bundle.manifest.version)
         self.statistics = Statistics()

@@ -48,6 +48,10 @@ class ModelMetrics:
             for model in models:
                 family.add_metric([model.name, model.version], *of(model.statistics).read())
             yield family
+        forests = InfoMetricFamily("jobcast_model_forest", "Whose operator computes the trees.", labels=LABELS)
+        for model in models:
+            forests.add_metric([model.name, model.version], {"forest": model.bundle.forest})
+        yield forests
         yield self._info()
 
     def _states(self) -> Iterator[Metric]:

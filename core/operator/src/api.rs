@@ -107,7 +107,7 @@ impl Api {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The first input of a node: rows of features. One dimension is one row.
+    /// The first input of a node: rows of features.
     ///
     /// # Safety
     /// `context` is the one of the call at hand, and the input is of float32; the rows live as long as the call.
@@ -127,11 +127,10 @@ impl Api {
             self.check((self.0.GetTensorMutableData)(value.cast_mut(), &raw mut data)).and(got)
         };
         got?;
-        let (count, width) = match rank {
-            1 => (1, dimensions[0]),
-            2 => (dimensions[0], dimensions[1]),
-            _ => return Err(format!("features must have one or two dimensions, got {rank}")),
-        };
+        if rank != 2 {
+            return Err(format!("features must have two dimensions, got {rank}"));
+        }
+        let [count, width] = dimensions;
         let sizes = usize::try_from(count).ok().zip(usize::try_from(width).ok());
         let (count, width) = sizes.ok_or_else(|| format!("features have the shape [{count}, {width}]"))?;
         if count * width == 0 {

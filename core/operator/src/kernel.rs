@@ -13,6 +13,7 @@ use crate::living;
 
 /// What onnxruntime holds for a node.
 pub(crate) struct Node {
+    pub serial: u64,
     pub name: String,
     pub forest: Forest,
     api: Api,
@@ -38,7 +39,7 @@ pub(crate) unsafe extern "system" fn create(
         guarded(api, || {
             let attributes = attributes(api, info)?;
             let forest = Forest::compile(&attributes).map_err(|error| format!("jobcast.Forest: {error}"))?;
-            let node = Arc::new(Node { name: api.node_name(info)?, forest, api });
+            let node = Arc::new(Node { serial: living::serial(), name: api.node_name(info)?, forest, api });
             living::note(&node);
             *kernel = Arc::into_raw(node).cast_mut().cast();
             Ok(())

@@ -1,16 +1,20 @@
 //! The forests that sessions of this process hold.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jobcast_forest::Report;
 
 use crate::kernel::Node;
 
+static MADE: AtomicU64 = AtomicU64::new(0);
 static NODES: Mutex<Vec<Weak<Node>>> = Mutex::new(Vec::new());
 
 /// A node of a session.
 #[derive(Clone, Debug)]
 pub struct Living {
+    /// Numbers nodes in the order of their making, from 1.
+    pub serial: u64,
     /// Name of the node in its graph.
     pub node: String,
     /// How it computes.
@@ -22,7 +26,12 @@ pub struct Living {
 pub fn living() -> Vec<Living> {
     let nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     let nodes = nodes.iter().filter_map(Weak::upgrade);
-    nodes.map(|node| Living { node: node.name.clone(), report: node.forest.report() }).collect()
+    nodes.map(|node| Living { serial: node.serial, node: node.name.clone(), report: node.forest.report() }).collect()
+}
+
+/// A number that no other node has.
+pub(crate) fn serial() -> u64 {
+    MADE.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 pub(crate) fn note(node: &Arc<Node>) {

@@ -1,11 +1,17 @@
 from typing import final
 
+__all__ = ["Kernel", "kernels", "library_path", "rewrite", "versions"]
+
 @final
 class Kernel:
     """A forest that a session of this process holds: what it is and how it computes.
 
     Times were measured when the session was made.
     """
+
+    @property
+    def serial(self) -> int:
+        """Numbers forests in the order of their making, from 1."""
 
     @property
     def node(self) -> str:

@@ -20,6 +20,7 @@ mod _core {
     #[pyclass(frozen, get_all, module = "jobcast_core._core")]
     #[allow(clippy::struct_field_names, reason = "the names are what Python sees")]
     struct Kernel {
+        serial: u64,
         node: String,
         trees: usize,
         oblivious: usize,
@@ -72,6 +73,7 @@ mod _core {
                 let report = living.report;
                 let (single, batch) = (report.single, report.batch);
                 Kernel {
+                    serial: living.serial,
                     node: living.node,
                     trees: report.trees,
                     oblivious: report.oblivious,

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from jobcast_proto import bundle as stored
 from jobcast_proto.bundle import LARGEST
 from jobcast_proto.fault import BundleFault
 from jobcast_proto.manifest import GoldenRows, InputSpec, Manifest
 from numpy.typing import NDArray
 
+from jobcast_server import forest
 from jobcast_server.errors import BundleError
 from jobcast_server.repository.session import Feeds, Session
+
+log = structlog.get_logger()
 
 __all__ = ["LARGEST", "Bundle", "Check", "load", "read_manifest", "tensor"]
 
@@ -24,39 +28,75 @@ class Bundle:
     Attributes:
         golden_ulps: largest difference to the golden rows; 0 on the kind of machine that exported the bundle.
         example: the first golden row, for warming up.
+        forests: how the core computes the graph's trees; empty where onnxruntime's own operator does.
     """
 
     manifest: Manifest
     session: Session
     golden_ulps: int
     example: Feeds
+    forests: tuple[str, ...]
+
+    @property
+    def forest(self) -> str:
+        """`native` or `stock`: whose operator computes the trees."""
+        return "native" if self.forests else "stock"
 
 
 Check = Callable[[Manifest], None]
 """Raises BundleError for a manifest that does not fit what the predictor is served through."""
 
 
-def load(folder: Path, provider: str = "cpu", allowed_ulps: int = 0, check: Check = lambda manifest: None) -> Bundle:
+def load(
+    folder: Path, provider: str = "cpu", allowed_ulps: int = 0, check: Check = lambda manifest: None,
+    trees: forest.Wanted = "stock",
+) -> Bundle:  # fmt: skip
     """Read and verify one version folder.
+
+    With `auto` trees the native core computes them if it is there and the golden rows come out as they have to; if they
+    do with onnxruntime's own operator alone, a warning says why.
 
     Raises:
         BundleError: names the folder, what is wrong with it and how to mend it.
     """
     try:
         files = stored.read(folder)
-        manifest = files.manifest
-        session = Session(files.model, provider)
-        stored.check_schema(manifest, session.inputs(), session.outputs())
-        check(manifest)
-        golden = files.golden()
-        feeds = {spec.name: tensor(spec, golden) for spec in manifest.inputs}
-        answers = [output.tolist() for output in session.run(feeds)]
-        worst = stored.check_golden(manifest, golden, answers, allowed_ulps)
-        return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()})
-    except (BundleError, BundleFault) as error:
+        reason: Exception | None = None
+        if trees != "stock":
+            try:
+                native = forest.rewrite(files.model)
+                if native is not None:
+                    return _verified(files, provider, allowed_ulps, check, native)
+            except Exception as error:
+                if trees == "native":
+                    raise
+                reason = error
+        bundle = _verified(files, provider, allowed_ulps, check)
+        if reason is not None:
+            tell = log.info if isinstance(reason, forest.AbsentError) else log.warning
+            tell("trees are computed by onnxruntime", bundle=str(folder), reason=str(reason))
+        return bundle
+    except (BundleError, BundleFault, forest.ForestError) as error:
         raise BundleError(f"bundle {folder}: {error}") from None
     except Exception as error:  # whatever else bad data makes numpy or onnxruntime raise: the bundle is at fault
         raise BundleError(f"bundle {folder}: cannot be computed: {error}") from None
+
+
+def _verified(
+    files: stored.Stored, provider: str, allowed_ulps: int, check: Check, native: forest.Native | None = None
+) -> Bundle:
+    """The bundle, once its schema is the graph's and its golden rows come out."""
+    manifest = files.manifest
+    before = forest.newest() if native else 0
+    session = Session(native.model, provider, native.library) if native else Session(files.model, provider)
+    forests = forest.reports(before) if native else ()
+    stored.check_schema(manifest, session.inputs(), session.outputs())
+    check(manifest)
+    golden = files.golden()
+    feeds = {spec.name: tensor(spec, golden) for spec in manifest.inputs}
+    answers = [output.tolist() for output in session.run(feeds)]
+    worst = stored.check_golden(manifest, golden, answers, allowed_ulps)
+    return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()}, forests)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -41,7 +41,12 @@ class Session:
         observe: called with the seconds of every run.
     """
 
-    def __init__(self, model: bytes, provider: str, observe: Callable[[float], object] = lambda seconds: None) -> None:
+    def __init__(self, model: bytes, provider: str, library: str | None = None) -> None:
+        """Take the graph's bytes and the library of operators it needs, if any.
+
+        Raises:
+            BundleError: onnxruntime refuses graph or library.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -50,11 +55,13 @@ class Session:
         options.log_severity_level = 3
         names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
         try:
+            if library:
+                options.register_custom_ops_library(library)
             self._session = ort.InferenceSession(model, options, providers=names)
         except Exception as error:  # onnxruntime raises a type of its own per status
             raise BundleError(f"model.onnx: onnxruntime refuses it: {error}") from None
         self._names = [item.name for item in self._session.get_outputs()]
-        self.observe = observe
+        self.observe: Callable[[float], object] = lambda seconds: None
 
     def inputs(self) -> list[tuple[str, str, list[Any]]]:
         """Name, type and shape of every input, as the graph declares them."""
