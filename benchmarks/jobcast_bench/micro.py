@@ -12,8 +12,18 @@ FOLDER = Path(__file__).resolve().parents[1] / "micro"
 
 STAGES = ("decode", "columns", "graph", "encode", "engine", "onnxruntime")
 SIZES = (1, 1000)
+FORESTS = {
+    "stock": "onnxruntime's operator", "native": "the core's", "libraries": "the three libraries' own predict, summed",
+}  # fmt: skip
+FOREST_SIZES = (1, 256, 4096)
 MICRO_MEASURES = {
     **{f"{stage}_{rows}_us": f"median time of {stage} for {rows:,} rows, us" for stage in STAGES for rows in SIZES},
+    **{
+        f"forest_{who}_{rows}_us": f"median time of 3 x 500 trees of depth 8 by {told}, {rows} rows, us"
+        for who, told in FORESTS.items()
+        for rows in FOREST_SIZES
+    },
+    **{f"forest_{rows}_ratio": f"stock's time divided by native's, {rows} rows" for rows in FOREST_SIZES},
     **{f"engine_{rows}_ratio": f"onnxruntime's share of the engine's time, {rows:,} rows" for rows in SIZES},
 }
 """Measures of the scenario `micro`: `onnxruntime` runs the graph alone, `engine` goes from request to answer bytes."""
@@ -54,4 +64,8 @@ def read_micro(document: dict[str, object]) -> Result:
         engine, graph = measures.get(f"engine_{rows}_us"), measures.get(f"onnxruntime_{rows}_us")
         if engine and graph:
             measures[f"engine_{rows}_ratio"] = Summary.of([graph.median / engine.median])
+    for rows in FOREST_SIZES:
+        stock, native = measures.get(f"forest_stock_{rows}_us"), measures.get(f"forest_native_{rows}_us")
+        if stock and native:
+            measures[f"forest_{rows}_ratio"] = Summary.of([stock.median / native.median])
     return Result("micro", "Engine stages in process", measures)

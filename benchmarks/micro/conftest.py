@@ -25,4 +25,4 @@ def folder(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def bundle(folder: Path) -> Bundle:
     """The bundle as the server loads it."""
-    return load(folder)
+    return load(folder, trees="auto")

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     except ModuleNotFoundError:
         mark = pytest.mark.skip(reason="jobcast_core is not built: it needs cargo, then `make install`")
         for item in items:
-            if item.path.is_relative_to(Path(__file__).parent) and "without_core" not in item.name:
+            if item.path.is_relative_to(Path(__file__).parent):
                 item.add_marker(mark)
 
 

@@ -141,6 +141,13 @@ def test_a_broken_core_leaves_the_trees_to_onnxruntime_with_a_warning(serve, pre
     assert all(re.search(reason, line["reason"]) for line in warnings), warnings
 
 
+def test_no_core_is_no_fault(serve, pretend):
+    _, said = serve(path=pretend("raise ModuleNotFoundError(\"No module named 'jobcast_core'\", name='jobcast_core')"))
+    assert set(said[-1]["forest"].values()) == {"stock"}
+    told = [line for line in said if line["event"] == "trees are computed by onnxruntime"]
+    assert {(line["level"], line["reason"]) for line in told} == {("info", "jobcast_core is not installed")}
+
+
 def test_a_broken_core_that_is_demanded_ends_the_start(serve, pretend):
     process, said = serve("--forest", "native", path=pretend(TEXT_FOR_A_LIBRARY))
     assert process.returncode == 2
