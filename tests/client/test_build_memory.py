@@ -56,7 +56,7 @@ def records():
         }
         if row % 3:
             record["recent_peaks"] = np.round(rng.gamma(4, 20, row % 10 + 1), 3).tolist()
-            record["largest_so_far"] = [300.5, None, 401.25, None]
+            record["branch_peaks"] = [300.5, 401.25]
         found.append(record)
     return found
 

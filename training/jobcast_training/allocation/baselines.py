@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobcast_training.allocation.deciding import Objective, Outcomes, lost
-from jobcast_training.allocation.declaration import AMOUNT, HOURS, LARGEST_SO_FAR, Predictor
-from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
+from jobcast_training.allocation.history import ended_jobs, largest_so_far
 from jobcast_training.allocation.settings import SERVED
 
 if TYPE_CHECKING:
@@ -66,15 +66,16 @@ def simple(
     if predictor.request:
         asked = frame[predictor.request].fill_null(np.nan).to_numpy()
         otherwise = np.where(np.isnan(asked), otherwise, asked)
-    own, past = predictor.histories[0], Past.of(predictor, frame).inputs
-    latest = past[own.name][:, :2]
+    own = predictor.histories[0]
+    jobs = ended_jobs(frame, own)
+    latest = jobs.rows(0, frame.height, 2)
     shared = " and ".join(own.by)
     found = {
         f"latest of the same {shared}": latest[:, 0],
         f"mean of the latest two of the same {shared}": np.where(
             np.isnan(latest[:, 1]), latest[:, 0], latest.mean(axis=1)
         ),
-        f"largest so far of the same {shared}": past[LARGEST_SO_FAR][:, 0],
+        f"largest so far of the same {shared}": largest_so_far(jobs),
     }
     found = {name: np.where(np.isnan(value), otherwise, value) for name, value in found.items()}
     return found | {"one quantile of all jobs": np.full(frame.height, _one_quantile(known, frame[:fitted], objective))}

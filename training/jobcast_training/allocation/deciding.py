@@ -129,7 +129,7 @@ def decide(tried: Sequence[Tried], objective: Objective, preset: str | None = No
         named = {one.name: one.setting.name for one in presets(settings, objective.weight)}
         return next(one for one in tried if one.name == named[preset])
     most = objective.most_under
-    allowed = [one for one in tried if one.most_under is None or (most is not None and one.most_under <= most)]
+    allowed = [one for one in tried if most is None or one.most_under is None or one.most_under <= most]
     return min(allowed, key=lambda one: one.loss)
 
 

@@ -100,8 +100,8 @@ class Predictor:
         time: columns that give when the record was made or the job submitted.
         end: columns that give when it ended.
         hours: columns that give how long it ran, each with the factor that makes hours of it.
-        anchored: whether the trees say by what factor the amount differs from the largest of the first history's
-            amounts, where there is one; right where like jobs need almost the same.
+        anchored: whether the trees say by what factor the amount differs from the largest known of the first history,
+            where there is one; right where like jobs need almost the same. The largest of each is an input then.
         failed: column and its values that say a job ended for want of the amount: what it used is a lower bound.
         ignored: columns that are known to say nothing, so that nobody is told of them.
     """
@@ -135,7 +135,7 @@ class Predictor:
         return self.amount.unit
 
     def inputs(self) -> tuple[InputSpec, ...]:
-        """Return the raw inputs of the graph: fields, time, histories, the largest of each and time since its last."""
+        """Return the raw inputs of the graph: fields, time, histories, [the largest of each,] time since its last."""
         specs = [_text(one) if isinstance(one, Text) else _number(one) for one in self.fields]
         past = partial(InputSpec, type="float64", required=False, minimum=0, maximum=LARGEST)
         specs.append(
@@ -156,15 +156,16 @@ class Predictor:
             text = f"{self.amount.name} of the latest ended jobs with the same {shared}, newest first, NaN-padded."
             specs.append(past(name=own.name, shape=[-1, DEPTH], unit=self.unit, description=text))
         listed = ", ".join(own.name for own in self.histories)
-        specs.append(
-            past(
-                name=LARGEST_SO_FAR,
-                shape=[-1, len(self.histories)],
-                unit=self.unit,
-                description=f"Largest {self.amount.name} of all ended jobs of each of these: {listed}; NaN = not "
-                "known, then the largest of those listed counts.",
+        if self.anchored:
+            specs.append(
+                past(
+                    name=LARGEST_SO_FAR,
+                    shape=[-1, len(self.histories)],
+                    unit=self.unit,
+                    description=f"Largest {self.amount.name} of all ended jobs of each of these: {listed}; NaN = not "
+                    "known, then the largest of those listed counts.",
+                )
             )
-        )
         specs.append(
             past(
                 name=SINCE,

@@ -171,14 +171,11 @@ def _histories(predictor: Predictor, anchor: Any) -> Block:
     least = np.full((1, 1, 1), -1.0)
     listed = op.ReduceMax(op.Where(missing, least, amounts), _LIST, keepdims=1)
     highest = op.Where(none, gap, listed)
-    said = op.Unsqueeze(LARGEST_SO_FAR, _LIST)
-    either = op.Max(op.Where(op.IsNaN(said), least, said), listed)
-    largest = op.Where(op.Less(either, zero), gap, either)
     large = np.full((1, 1, 1), np.inf)
     lowest = op.Where(none, gap, op.ReduceMin(op.Where(missing, large, amounts), _LIST, keepdims=1))
     latest = _column(amounts, 0, 1, axis=2)
     last_two = op.Div(op.Add(_column(amounts, 0, axis=2), _column(amounts, 1, axis=2)), np.full((1, 1, 1), 2.0))
-    chosen = op.Concat(latest, last_two, mean, highest, lowest, largest, axis=2)
+    statistics = [latest, last_two, mean, highest, lowest]
     texts = {
         "last": "amount of the latest",
         "previous": "amount of the one before it",
@@ -186,8 +183,13 @@ def _histories(predictor: Predictor, anchor: Any) -> Block:
         "mean": "mean",
         "highest": "largest",
         "lowest": "smallest",
-        "largest": "largest of all jobs",
     }
+    if predictor.anchored:
+        said = op.Unsqueeze(LARGEST_SO_FAR, _LIST)
+        either = op.Max(op.Where(op.IsNaN(said), least, said), listed)
+        statistics.append(op.Where(op.Less(either, zero), gap, either))
+        texts["largest"] = "largest of all jobs"
+    chosen = op.Concat(*statistics, axis=2)
     features = [
         Feature(f"{name}_{short}", f"{text} of {name}", predictor.unit)
         for name in lists

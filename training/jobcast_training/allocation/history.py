@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobcast_training.allocation.declaration import AMOUNT, DEPTH, END, LARGEST_SO_FAR, SINCE, TIME, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, DEPTH, END, LARGEST_SO_FAR, SINCE, TIME, History, Predictor
 from jobcast_training.history import EndedJobs
 
 
@@ -19,8 +19,8 @@ class Past:
     """Every history input of a record table.
 
     Attributes:
-        inputs: by name: amounts, shape [N, DEPTH], newest first; `largest_so_far` in the amount's unit and
-            `since_last` in seconds, shape [N, histories] each. NaN = not known.
+        inputs: by name: amounts, shape [N, DEPTH], newest first; `largest_so_far` in the amount's unit,
+            where the predictor has an anchor, and `since_last` in seconds, shape [N, histories] each. NaN = not known.
     """
 
     inputs: Mapping[str, NDArray[np.float64]]
@@ -31,20 +31,13 @@ class Past:
         inputs: dict[str, NDArray[np.float64]] = {}
         since, largest = [], []
         for own in predictor.histories:
-            jobs = EndedJobs.of(
-                frame.select(
-                    *own.by,
-                    submit_time=pl.col(TIME),
-                    end_time=pl.coalesce(END, TIME),
-                    run_time=pl.col(AMOUNT),
-                ),
-                own.by,
-            )
+            jobs = ended_jobs(frame, own)
             inputs[own.name] = jobs.rows(0, frame.height, DEPTH)
             ended = jobs.end[np.maximum(jobs.last, 0)] if frame.height else np.empty(0)
-            largest.append(_largest(jobs))
+            largest.append(largest_so_far(jobs))
             since.append(np.where(jobs.last >= 0, frame[TIME].to_numpy() - ended, np.nan))
-        inputs[LARGEST_SO_FAR] = np.stack(largest, axis=1)
+        if predictor.anchored:
+            inputs[LARGEST_SO_FAR] = np.stack(largest, axis=1)
         inputs[SINCE] = np.stack(since, axis=1)
         return cls(inputs)
 
@@ -57,8 +50,14 @@ class Past:
         return Past({name: np.full_like(own, np.nan) for name, own in self.inputs.items()})
 
 
-def _largest(jobs: EndedJobs) -> NDArray[np.float64]:
-    """The largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
+def ended_jobs(frame: pl.DataFrame, own: History) -> EndedJobs:
+    """Order the amounts of a record table as a history looks them up."""
+    columns = frame.select(*own.by, submit_time=TIME, end_time=pl.coalesce(END, TIME), run_time=AMOUNT)
+    return EndedJobs.of(columns, own.by)
+
+
+def largest_so_far(jobs: EndedJobs) -> NDArray[np.float64]:
+    """Return the largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
     starts = np.zeros(len(jobs.run_time), dtype=np.int64)
     starts[jobs.first[jobs.first < len(starts)]] = 1
     ordered = pl.DataFrame({"group": np.cumsum(starts), "amount": jobs.run_time})

@@ -78,7 +78,7 @@ def test_an_installed_predictor_is_one_of_them(install: Install) -> None:
     found = catalogue.load("disk-use")
     assert isinstance(found, Predictor)
     assert [spec.name for spec in found.inputs()] == [
-        "kind", "time", "recent_disks", "largest_so_far", "since_last",
+        "kind", "time", "recent_disks", "since_last",
     ]  # fmt: skip
     with pytest.raises(PredictorError, match="did you mean 'disk-use'"):
         catalogue.load("disk-us")

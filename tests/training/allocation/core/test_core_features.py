@@ -45,15 +45,16 @@ def plain_row(encoder: Encoder, row: Mapping[str, Any]) -> tuple[dict[str, float
                 there = float(piece in [one.strip(" ") for one in listed])
                 found[f"{text.name}_has_{piece}"] = there if row[text.name] else NAN
     lists = {own.name: [one for one in row[own.name] if not math.isnan(one)] for own in predictor.histories}
+    said = row[LARGEST_SO_FAR] if predictor.anchored else [NAN] * len(lists)
     told = {
-        name: max([*own, *(one for one in [said] if not math.isnan(one))], default=NAN)
-        for (name, own), said in zip(lists.items(), row[LARGEST_SO_FAR], strict=True)
+        name: max([*own, *(one for one in [largest] if not math.isnan(one))], default=NAN)
+        for (name, own), largest in zip(lists.items(), said, strict=True)
     }
     anchor = _anchor(predictor, told, means[0])
     amounts = {
         f"{name}_{short}": value
         for name, own in lists.items()
-        for short, value in (_summed(own) | {"largest": told[name]}).items()
+        for short, value in (_summed(own) | ({"largest": told[name]} if predictor.anchored else {})).items()
     }
     found |= amounts
     for place, (name, own) in enumerate(lists.items()):
@@ -105,7 +106,8 @@ def test_features_equal_the_same_in_plain_python(core: SimpleNamespace, encoder:
     for own in predictor.histories:
         columns[own.name][unknown], columns[own.name][nothing, 0] = np.nan, 0.0
         columns[own.name][nothing, 1:] = np.nan
-    columns[LARGEST_SO_FAR][unknown], columns[LARGEST_SO_FAR][nothing] = np.nan, 0.0
+    if predictor.anchored:
+        columns[LARGEST_SO_FAR][unknown], columns[LARGEST_SO_FAR][nothing] = np.nan, 0.0
     for text in predictor.texts:
         columns[text.name][::7] = ""  # the graph has an answer to texts that a server refuses, too
     answer = core.answers(encoder.session, columns)
