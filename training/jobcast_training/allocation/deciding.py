@@ -81,7 +81,8 @@ class Tried:
     Attributes:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
-        most_under: share that the shift promises to keep to; None = no shift, or too few jobs to promise by.
+        bound: largest share of under-allocated jobs that it was shifted for; None = no shift.
+        most_under: the same if it is promised; None = no shift, or too few jobs to promise by.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
@@ -90,6 +91,7 @@ class Tried:
 
     name: str
     failure_weight: float
+    bound: float | None
     most_under: float | None
     rule: Rule
     allocated: NDArray[np.float64]
@@ -128,8 +130,9 @@ def decide(tried: Sequence[Tried], objective: Objective, preset: str | None = No
         settings = [Setting(one.name, {}, one.score, one.score) for one in tried]
         named = {one.name: one.setting.name for one in presets(settings, objective.weight)}
         return next(one for one in tried if one.name == named[preset])
-    most = objective.most_under
-    allowed = [one for one in tried if most is None or one.most_under is None or one.most_under <= most]
+    most = 1.0 if objective.most_under is None else objective.most_under
+    shifted = objective.most_under is not None
+    allowed = [one for one in tried if (one.bound is not None) == shifted and (one.bound or 0) <= most]
     return min(allowed, key=lambda one: one.loss)
 
 
@@ -172,7 +175,7 @@ def _tried(
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
     name += ", at most the request" if capped else ""
     name += " (too few jobs to promise it)" if promised is None and bound is not None else ""
-    return Tried(name, weight, promised, rule, allocated, own, lost(objective, outcomes, allocated))
+    return Tried(name, weight, bound, promised, rule, allocated, own, lost(objective, outcomes, allocated))
 
 
 def _costs(objective: Objective, outcomes: Outcomes, weight: float) -> Constants:
