@@ -144,7 +144,7 @@ def test_a_body_that_is_no_request(server, body, told):
 def test_unknown_model_comes_before_what_its_body_holds(server):
     answer = server.infer(b"[", "/v2/models/weather/infer")
     assert answer.status == 404
-    assert answer.error.startswith("model 'weather': not found; served: hpc-runtime")
+    assert answer.error.startswith("model 'weather': not found; served: build-memory, hpc-runtime")
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "99999999", "", "٣".encode().decode("latin-1"), "9" * 30])

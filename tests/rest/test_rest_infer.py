@@ -141,7 +141,7 @@ def test_statistics_and_metrics_count_http_requests(start, rows):
     assert (told["inference_count"], told["inference_stats"]["success"]["count"]) == (6, 3)
     assert told["inference_stats"]["fail"]["count"] == 1
     assert told["inference_stats"]["compute_infer"]["ns"] > 0
-    assert told == served.ask("GET", "/v2/models/stats").json()["model_stats"][0]
+    assert told in served.ask("GET", "/v2/models/stats").json()["model_stats"]
     served.ready["http_port"] = served.ready["metrics_port"]
     page = served.ask("GET", "/metrics").body.decode()
     assert 'jobcast_requests_total{method="ModelInfer",outcome="success",protocol="http"} 3.0' in page

@@ -81,7 +81,7 @@ def test_what_the_server_and_its_models_are(server, rows):
     assert {"name": "recent_runtimes", "data_type": "TYPE_FP64", "dims": [10], "optional": True} in config["input"]
     line = {"name": "hpc-runtime", "version": "1", "state": "READY", "reason": ""}
     for body in (None, b"", {"ready": True}):
-        assert server.ask("POST", "/v2/repository/index", body).json()[0] == line
+        assert line in server.ask("POST", "/v2/repository/index", body).json()
 
 
 @pytest.mark.parametrize("leaf", ["", "/ready", "/config", "/stats"])

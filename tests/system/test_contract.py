@@ -91,7 +91,7 @@ def test_model_info_is_true(server, stub, job):
     stub.PredictBatch(pb.PredictBatchRequest(jobs=[job] * 7 + [pb.JobFeatures()]))
     after = stub.GetModelInfo(pb.GetModelInfoRequest())
     assert after.predictions_served - before.predictions_served == 7
-    assert after.model_version == server.ready["models"][0].removeprefix("hpc-runtime/")
+    assert f"hpc-runtime/{after.model_version}" in server.ready["models"]
     assert "cpu" in after.model_type
     assert after.is_loaded
     assert after.num_features == len(after.feature_names) > 0

@@ -248,7 +248,7 @@ def test_unknown_model_and_version(infer, infer_request):
         assert "not found" in problem(infer, request, grpc.StatusCode.NOT_FOUND)
     request.model_name = "nobody"
     told = problem(infer, request, grpc.StatusCode.NOT_FOUND)
-    assert "model 'nobody': not found; served: hpc-runtime" in told
+    assert "model 'nobody': not found; served: build-memory, hpc-runtime" in told
 
 
 def test_bytes_that_are_no_message(channel):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from jobcast_proto.manifest import Manifest
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from jobcast_training.about import fingerprint
 from jobcast_training.allocation.assembly import answer
@@ -78,7 +77,7 @@ def _manifest(folder: Path, predictor: Predictor) -> Manifest:
     path = folder / "manifest.json"
     try:
         manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise RecordError(f"{folder}: is no bundle: {error}") from error
     declared = {one.name for one in predictor.inputs()}
     if manifest.allocation is None or {one.name for one in manifest.inputs} != declared:
