@@ -5,6 +5,7 @@
 //! The library links no onnxruntime: whoever loads it hands in the table of functions of the runtime in the process.
 
 mod api;
+mod host;
 mod kernel;
 mod living;
 mod node;
@@ -12,6 +13,7 @@ mod register;
 mod rewrite;
 mod wire;
 
+pub use host::host;
 pub use living::{Living, living};
 pub use ort_sys::{OrtApiBase as ApiBase, OrtSessionOptions as SessionOptions, OrtStatusPtr as Status};
 pub use register::RegisterCustomOps;

@@ -12,6 +12,7 @@ use ort_sys::{
 
 use crate::API_VERSION;
 use crate::api::{Api, Message};
+use crate::host;
 use crate::kernel::{compute, create, destroy, guarded};
 
 /// The domain, made once: sessions refer to it as long as they live.
@@ -32,6 +33,7 @@ pub unsafe extern "C" fn RegisterCustomOps(options: *mut OrtSessionOptions, base
     unsafe {
         let api = base.as_ref().and_then(|base| Api::of((base.GetApi)(API_VERSION)));
         let Some(api) = api else { return OrtStatusPtr(null_mut()) };
+        host::note(base);
         guarded(api, || {
             let mut made = DOMAIN.lock().unwrap_or_else(PoisonError::into_inner);
             let domain = if let Some(domain) = made.as_ref() { domain.0 } else { made.insert(make(api)?).0 };

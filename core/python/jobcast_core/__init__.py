@@ -1,9 +1,32 @@
-"""The native core: the forest operator of onnxruntime, and the rewriting of graphs to it."""
+"""The native core: the forest operator of onnxruntime, the rewriting of graphs to it, and the engine of requests."""
 
-from jobcast_core._core import Kernel, kernels, library_path, rewrite
+from jobcast_core._core import (
+    Admitted,
+    Engine,
+    InferRequest,
+    Kernel,
+    Panicked,
+    kernels,
+    library_path,
+    read_infer,
+    rewrite,
+    split,
+)
 from jobcast_core._core import versions as _versions
 
-__all__ = ["Kernel", "kernels", "library_path", "rewrite", "versions"]
+__all__ = [
+    "Admitted",
+    "Engine",
+    "InferRequest",
+    "Kernel",
+    "Panicked",
+    "kernels",
+    "library_path",
+    "read_infer",
+    "rewrite",
+    "split",
+    "versions",
+]
 
 
 def versions() -> dict[str, str]:

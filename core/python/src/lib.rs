@@ -2,6 +2,8 @@
 
 use pyo3::prelude::*;
 
+mod engine;
+
 // The entry is called by onnxruntime alone, so that something has to hold it in the library.
 #[used]
 static ENTRY: unsafe extern "C" fn(
@@ -15,6 +17,9 @@ mod _core {
     use pyo3::exceptions::PyValueError;
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
+
+    #[pymodule_export]
+    use crate::engine::{Admitted, Engine, InferRequest, Panicked, read_infer, split};
 
     /// A forest that a session of this process holds: what it is and how it computes.
     #[pyclass(frozen, get_all, module = "jobcast_core._core")]

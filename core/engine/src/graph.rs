@@ -1,0 +1,157 @@
+//! A loaded graph with memory for its passes. Any thread may compute, several at once; none waits for another.
+
+use std::time::Instant;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::column::Kind;
+use crate::fault::{Panicked, guarded};
+use crate::frame::Frame;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::session::{Names, Register, Session};
+
+/// Frames that are kept for later passes, of single rows and of more.
+const KEPT: usize = 16;
+
+/// One input of a graph.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its shape without the rows.
+    pub tail: Vec<i64>,
+}
+
+impl Input {
+    /// Values in a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        width(&self.tail)
+    }
+}
+
+/// One output of a graph; all are float32.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// Its shape without the rows.
+    pub tail: Vec<i64>,
+}
+
+impl Output {
+    /// Values in a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        width(&self.tail)
+    }
+}
+
+fn width(tail: &[i64]) -> usize {
+    tail.iter().map(|&size| usize::try_from(size).unwrap_or(0)).product()
+}
+
+/// What a pass gave, and what it took in seconds.
+#[derive(Clone, Debug)]
+pub struct Passed<T> {
+    /// What was written.
+    pub answer: T,
+    /// Rows of the pass.
+    pub rows: usize,
+    /// Reading and checking the requests.
+    pub decode: f64,
+    /// Running the graph.
+    pub compute: f64,
+    /// Writing the answers.
+    pub encode: f64,
+}
+
+/// A session and its memory.
+pub struct Graph {
+    session: Session,
+    names: Names,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    single: ArrayQueue<Frame>,
+    several: ArrayQueue<Frame>,
+}
+
+impl Graph {
+    /// Loads a graph; `register` may add operators to the session's options.
+    ///
+    /// # Errors
+    /// onnxruntime refuses the graph.
+    pub fn new(
+        runtime: &'static Runtime,
+        model: &[u8],
+        register: Register,
+        inputs: Vec<Input>,
+        outputs: Vec<Output>,
+    ) -> Result<Self, RuntimeError> {
+        let session = Session::new(runtime, model, register)?;
+        let names = Names::new(inputs.iter().map(|input| &*input.name), outputs.iter().map(|output| &*output.name));
+        let (single, several) = (ArrayQueue::new(KEPT), ArrayQueue::new(KEPT));
+        Ok(Self { session, names, inputs, outputs, single, several })
+    }
+
+    /// Its inputs.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Its outputs.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// One pass: `fill` puts rows into empty columns and says how many, `write` makes the answer from the outputs.
+    ///
+    /// `None` when either gives up, or onnxruntime does.
+    pub(crate) fn pass<T>(
+        &self,
+        single: bool,
+        fill: impl FnOnce(&mut [crate::column::Column]) -> Option<usize>,
+        write: impl FnOnce(&[Vec<f32>]) -> Option<T>,
+    ) -> Result<Option<Passed<T>>, Panicked> {
+        let frames = if single { &self.single } else { &self.several };
+        guarded(|| {
+            let start = Instant::now();
+            let mut frame = frames.pop().unwrap_or_else(|| Frame::new(&self.inputs, self.outputs.len()));
+            frame.clear();
+            let passed = self.filled(&mut frame, start, fill, write);
+            // A frame too many is dropped; one that saw a panic never comes here.
+            drop(frames.push(frame));
+            passed
+        })
+    }
+
+    fn filled<T>(
+        &self,
+        frame: &mut Frame,
+        start: Instant,
+        fill: impl FnOnce(&mut [crate::column::Column]) -> Option<usize>,
+        write: impl FnOnce(&[Vec<f32>]) -> Option<T>,
+    ) -> Option<Passed<T>> {
+        let rows = fill(&mut frame.columns)?;
+        let complete =
+            frame.columns.iter().zip(&self.inputs).all(|(column, input)| column.len() == rows * input.width());
+        if rows == 0 || !complete {
+            return None;
+        }
+        let decoded = Instant::now();
+        frame.run(&self.session, &self.names, rows, &self.inputs, &self.outputs).ok()?;
+        let computed = Instant::now();
+        let answer = write(&frame.outputs)?;
+        Some(Passed {
+            answer,
+            rows,
+            decode: (decoded - start).as_secs_f64(),
+            compute: (computed - decoded).as_secs_f64(),
+            encode: computed.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! Request bytes in, answer bytes out, with one loaded graph.
+//!
+//! The law: this engine answers only what is plainly valid, with the very bytes that the Python engine would give. It has
+//! no error messages: whatever breaks a rule, is rare, or looks odd is `None`, and the caller hands the same bytes to the
+//! Python engine, so that there is one implementation of every error.
+
+mod answer;
+mod column;
+mod fault;
+mod frame;
+mod graph;
+mod infer;
+mod job;
+mod jobs;
+mod rules;
+mod runtime;
+mod session;
+mod split;
+mod tensors;
+mod wire;
+
+pub use answer::Levels;
+pub use column::Kind;
+pub use fault::Panicked;
+pub use graph::{Graph, Input, Output, Passed};
+pub use infer::Request;
+pub use job::Bounds;
+pub use jobs::{Jobs, Part};
+pub use rules::Rule;
+pub use runtime::{Runtime, RuntimeError};
+pub use split::split;
+pub use tensors::{Admitted, Tensors};
