@@ -11,6 +11,9 @@ SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
 CARGO := $(shell command -v cargo)
 CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/src/*.rs core/*/src/*/*.rs core/python/jobcast_core/*)
+# Tests of a real server that are run a second time, with the Python engine, where the core is built too.
+ENGINE_TESTS := bad_input.py batching.py contract.py infer.py metrics_page.py overload.py
+FAULTS := core/target/faults/jobcast_core
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-core train bench peers lint lint-core docs docs-serve proto accuracy install install-server clean
@@ -55,9 +58,13 @@ serve: install-server ## install, then serve the shipped models
 
 test: install peers test-core ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
+	@JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(addprefix tests/system/test_,$(ENGINE_TESTS))
 
-test-core: ## tests of the native core in Rust
+test-core: ## tests of the native core in Rust, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --release --locked)
+	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-core --features faults)
+	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
+		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
 
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models

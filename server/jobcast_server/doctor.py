@@ -40,18 +40,21 @@ def examine(settings: Settings) -> dict[str, Any]:
     Raises:
         StartupError: the provider or the demanded forest is not there, or the repository cannot be read.
     """
+    from jobcast_server import native
     from jobcast_server.repository import session  # onnxruntime loads only when something is examined
 
     forest.demand(settings.forest)
     provider = session.choose(settings.provider)
+    native.demand(settings.engine, provider)
+    models = _models(settings, provider)
     return {
-        "engine": "python",
+        "engine": "native" if any(about.get("engine") == "native" for about in models.values()) else "python",
         "listener": "grpc.aio",
         "provider": provider,
         "core": _core(),
         "python": f"{platform.python_version()} {platform.system()} {platform.machine()}",
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
-        "models": _models(settings, provider),
+        "models": models,
     }
 
 
@@ -70,6 +73,8 @@ def _core() -> dict[str, str]:
 
 
 def _models(settings: Settings, provider: str) -> dict[str, dict[str, Any]]:
+    from jobcast_server import native
+    from jobcast_server.model import PREDICTOR
     from jobcast_server.repository.bundle import load
     from jobcast_server.repository.folder import scan
 
@@ -83,11 +88,18 @@ def _models(settings: Settings, provider: str) -> dict[str, dict[str, Any]]:
         for number in sorted(home.versions):
             folder = Path(home.path) / str(number)
             try:
-                bundle = load(folder, provider, settings.golden_ulps, trees=settings.forest)
+                engine = settings.engine if provider == "cpu" else "python"
+                builder = native.Builder(engine, settings.max_batch_rows, contract=name == PREDICTOR)
+                bundle = load(folder, provider, settings.golden_ulps, trees=settings.forest, builder=builder)
             except BundleError as error:
                 found[f"{name}/{number}"] = {"refused": str(error)}
                 continue
-            about = {"forest": bundle.forest, "kernels": bundle.forests, "golden_ulps": bundle.golden_ulps}
+            about = {
+                "engine": bundle.engine,
+                "forest": bundle.forest,
+                "kernels": bundle.forests,
+                "golden_ulps": bundle.golden_ulps,
+            }
             found[f"{name}/{number}"] = about
     return found
 
@@ -104,6 +116,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         if "refused" in about:
             lines.append(f"{name}: refused: {about['refused']}")
             continue
-        lines.append(f"{name}: trees {about['forest']}, golden rows within {about['golden_ulps']} float32 steps")
+        whole = f"engine {about['engine']}, trees {about['forest']}"
+        lines.append(f"{name}: {whole}, golden rows within {about['golden_ulps']} float32 steps")
         lines += [f"    {text}" for text in about["kernels"]]
     return lines

@@ -71,6 +71,10 @@ class ExpiredError(RequestError):
     """The caller's deadline passed before the work began; nothing was computed."""
 
 
+class InternalError(RequestError):
+    """The engine failed on this request, which is a fault of ours; no other request notices."""
+
+
 class StartupError(Exception):
     """The server cannot start; the text says why and how to mend it. Exit code 1."""
 

@@ -20,7 +20,7 @@ import click
 import grpc
 import structlog
 
-from jobcast_server import forest, listener, memory
+from jobcast_server import forest, listener, memory, native
 from jobcast_server.admission import Admission
 from jobcast_server.errors import BundleError
 from jobcast_server.health import Health
@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        StartupError: a port is taken, or the provider or the demanded forest does not exist.
+        StartupError: a port is taken, or the provider, the demanded forest or the demanded engine does not exist.
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event()
@@ -65,6 +65,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = session.choose(settings.provider)
     forest.demand(settings.forest)
+    native.demand(settings.engine, provider)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         server, port = listener.listen(settings)
@@ -189,6 +190,8 @@ class Life:
     def _tell(self) -> None:
         """Push readiness to watchers of the health service, and let the task predictor find its bundles anew."""
         self._tasks.bundles.refresh()
+        if self._readiness.phase is Phase.RUNNING:
+            self._loader.submit(memory.trim)
         task = asyncio.get_running_loop().create_task(self._health.tell())
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -217,7 +220,8 @@ class Life:
             "ready", host=settings.host, port=ports.grpc, http_port=ports.http, metrics_port=ports.metrics,
             models=sorted(bundles), golden_ulps=max((bundle.golden_ulps for bundle in bundles.values()), default=0),
             provider=self._provider, forest={name: bundles[name].forest for name in sorted(bundles)},
-            threads=self._threads, seconds=round(seconds, 3),
+            engine={name: bundles[name].engine for name in sorted(bundles)}, threads=self._threads,
+            seconds=round(seconds, 3),
         )  # fmt: skip
         if settings.log_format == "console":
             _greet(settings, ports)

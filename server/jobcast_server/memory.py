@@ -12,7 +12,12 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    trim()
+
+
+def trim() -> None:
+    """Give back what the allocator holds on to; any thread may, a version that came or went is the time for it."""
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-        if trim is not None:
-            trim(0)
+        release = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if release is not None:
+            release(0)

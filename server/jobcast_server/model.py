@@ -7,12 +7,15 @@ from jobcast_proto.manifest import Manifest
 
 from jobcast_server.admission import Admission
 from jobcast_server.gathering import Gathering
+from jobcast_server.native import Builder
 from jobcast_server.openinference.engine import Engine as TensorEngine
 from jobcast_server.openinference.engine import Request
 from jobcast_server.openinference.messages import Heads
-from jobcast_server.repository.bundle import load
+from jobcast_server.openinference.native import NativeEngine as NativeTensorEngine
+from jobcast_server.repository.bundle import Bundle, load
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
+from jobcast_server.rtpredictor.native import NativeEngine as NativeJobEngine
 from jobcast_server.settings import Settings
 from jobcast_server.statistics import Statistics
 from jobcast_server.taskpredictor import engine as tasks
@@ -39,14 +42,16 @@ class Model:
     ) -> None:
         name = folder.parent.name
         check = columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
-        self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest)
+        engine = settings.engine if provider == "cpu" else "python"
+        builder = Builder(engine, settings.max_batch_rows, contract=name == PREDICTOR)
+        self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest, builder)
         self.name = name
         self.version = str(self.bundle.manifest.version)
         self.statistics = Statistics()
         for _ in range(WARM_UPS):
             self.bundle.session.run(self.bundle.example)
         self.bundle.session.observe = observe
-        self.tensors = TensorEngine(self.bundle, self.statistics, settings.max_batch_rows)
+        self.tensors = _tensors(self.bundle, self.statistics, settings.max_batch_rows)
         self.heads = Heads(self.tensors.schema, self.version)
         together, queue = settings.dynamic_batching, self.statistics.queue
         self.calls: Gathering[Request] = Gathering(
@@ -56,9 +61,21 @@ class Model:
         self.jobs: JobEngine | None = None
         self.predictions: Gathering[bytes] | None = None
         if name == PREDICTOR:
-            JobEngine(self.bundle, settings.max_batch_rows).warm_up()
-            self.jobs = JobEngine(self.bundle, settings.max_batch_rows, self.statistics)
+            _jobs(self.bundle, settings.max_batch_rows, Statistics()).warm_up()
+            self.jobs = _jobs(self.bundle, settings.max_batch_rows, self.statistics)
             self.predictions = Gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
+
+
+def _tensors(bundle: Bundle, statistics: Statistics, max_rows: int) -> TensorEngine:
+    if bundle.core is None:
+        return TensorEngine(bundle, statistics, max_rows)
+    return NativeTensorEngine(bundle, statistics, max_rows, core=bundle.core)
+
+
+def _jobs(bundle: Bundle, max_rows: int, statistics: Statistics) -> JobEngine:
+    if bundle.core is None:
+        return JobEngine(bundle, max_rows, statistics)
+    return NativeJobEngine(bundle, bundle.core, max_rows, statistics)
 
 
 def _any(manifest: Manifest) -> None:

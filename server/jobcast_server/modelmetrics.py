@@ -52,6 +52,10 @@ class ModelMetrics:
         for model in models:
             forests.add_metric([model.name, model.version], {"forest": model.bundle.forest})
         yield forests
+        engines = InfoMetricFamily("jobcast_model_engine", "Who answers what is plainly valid.", labels=LABELS)
+        for model in models:
+            engines.add_metric([model.name, model.version], {"engine": model.bundle.engine})
+        yield engines
         yield self._info()
 
     def _states(self) -> Iterator[Metric]:

@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from jobcast_server import forest as trees
 from jobcast_server.errors import StartupError
-from jobcast_server.forest import Wanted
 from jobcast_server.policy import Policy
+
+Engine = Literal["auto", "native", "python"]
+"""Who answers; `auto` is `native` where it is there and answers right."""
 
 PREFIX = "JOBCAST_"
 
@@ -44,9 +47,13 @@ class Settings(BaseModel):
     )
     dynamic_batching: bool = Field(True, description="Answer single requests that come together in one pass.")
     provider: Literal["auto", "cpu", "coreml"] = Field("auto", description="Where onnxruntime computes.")
-    forest: Wanted = Field(
+    forest: trees.Wanted = Field(
         "auto",
         description="Who computes trees: native = the core, stock = onnxruntime; the answers are the same.",
+    )
+    engine: Engine = Field(
+        "auto",
+        description="Who answers requests that are plainly valid: native = the core, python; the answers are the same.",
     )
     threads: int = Field(
         0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."

@@ -10,6 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from jobcast_server.errors import (
     DrainingError,
     ExpiredError,
+    InternalError,
     InvalidRequestError,
     ModelControlError,
     NotReadyError,
@@ -43,10 +44,11 @@ STATUS: dict[type[RequestError], Status] = {
     ExpiredError: Status(grpc.StatusCode.DEADLINE_EXCEEDED, 408, "rejected", "expired"),
     ModelControlError: Status(grpc.StatusCode.FAILED_PRECONDITION, 409, "invalid", "invalid"),
     UnsupportedError: Status(grpc.StatusCode.UNIMPLEMENTED, 501, "invalid", "unsupported"),
+    InternalError: Status(grpc.StatusCode.INTERNAL, 500, "error", "error"),
 }
 _DENIED = Status(grpc.StatusCode.PERMISSION_DENIED, 403, "invalid", "denied")
 
-OUTCOMES = ("success", "error", "cancelled", "denied", *dict.fromkeys(status.outcome for status in STATUS.values()))
+OUTCOMES = ("success", "cancelled", "denied", *dict.fromkeys(status.outcome for status in STATUS.values()))
 
 LONGEST = 1000
 """Characters of a message; it travels twice in a header of at most 8 KiB."""
@@ -63,7 +65,7 @@ def reason_of(error: BaseException) -> str:
     """Why a model gave no answer: a member of `statistics.REASONS`."""
     if isinstance(error, RequestError):
         outcome = status_of(error).outcome
-        return outcome if outcome in ("invalid", "expired") else "rejected"
+        return outcome if outcome in ("invalid", "expired", "error") else "rejected"
     return "cancelled" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "error"
 
 

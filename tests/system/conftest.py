@@ -22,6 +22,7 @@ import rt_predictor_pb2_grpc as rpc
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 SERVICE = "rtpredictor.v1.JobRuntimePredictor"
+ENGINE = "JOBCAST_ENGINE"
 
 
 @dataclass
@@ -158,7 +159,9 @@ def command(*flags: str) -> list[str]:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | extra
+    """This process's variables without the server's own, but for the engine that all of these tests are to run with."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_") or key == ENGINE}
+    return kept | extra
 
 
 def launch(*flags: str, **extra: str) -> Served:

@@ -9,11 +9,14 @@ import grpc
 import open_inference_pb2 as pb
 from google.protobuf.message import DecodeError
 
+from jobcast_server import native
 from jobcast_server.deadline import check_deadline
 from jobcast_server.errors import InvalidRequestError, RequestError, UnsupportedError, Violation
 from jobcast_server.metrics import Metrics
 from jobcast_server.model import Model
 from jobcast_server.openinference import describe, messages
+from jobcast_server.openinference.engine import Request
+from jobcast_server.openinference.native import NativeEngine
 from jobcast_server.openinference.plane import Plane
 from jobcast_server.openinference.stream import Streams
 from jobcast_server.readiness import Readiness
@@ -47,6 +50,7 @@ class Service:
         self._metrics = metrics
         self._settings = settings
         self._streams = Streams(plane, metrics, settings.stream_window)
+        self._plain = native.reader(settings.engine)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """Every method by name."""
@@ -77,10 +81,8 @@ class Service:
         outcome = "error"
         try:
             with self._plane.admission.call():
-                message = messages.parse(request)
-                answer = await self._plane.answer(
-                    message.model_name, message.model_version, partial(_read, message), partial(check_deadline, context)
-                )
+                name, version, read = self._begin(request)
+                answer = await self._plane.answer(name, version, read, partial(check_deadline, context))
             outcome = "success"
             return answer
         except RequestError as error:
@@ -88,6 +90,14 @@ class Service:
             await refuse(context, error)
         finally:
             self._metrics.request(PROTOCOL, "ModelInfer", outcome, time.perf_counter() - start)
+
+    def _begin(self, request: bytes) -> tuple[str, str, Callable[[Model], Request]]:
+        """Name and version of the model, and what reads the request once the model is known."""
+        found = self._plain(request) if self._plain else None
+        if found is not None:
+            return found.model_name, found.model_version, partial(_read_plain, request, found)
+        message = messages.parse(request)
+        return message.model_name, message.model_version, partial(_read, message)
 
     async def _answer(self, name: str, kind: Any, answer: Callable[[Any], Any], request: bytes, context: Any) -> bytes:
         start = time.perf_counter()
@@ -155,5 +165,12 @@ class Service:
         return pb.RepositoryModelUnloadResponse()
 
 
-def _read(message: pb.ModelInferRequest, model: Model) -> Any:
+def _read(message: pb.ModelInferRequest, model: Model) -> Request:
     return model.heads.read(message)
+
+
+def _read_plain(request: bytes, found: Any, model: Model) -> Request:
+    def again() -> Request:
+        return model.heads.read(messages.parse(request))
+
+    return model.tensors.admit(found, again) if isinstance(model.tensors, NativeEngine) else again()

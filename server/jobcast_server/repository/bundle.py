@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jobcast_server import forest
 from jobcast_server.errors import BundleError
+from jobcast_server.native import Builder, Core, NativeError
 from jobcast_server.repository.session import Feeds, Session
 
 log = structlog.get_logger()
@@ -29,6 +30,7 @@ class Bundle:
         golden_ulps: largest difference to the golden rows; 0 on the kind of machine that exported the bundle.
         example: the first golden row, for warming up.
         forests: how the core computes the graph's trees; empty where onnxruntime's own operator does.
+        core: the native engine; None where Python answers.
     """
 
     manifest: Manifest
@@ -36,12 +38,21 @@ class Bundle:
     golden_ulps: int
     example: Feeds
     forests: tuple[str, ...]
+    core: Core | None = None
 
     @property
     def forest(self) -> str:
         """`native` or `stock`: whose operator computes the trees."""
         return "native" if self.forests else "stock"
 
+    @property
+    def engine(self) -> str:
+        """`native` or `python`: who answers what is plainly valid."""
+        return "native" if self.core else "python"
+
+
+PYTHON = Builder("python", max_rows=1, contract=False)
+"""Makes no native engine."""
 
 Check = Callable[[Manifest], None]
 """Raises BundleError for a manifest that does not fit what the predictor is served through."""
@@ -49,12 +60,12 @@ Check = Callable[[Manifest], None]
 
 def load(
     folder: Path, provider: str = "cpu", allowed_ulps: int = 0, check: Check = lambda manifest: None,
-    trees: forest.Wanted = "stock",
+    trees: forest.Wanted = "stock", builder: Builder = PYTHON,
 ) -> Bundle:  # fmt: skip
     """Read and verify one version folder.
 
     With `auto` trees the native core computes them if it is there and the golden rows come out as they have to; if they
-    do with onnxruntime's own operator alone, a warning says why.
+    do with onnxruntime's own operator alone, a warning says why. `builder` makes the native engine.
 
     Raises:
         BundleError: names the folder, what is wrong with it and how to mend it.
@@ -66,25 +77,26 @@ def load(
             try:
                 native = forest.rewrite(files.model)
                 if native is not None:
-                    return _verified(files, provider, allowed_ulps, check, native)
+                    return _verified(files, provider, allowed_ulps, check, builder, native)
             except Exception as error:
                 if trees == "native":
                     raise
                 reason = error
-        bundle = _verified(files, provider, allowed_ulps, check)
+        bundle = _verified(files, provider, allowed_ulps, check, builder)
         if reason is not None:
             tell = log.info if isinstance(reason, forest.AbsentError) else log.warning
             tell("trees are computed by onnxruntime", bundle=str(folder), reason=str(reason))
         return bundle
-    except (BundleError, BundleFault, forest.ForestError) as error:
+    except (BundleError, BundleFault, forest.ForestError, NativeError) as error:
         raise BundleError(f"bundle {folder}: {error}") from None
     except Exception as error:  # whatever else bad data makes numpy or onnxruntime raise: the bundle is at fault
         raise BundleError(f"bundle {folder}: cannot be computed: {error}") from None
 
 
 def _verified(
-    files: stored.Stored, provider: str, allowed_ulps: int, check: Check, native: forest.Native | None = None
-) -> Bundle:
+    files: stored.Stored, provider: str, allowed_ulps: int, check: Check, builder: Builder,
+    native: forest.Native | None = None,
+) -> Bundle:  # fmt: skip
     """The bundle, once its schema is the graph's and its golden rows come out."""
     manifest = files.manifest
     before = forest.newest() if native else 0
@@ -94,9 +106,10 @@ def _verified(
     check(manifest)
     golden = files.golden()
     feeds = {spec.name: tensor(spec, golden) for spec in manifest.inputs}
-    answers = [output.tolist() for output in session.run(feeds)]
-    worst = stored.check_golden(manifest, golden, answers, allowed_ulps)
-    return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()}, forests)
+    outputs = session.run(feeds)
+    worst = stored.check_golden(manifest, golden, [output.tolist() for output in outputs], allowed_ulps)
+    core = builder.build(manifest, native.model if native else files.model, feeds, outputs)
+    return Bundle(manifest, session, worst, {name: values[:1] for name, values in feeds.items()}, forests, core)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -79,6 +79,11 @@ class Session:
         return cast(Outputs, tuple(outputs))
 
 
+def admit_library(path: str) -> None:
+    """Show a library of operators to onnxruntime, and so onnxruntime to the library."""
+    ort.SessionOptions().register_custom_ops_library(path)
+
+
 def version() -> str:
     """Version of onnxruntime."""
     return str(ort.__version__)

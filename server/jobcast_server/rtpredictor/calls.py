@@ -114,11 +114,11 @@ class Calls:
         engine = model.jobs
         assert engine is not None  # noqa: S101 - this predictor always has one
         if len(request) <= INLINE_BYTES:
-            pieces = list(batch.split(request))
+            pieces = list(engine.split(request))
             if sum(rows for _, rows in pieces) <= INLINE_ROWS:
                 return [engine.part(request, 0)]
         else:
-            pieces = await self._split(request, 100 * engine.max_batch_rows)
+            pieces = await self._split(engine, request)
         rows = sum(rows for _, rows in pieces)
         batch.check_rows(rows, engine.max_batch_rows)
         asked = time.perf_counter()
@@ -136,12 +136,12 @@ class Calls:
                 first += parts[-1].total
         return parts
 
-    async def _split(self, request: bytes, most: int) -> list[tuple[bytes, int]]:
+    async def _split(self, engine: Engine, request: bytes) -> list[tuple[bytes, int]]:
         pieces, rows = [], 0
-        for piece, count in batch.split(request):
+        for piece, count in engine.split(request):
             pieces.append((piece, count))
             rows += count
-            batch.check_rows(rows if count else 0, most)
+            batch.check_rows(rows if count else 0, 100 * engine.max_batch_rows)
             await asyncio.sleep(0)
         return pieces
 

@@ -5,7 +5,7 @@ vectorised pass and answered with their error.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ class Engine:
             InvalidRequestError: the bytes are no such message, or it holds too many jobs.
         """
         start = time.perf_counter()
-        pieces = list(batch.split(request))
+        pieces = list(self.split(request))
         batch.check_rows(sum(rows for _, rows in pieces), self.max_batch_rows)
         parts: list[batch.Part] = []
         first = 0
@@ -107,6 +107,10 @@ class Engine:
             first += parts[-1].total
             batch.check_rows(first, self.max_batch_rows)
         return batch.join(parts, time.perf_counter() - start)
+
+    def split(self, request: bytes) -> Iterable[tuple[bytes, int]]:
+        """Cut a batch into pieces, each with its number of jobs."""
+        return batch.split(request)
 
     def part(self, piece: bytes, first: int) -> batch.Part:
         """Answer one piece of a batch, whose first job has the index `first` in the whole.
