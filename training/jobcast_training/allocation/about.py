@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobcast_training.allocation.pipeline import Result, Trained
 
 LIBRARIES = ("xgboost-cpu", "xgboost", "lightgbm", "catboost", "scikit-learn", "polars")
-METHOD = "forward-chained conformal, one offset a level; the allocation one-sided, with 90 % confidence"
+METHOD = "forward-chained conformal, one offset a level; the allocation one-sided"
 
 
 def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[str, Any]:

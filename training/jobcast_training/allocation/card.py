@@ -56,7 +56,7 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         f"`allocation` is the quantile of each record that costs least by the {told['objective']}: "
         f"{told['waste_per_gib']:.4g} for a {predictor.unit} allocated in vain, {told['failed_per_job']:.4g} for a job "
         f"that is allocated too little, {told['failed_per_gib']:.4g} for every {predictor.unit} that it had been "
-        f"allocated. {_promise(told)}",
+        f"allocated. {_promise(told, result.plan.objective.confidence)}",
         "",
         "## Use and limits",
         "",
@@ -81,14 +81,14 @@ def _assumed(result: "Result") -> list[str]:
     return ["", f"How long {unknown:,} of {len(hours):,} jobs ran is not known: each counts as 1 hour."]
 
 
-def _promise(told: Mapping[str, Any]) -> str:
+def _promise(told: Mapping[str, Any], confidence: float) -> str:
     if told["capped"]:
         return "It is never more than the request, where there is one."
     if told["under_share_target"] is None:
         return "How many jobs need more is not bounded: nothing of the kind was asked for, or the jobs are too few."
     return (
-        f"It was shifted so that, with 90 % confidence, at most {100 * told['under_share_target']:.3g} % of jobs like "
-        "those of the calibration need more."
+        f"It was shifted so that, with {100 * confidence:g} % confidence, at most "
+        f"{100 * told['under_share_target']:.3g} % of jobs like those of the calibration need more."
     )
 
 
