@@ -96,7 +96,7 @@ def versions() -> list[tuple[str, str]]:
 def kernels() -> list[Kernel]:
     """Return the forests of all sessions of this process, in the order of their making."""
 
-class Panicked(Exception):
+class Panicked(Exception):  # noqa: N818 - what it says is what happened
     """The engine failed on a request, which is a fault of ours."""
 
 @final
@@ -123,8 +123,8 @@ class Admitted:
 class Engine:
     """Requests of one bundle, answered without Python in between.
 
-    Answers what is plainly valid; None is for the Python engine. Beside every answer are the seconds of decode, compute and
-    encode. Any thread may call it, several at once. `Panicked` is raised when a request made the engine fail.
+    Answers what is plainly valid; None is for the Python engine. Beside every answer are the seconds of decode, compute
+    and encode. Any thread may call it, several at once. `Panicked` is raised when a request made the engine fail.
     """
 
     def __new__(
@@ -140,8 +140,8 @@ class Engine:
 
         An input is its name, its rule and its shape without the rows. The rule of texts says whether one is required,
         the most bytes, the only ones allowed, and the default; that of floats the lowest and highest, whether NaN is
-        allowed, what else is not known, and the default; that of integers the lowest, the highest, and the default, None
-        where an input must be given.
+        allowed, what else is not known, and the default; that of integers the lowest, the highest, and the default,
+        None where an input must be given.
         The contract is bounds of the five numbers of a job, most bytes of its five texts, quantile levels, the places
         of the interval's ends, and the place of the suggested limit.
 
