@@ -23,7 +23,7 @@ from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
-from jobcast_bench.side_command import run_batching, run_peer
+from jobcast_bench.side_command import run_batching, run_engines, run_peer
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
 from jobcast_bench.task import PREDICTOR
 
@@ -65,6 +65,7 @@ class RateType(click.ParamType[Rate]):
 @click.option("--micro", is_flag=True, help="Also the engine's stages, in process.")
 @click.option("--peer", type=click.Choice(["mlserver"]), help="Instead: side by side with this server.")
 @click.option("--compare-batching", is_flag=True, help="Instead: side by side with and without dynamic batching.")
+@click.option("--compare-engines", is_flag=True, help="Instead: side by side with the native engine and Python's.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the side-by-side table in.")
 @click.option("--serve-arg", "server_arguments", multiple=True, help="Passed on to `jobcast serve`; repeatable.")
 @click.option("--slo", "slo_file", type=click.Path(dir_okay=False, path_type=Path), help="Objectives to judge by.")
@@ -83,6 +84,7 @@ def bench(
     micro: bool,
     peer: str | None,
     compare_batching: bool,
+    compare_engines: bool,
     page: Path | None,
     server_arguments: tuple[str, ...],
     slo_file: Path | None,
@@ -105,17 +107,20 @@ def bench(
         server_arguments=server_arguments,
     )
     command = shlex.join(["jobcast", *sys.argv[1:]])
-    side_by_side = peer is not None or compare_batching
-    if side_by_side and (address is not None or groups or (peer and compare_batching)):
+    modes = (peer is not None, compare_batching, compare_engines)
+    side_by_side = any(modes)
+    if side_by_side and (address is not None or groups or sum(modes) > 1):
         raise click.UsageError(
-            "--peer and --compare-batching start their own servers: not with --address or --scenario"
+            "--peer, --compare-batching and --compare-engines start their own servers: one of them, and not with "
+            "--address or --scenario"
         )
     if page is not None and not side_by_side:
-        raise click.UsageError("--page goes with --peer or --compare-batching")
-    slos = _objectives(slo_file, None if compare_batching else SHIPPED_PEER_SLO if peer else SHIPPED_SLO)
+        raise click.UsageError("--page goes with --peer, --compare-batching or --compare-engines")
+    slos = _objectives(slo_file, SHIPPED_PEER_SLO if peer else None if side_by_side else SHIPPED_SLO)
     try:
         if side_by_side:
-            results, verdicts = (run_peer if peer else run_batching)(settings, slos, command, out, page)
+            compare = run_peer if peer else run_batching if compare_batching else run_engines
+            results, verdicts = compare(settings, slos, command, out, page)
         else:
             results, verdicts = _run(settings, micro, slos, command, out)
     except (ServerError, MicroError, PeerError) as error:

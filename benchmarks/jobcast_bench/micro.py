@@ -10,7 +10,7 @@ from jobcast_bench.measures import Result, Summary
 
 FOLDER = Path(__file__).resolve().parents[1] / "micro"
 
-STAGES = ("decode", "columns", "graph", "encode", "engine", "onnxruntime")
+STAGES = ("decode", "columns", "graph", "encode", "engine", "native", "onnxruntime")
 SIZES = (1, 1000)
 FORESTS = {
     "stock": "onnxruntime's operator", "native": "the core's", "libraries": "the three libraries' own predict, summed",
@@ -25,8 +25,10 @@ MICRO_MEASURES = {
     },
     **{f"forest_{rows}_ratio": f"stock's time divided by native's, {rows} rows" for rows in FOREST_SIZES},
     **{f"engine_{rows}_ratio": f"onnxruntime's share of the engine's time, {rows:,} rows" for rows in SIZES},
+    **{f"native_{rows}_ratio": f"the Python engine's time over the native one's, {rows:,} rows" for rows in SIZES},
 }
-"""Measures of the scenario `micro`: `onnxruntime` runs the graph alone, `engine` goes from request to answer bytes."""
+"""Measures of the scenario `micro`: `onnxruntime` runs the graph alone, `engine` goes from request to answer bytes in
+Python, `native` by the core, where it is built, with the core's trees."""
 
 
 class MicroError(RuntimeError):
@@ -64,6 +66,9 @@ def read_micro(document: dict[str, object]) -> Result:
         engine, graph = measures.get(f"engine_{rows}_us"), measures.get(f"onnxruntime_{rows}_us")
         if engine and graph:
             measures[f"engine_{rows}_ratio"] = Summary.of([graph.median / engine.median])
+        native = measures.get(f"native_{rows}_us")
+        if engine and native:
+            measures[f"native_{rows}_ratio"] = Summary.of([engine.median / native.median])
     for rows in FOREST_SIZES:
         stock, native = measures.get(f"forest_stock_{rows}_us"), measures.get(f"forest_native_{rows}_us")
         if stock and native:

@@ -132,6 +132,13 @@ BATCHING_SCENARIOS = (
 )
 """Loads for the server with dynamic batching, and beside it without."""
 
+ENGINE_SCENARIOS = (
+    *(_beside("engine-predict", "predict", "Predict", connections) for connections in (1, 16)),
+    *(_beside("engine-infer", "infer", "ModelInfer", connections) for connections in (1, 16)),
+    Scenario("engine-batch-1000", "PredictBatch of 1,000, 1 connection", "batch", "echo", rows=1000),
+)
+"""Loads for the native engine, and beside it Python's."""
+
 QUICK_GROUPS = ("server", "predict", "predict-saturated", "predict-open", "batch-100", "batch-1000", "stream")
 TASK_GROUPS = ("task", "task-saturated")
 """Those that need a bundle of `llm-latency`."""
@@ -144,7 +151,7 @@ _OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
 
 def known_result(name: str) -> bool:
     """Whether a result (and so an SLO) can bear this scenario name."""
-    beside = any(name == scenario.name for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS))
+    beside = any(name == scenario.name for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS))
     return (name in GROUPS and name != "predict-open") or name == "micro" or beside or bool(_OPEN.fullmatch(name))
 
 

@@ -16,8 +16,10 @@ from jobcast_bench.sides import (
     Trial,
     batching_steps,
     beside_mlserver,
+    beside_python,
     beside_unbatched,
     best,
+    engine_steps,
     peer_steps,
 )
 from jobcast_bench.slo import Slo, Verdict, judge
@@ -85,6 +87,42 @@ def run_batching(
     )
     _write(section, out, page)
     return results, verdicts
+
+
+def run_engines(
+    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+) -> tuple[list[Result], list[Verdict]]:
+    """Measure the native engine beside Python's; raises as `beside_python`."""
+    cores = split_cores()
+    with steps(engine_steps(settings)) as step:
+        results = beside_python(settings, cores, step)
+    notes = [METHOD, "the same server twice: `--engine native` and `--engine python`", *map(_echoed, results)]
+    verdicts = judge(slos, results)
+    section = Section(
+        "engines",
+        "The native engine and Python's",
+        "native",
+        "python",
+        command,
+        settings,
+        cores,
+        results,
+        verdicts,
+        notes,
+    )
+    _write(section, out, page)
+    return results, verdicts
+
+
+def _echoed(result: Result) -> str:
+    """What the listener does without an engine, and the share of it that the native engine reaches."""
+    echo, ratio = result.measures.get("echo_calls_per_s"), result.measures.get("echo_ratio")
+    if echo is None or ratio is None:
+        return f"{result.title}: the echo did not answer"
+    return (
+        f"{result.title}: the same listener echoes the same bytes {echo.median:,.0f} times a second; the native engine "
+        f"reaches {ratio.median:.0%} of that ({ratio.low:.0%} to {ratio.high:.0%})"
+    )
 
 
 def _listed(trials: list[Trial], scenario: Scenario) -> str:

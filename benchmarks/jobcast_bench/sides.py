@@ -5,7 +5,7 @@ Both run all the time on the same core; the one that is not asked is idle.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from statistics import median
 from typing import Protocol
@@ -17,7 +17,7 @@ from jobcast_bench.measures import Repeat, Result, result_of
 from jobcast_bench.peers.mlserver import MlServer, Setup
 from jobcast_bench.probe import Probe
 from jobcast_bench.run import Progress, Settings, load_of
-from jobcast_bench.scenarios import BATCHING_SCENARIOS, PEER_SCENARIOS, Scenario
+from jobcast_bench.scenarios import BATCHING_SCENARIOS, ENGINE_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
 from jobcast_bench.worker import OVER_HTTP
 
@@ -90,14 +90,19 @@ class Sides:
         self._step(scenario.title)
         return measured
 
-    def beside(self, scenario: Scenario, subject: Server, rival: Server) -> Result:
-        """A scenario against both, A B A B."""
+    def beside(self, scenario: Scenario, subject: Server, rival: Server, *, echo: bool = False) -> Result:
+        """A scenario against both, A B A B; with `echo` the same bytes to the subject's echo after each."""
+        echoed = replace(scenario, target=scenario.echo) if echo else None
         with _watched(subject) as own, _watched(rival) as other:
             repeats = [
-                Repeat(self.window(scenario, subject, own), rival=self.window(scenario, rival, other))
+                Repeat(
+                    self.window(scenario, subject, own),
+                    echo=self.window(echoed, subject, own) if echoed else None,
+                    rival=self.window(scenario, rival, other),
+                )
                 for _ in range(self._settings.repeats)
             ]
-        return result_of(scenario.name, scenario.title, 1, repeats)
+        return result_of(scenario.name, scenario.title, scenario.rows, repeats)
 
 
 def peer_steps(settings: Settings) -> int:
@@ -153,3 +158,20 @@ def beside_unbatched(settings: Settings, cores: Cores, step: Progress) -> list[R
     ):
         sides = Sides(settings, fleet, step)
         return [sides.beside(scenario, batching, single) for scenario in BATCHING_SCENARIOS]
+
+
+def engine_steps(settings: Settings) -> int:
+    """How many steps `beside_python` reports."""
+    return 3 * settings.repeats * len(ENGINE_SCENARIOS)
+
+
+def beside_python(settings: Settings, cores: Cores, step: Progress) -> list[Result]:
+    """Our server with the native engine, beside itself with Python's; raises ServerError when one does not come up."""
+    arguments = settings.server_arguments
+    with (
+        Served(settings.models, cores, (*arguments, "--engine", "native")) as native,
+        Served(settings.models, cores, (*arguments, "--engine", "python")) as python,
+        Fleet(1, cores, settings.seed) as fleet,
+    ):
+        sides = Sides(settings, fleet, step)
+        return [sides.beside(scenario, native, python, echo=True) for scenario in ENGINE_SCENARIOS]

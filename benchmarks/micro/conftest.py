@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from jobcast_bench.inprocess import newest_bundle
+from jobcast_server import forest
+from jobcast_server.native import Builder
 from jobcast_server.repository.bundle import Bundle, load
 
 
@@ -26,3 +28,13 @@ def folder(pytestconfig: pytest.Config) -> Path:
 def bundle(folder: Path) -> Bundle:
     """The bundle as the server loads it."""
     return load(folder, trees="auto")
+
+
+@pytest.fixture(scope="session")
+def native(folder: Path) -> Bundle:
+    """The bundle with the core's engine and the core's trees."""
+    try:
+        forest.core()
+    except forest.ForestError as error:
+        pytest.skip(str(error))
+    return load(folder, trees="native", builder=Builder("native", 10_000, contract=True))

@@ -16,6 +16,7 @@ from jobcast_server.repository.session import Feeds
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.answer import Encoder
 from jobcast_server.rtpredictor.engine import Engine
+from jobcast_server.rtpredictor.native import NativeEngine
 from jobcast_server.rtpredictor.validate import Rules
 
 SEED = 0
@@ -80,6 +81,17 @@ def test_engine(benchmark: Any, rows: int, bundle: Bundle) -> None:
         benchmark(engine.predict, single_requests(SEED)[0])
     else:
         benchmark(engine.predict_batch, batch_requests(rows, SEED)[0])
+
+
+def test_native(benchmark: Any, rows: int, native: Bundle) -> None:
+    """Request bytes to answer bytes by the core."""
+    benchmark.extra_info["stage"] = "native"
+    core = native.core
+    assert core is not None  # noqa: S101 - the fixture sees to it
+    if rows == 1:
+        benchmark(core.predict, single_requests(SEED)[0])
+    else:
+        benchmark(NativeEngine(native, core, rows).predict_batch, batch_requests(rows, SEED)[0])
 
 
 def test_onnxruntime(benchmark: Any, rows: int, folder: Path) -> None:
