@@ -17,12 +17,15 @@ from jobcast_server import forest
 from jobcast_server.errors import StartupError
 from jobcast_server.openinference.schema import Input
 from jobcast_server.openinference.tensors import encode_texts
-from jobcast_server.repository.session import Feeds, Outputs, admit_library
+from jobcast_server.repository.session import Feeds, Outputs, Runs, admit_library
 from jobcast_server.rtpredictor.validate import Rules
 from jobcast_server.settings import Engine as Wanted
 
 Seconds = tuple[float, float, float]
 """Decode, compute and encode of one pass."""
+
+KINDS: dict[str, Any] = {"float64": np.dtype("<f8"), "int64": np.dtype("<i8"), "string": None}
+"""Numbers of the core by the manifest's types."""
 
 log = structlog.get_logger()
 
@@ -48,6 +51,9 @@ class Core(Protocol):
 
     def part(self, piece: bytes, most: int) -> tuple[bytes, str, int, Seconds] | None:
         """A piece of a batch of at most `most` jobs: framed answers, batch id, jobs."""
+
+    def run(self, rows: int, columns: list[bytes | list[str]]) -> tuple[list[bytes], Seconds] | None:
+        """Rows that Python read and checked."""
 
     def admit(self, request: Any) -> Admitted | None:
         """Check what `read_infer` read."""
@@ -98,6 +104,38 @@ class Builder:
         contract = _contract(manifest) if self.contract else None
         made: Core = core.Engine(model, inputs, outputs, str(manifest.version), self.max_rows, contract)
         return made
+
+
+class NativeSession(Runs):
+    """The core's session for what Python answers, so that a bundle has one session only."""
+
+    def __init__(self, core: Core, manifest: Manifest) -> None:
+        super().__init__()
+        self._core = core
+        self._inputs = [(spec.name, KINDS[spec.type]) for spec in manifest.inputs]
+        self._tails = [spec.shape[1:] for spec in manifest.outputs]
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """The graph's outputs [N, ...] in its own order.
+
+        Raises:
+            NativeError: onnxruntime refuses the rows.
+        """
+        columns: list[bytes | list[str]] = []
+        rows = 0
+        for name, kind in self._inputs:
+            values = feeds[name]
+            rows = len(values)
+            columns.append(values.reshape(-1).tolist() if kind is None else values.astype(kind, copy=False).tobytes())
+        found = self._core.run(rows, columns)
+        if found is None:
+            raise NativeError("onnxruntime refuses the rows")
+        outputs, (_, seconds, _) = found
+        self.observe(seconds)
+        return tuple(
+            np.frombuffer(bytearray(raw), np.float32).reshape(rows, *tail)
+            for raw, tail in zip(outputs, self._tails, strict=True)
+        )
 
 
 def reader(wanted: Wanted) -> Callable[[bytes], Any] | None:

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::column::Kind;
+use crate::column::{Column, Kind};
 use crate::fault::{Panicked, guarded};
 use crate::frame::Frame;
 use crate::runtime::{Runtime, RuntimeError};
@@ -114,7 +114,7 @@ impl Graph {
     pub(crate) fn pass<T>(
         &self,
         single: bool,
-        fill: impl FnOnce(&mut [crate::column::Column]) -> Option<usize>,
+        fill: impl FnOnce(&mut [Column]) -> Option<usize>,
         write: impl FnOnce(&[Vec<f32>]) -> Option<T>,
     ) -> Result<Option<Passed<T>>, Panicked> {
         let frames = if single { &self.single } else { &self.several };
@@ -133,7 +133,7 @@ impl Graph {
         &self,
         frame: &mut Frame,
         start: Instant,
-        fill: impl FnOnce(&mut [crate::column::Column]) -> Option<usize>,
+        fill: impl FnOnce(&mut [Column]) -> Option<usize>,
         write: impl FnOnce(&[Vec<f32>]) -> Option<T>,
     ) -> Option<Passed<T>> {
         let rows = fill(&mut frame.columns)?;
@@ -153,5 +153,45 @@ impl Graph {
             compute: (computed - decoded).as_secs_f64(),
             encode: computed.elapsed().as_secs_f64(),
         })
+    }
+}
+
+/// Values of one input as they come from Python, row by row.
+pub enum Values<'a> {
+    /// Numbers, eight bytes each.
+    Numbers(&'a [u8]),
+    /// Texts.
+    Texts(Vec<&'a str>),
+}
+
+impl Graph {
+    /// Computes rows that somebody else read and checked; `None` when they do not fit the inputs or onnxruntime refuses.
+    ///
+    /// # Errors
+    /// They made the engine panic.
+    pub fn compute(&self, rows: usize, values: &[Values]) -> Result<Option<Passed<Vec<Vec<f32>>>>, Panicked> {
+        let fill = |columns: &mut [Column]| {
+            if values.len() != columns.len() {
+                return None;
+            }
+            for (column, values) in columns.iter_mut().zip(values) {
+                match (column, values) {
+                    (Column::Doubles(doubles), Values::Numbers(raw)) => {
+                        doubles.extend(raw.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value)));
+                    }
+                    (Column::Longs(longs), Values::Numbers(raw)) => {
+                        longs.extend(raw.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value)));
+                    }
+                    (Column::Texts(texts), Values::Texts(values)) => {
+                        for text in values {
+                            texts.push(text.as_bytes());
+                        }
+                    }
+                    _ => return None,
+                }
+            }
+            Some(rows)
+        };
+        self.pass(rows == 1, fill, |outputs| Some(outputs.to_vec()))
     }
 }

@@ -22,7 +22,7 @@ mod wire;
 pub use answer::Levels;
 pub use column::Kind;
 pub use fault::Panicked;
-pub use graph::{Graph, Input, Output, Passed};
+pub use graph::{Graph, Input, Output, Passed, Values};
 pub use infer::Request;
 pub use job::Bounds;
 pub use jobs::{Jobs, Part};

@@ -158,6 +158,9 @@ class Engine:
     def part(self, piece: bytes, most: int) -> tuple[bytes, str, int, _Seconds] | None:
         """Answer a piece of a batch of at most `most` jobs: framed answers, batch id, jobs."""
 
+    def run(self, rows: int, columns: list[bytes | list[str]]) -> tuple[list[bytes], _Seconds] | None:
+        """Compute rows that somebody else read and checked: numbers of eight bytes, or texts; outputs are float32."""
+
     def admit(self, request: InferRequest) -> Admitted | None:
         """Check names, types, shapes and values of a request."""
 

@@ -9,6 +9,7 @@ use jobcast_operator as operator;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyList};
 
 create_exception!(
@@ -53,9 +54,26 @@ impl From<Rule> for engine::Rule {
     }
 }
 
+/// A column as Python has it.
+#[derive(FromPyObject)]
+enum Column {
+    Numbers(PyBackedBytes),
+    Texts(Vec<PyBackedStr>),
+}
+
+impl Column {
+    fn values(&self) -> engine::Values<'_> {
+        match self {
+            Self::Numbers(raw) => engine::Values::Numbers(raw),
+            Self::Texts(texts) => engine::Values::Texts(texts.iter().map(|text| &**text).collect()),
+        }
+    }
+}
+
 /// Requests of one bundle, answered without Python in between.
 #[pyclass(frozen, module = "jobcast_core._core")]
 pub struct Engine {
+    graph: Arc<engine::Graph>,
     jobs: Option<engine::Jobs>,
     tensors: engine::Tensors,
 }
@@ -88,8 +106,8 @@ impl Engine {
                 Some(made.ok_or_else(|| PyValueError::new_err("the graph does not answer the contract"))?)
             }
         };
-        let tensors = engine::Tensors::new(graph, rules, max_rows, version);
-        Ok(Self { jobs, tensors: tensors.ok_or_else(|| PyValueError::new_err("rules must fit the inputs"))? })
+        let tensors = engine::Tensors::new(Arc::clone(&graph), rules, max_rows, version);
+        Ok(Self { graph, jobs, tensors: tensors.ok_or_else(|| PyValueError::new_err("rules must fit the inputs"))? })
     }
 
     fn predict<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Option<(Bound<'py, PyBytes>, Seconds)>> {
@@ -123,6 +141,24 @@ impl Engine {
         Ok(told(passed)?.map(|passed| {
             let times = seconds(&passed);
             (PyBytes::new(py, &passed.answer.answers), passed.answer.batch_id, passed.rows, times)
+        }))
+    }
+
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        rows: usize,
+        columns: &Bound<'py, PyList>,
+    ) -> PyResult<Option<(Vec<Bound<'py, PyBytes>>, Seconds)>> {
+        let columns: Vec<Column> = columns.extract()?;
+        let values = columns.iter().map(Column::values).collect::<Vec<_>>();
+        let passed = told(py.detach(|| self.graph.compute(rows, &values)))?;
+        Ok(passed.map(|passed| {
+            let bytes = |output: &Vec<f32>| {
+                let raw: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes()).collect();
+                PyBytes::new(py, &raw)
+            };
+            (passed.answer.iter().map(bytes).collect(), seconds(&passed))
         }))
     }
 

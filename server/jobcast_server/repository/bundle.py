@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from jobcast_server import forest
 from jobcast_server.errors import BundleError
-from jobcast_server.native import Builder, Core, NativeError
-from jobcast_server.repository.session import Feeds, Session
+from jobcast_server.native import Builder, Core, NativeError, NativeSession
+from jobcast_server.repository.session import Feeds, Runs, Session
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Bundle:
     """
 
     manifest: Manifest
-    session: Session
+    session: Runs
     golden_ulps: int
     example: Feeds
     forests: tuple[str, ...]
@@ -111,7 +111,8 @@ def _verified(
     outputs = session.run(feeds)
     worst = stored.check_golden(manifest, golden, [output.tolist() for output in outputs], allowed_ulps)
     core = builder.build(manifest, native.model if native else files.model, feeds, outputs)
-    return Bundle(manifest, session, worst, example, forests, core)
+    runs = session if core is None else NativeSession(core, manifest)
+    return Bundle(manifest, runs, worst, example, forests, core)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -34,12 +35,23 @@ def choose(provider: str) -> str:
     return name
 
 
-class Session:
+class Runs(ABC):
     """Runs a graph on one thread per call; calls from several threads may overlap.
 
     Attributes:
         observe: called with the seconds of every run.
     """
+
+    def __init__(self) -> None:
+        self.observe: Callable[[float], object] = lambda seconds: None
+
+    @abstractmethod
+    def run(self, feeds: Feeds) -> Outputs:
+        """The graph's outputs [N, ...] in its own order."""
+
+
+class Session(Runs):
+    """A graph that onnxruntime holds for Python."""
 
     def __init__(self, model: bytes, provider: str, library: str | None = None) -> None:
         """Take the graph's bytes and the library of operators it needs, if any.
@@ -47,6 +59,7 @@ class Session:
         Raises:
             BundleError: onnxruntime refuses graph or library.
         """
+        super().__init__()
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -61,7 +74,6 @@ class Session:
         except Exception as error:  # onnxruntime raises a type of its own per status
             raise BundleError(f"model.onnx: onnxruntime refuses it: {error}") from None
         self._names = [item.name for item in self._session.get_outputs()]
-        self.observe: Callable[[float], object] = lambda seconds: None
 
     def inputs(self) -> list[tuple[str, str, list[Any]]]:
         """Name, type and shape of every input, as the graph declares them."""

@@ -10,7 +10,7 @@ import numpy as np
 from jobcast_proto.manifest import InputSpec
 
 from jobcast_server.errors import InvalidRequestError, Violation, shorten
-from jobcast_server.repository.session import Feeds, Session
+from jobcast_server.repository.session import Feeds, Runs
 
 KEY = "feature_importance"
 DEFAULT_COUNT = 5
@@ -35,7 +35,7 @@ def asked(metadata: Mapping[str, str]) -> int:
 
 
 def contributions(
-    session: Session, inputs: list[InputSpec], feeds: Feeds, row: int, point: float, count: int
+    session: Runs, inputs: list[InputSpec], feeds: Feeds, row: int, point: float, count: int
 ) -> dict[str, float]:
     """The `count` largest contributions by absolute value to the `point` of one row of `feeds`."""
     varied = [spec for spec in inputs if spec.baseline is not None or spec.type != "int64"]

@@ -43,6 +43,8 @@ class Served:
             if '"event": "ready"' in line:
                 break
         else:
+            self.process.wait()
+            self.process.stderr.close()
             raise AssertionError(f"the server did not become ready; it said {lines}")
         self.ready: dict[str, Any] = json.loads(lines[-1])
         self.address = f"127.0.0.1:{self.ready['port']}"
