@@ -33,7 +33,7 @@ def about_candidate(
 ) -> dict[str, Any]:
     """Return the manifest's fields that training knows, as plain data."""
     frame, levels = records.frame, hyper.quantiles
-    installed = {name: v for name in LIBRARIES if (v := _version(name))}
+    installed = {name: v for name in LIBRARIES if (v := installed_version(name))}
     return {
         "predictor": predictor.name,
         "model_type": "quantile ensemble of " + ", ".join(name for name, w in ensemble.weights.items() if w > 0),
@@ -50,8 +50,8 @@ def about_candidate(
             "statistics_rows": periods.fit,
             "calibration_rows": periods.test - periods.calibrate,
             "test_rows": periods.end - periods.test,
-            "start": _iso(frame["submit_time"][0]),
-            "end": _iso(frame["submit_time"][-1]),
+            "start": iso(frame["submit_time"][0]),
+            "end": iso(frame["submit_time"][-1]),
             "sha256": fingerprint(frame),
             "rejected": dict(records.rejected),
         },
@@ -102,11 +102,13 @@ def _method(ensemble: Ensemble, hyper: Hyperparameters) -> str:
     return said
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """Return a moment of Unix seconds in ISO 8601, UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return a package's version; None where it is not installed."""
     try:
         return version(name)
     except ModuleNotFoundError:

@@ -1,12 +1,10 @@
 """What a candidate of a predictor of an amount says of itself in its manifest."""
 
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobcast_training.about import fingerprint
+from jobcast_training.about import fingerprint, installed_version, iso
 from jobcast_training.allocation.declaration import TIME, Predictor
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import INTERVAL, LIMIT, SERVED
@@ -47,8 +45,8 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
             "statistics_rows": 0,
             "calibration_rows": len(result.chained.row),
             "test_rows": frame.height - result.split,
-            "start": _iso(frame[TIME][0]),
-            "end": _iso(frame[TIME][-1]),
+            "start": iso(frame[TIME][0]),
+            "end": iso(frame[TIME][-1]),
             "sha256": fingerprint(frame),
             "rejected": dict(result.records.rejected),
         },
@@ -74,7 +72,7 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
         },
         "feature_names": described,
         "importances": dict(zip(described, trained.assembled.gain.tolist(), strict=True)),
-        "libraries": {library: found for library in LIBRARIES if (found := _version(library))},
+        "libraries": {library: found for library in LIBRARIES if (found := installed_version(library))},
         "seed": result.seed,
     }
 
@@ -107,14 +105,3 @@ def _median(past: Past, name: str) -> float | None:
     known = past.inputs[name]
     known = known[np.isfinite(known)]
     return float(np.median(known)) if len(known) else None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobcast_training.allocation.binning import BinnedModel
-from jobcast_training.allocation.declaration import END, TIME, Predictor
+from jobcast_training.allocation.declaration import TIME, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
 from jobcast_training.allocation.fitting import LEAST_FIT, QuantileModel, Step, fitted_members
-from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.history import Past, ended_before
 from jobcast_training.allocation.records import RecordError
 from jobcast_training.allocation.settings import SERVED, Settings
 from jobcast_training.censoring import draw_above
@@ -100,8 +100,7 @@ def prepared(
         RecordError: too few had.
     """
     start, stop = block
-    end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
-    before = np.flatnonzero(end[:start] < frame[TIME][start])
+    before = ended_before(frame, start)
     if len(before) < LEAST_FIT:
         raise RecordError(
             f"only {len(before)} jobs had ended when record {start + 1} was submitted, at {frame[TIME][start]:.0f} s; "

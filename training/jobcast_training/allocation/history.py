@@ -56,6 +56,12 @@ def ended_jobs(frame: pl.DataFrame, own: History) -> EndedJobs:
     return EndedJobs.of(columns, own.by)
 
 
+def ended_before(frame: pl.DataFrame, row: int) -> NDArray[np.int64]:
+    """Return the earlier rows of a record table whose jobs had ended when the job of `row` was submitted."""
+    end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
+    return np.flatnonzero(end[:row] < frame[TIME][row])
+
+
 def largest_so_far(jobs: EndedJobs) -> NDArray[np.float64]:
     """Return the largest amount of all jobs of the group that had ended, NaN where there is none, shape [n]."""
     starts = np.zeros(len(jobs.run_time), dtype=np.int64)

@@ -17,11 +17,11 @@ from jobcast_training.allocation.card import allocation_card
 from jobcast_training.allocation.chain import Chained, chain, links
 from jobcast_training.allocation.combining import Calibrated, Combination, Model, calibrate, models
 from jobcast_training.allocation.deciding import Objective, Outcomes, Tried, decide, sweep
-from jobcast_training.allocation.declaration import AMOUNT, END, HOURS, TIME, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
 from jobcast_training.allocation.fitting import Fit, Step, fit_members
 from jobcast_training.allocation.golden import golden_inputs
-from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.history import Past, ended_before
 from jobcast_training.allocation.records import AllocationRecords, RecordError
 from jobcast_training.allocation.scores import scores
 from jobcast_training.allocation.settings import TEST_SHARE, Settings
@@ -201,9 +201,7 @@ def train(
 
 def known_rows(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Return the rows that a run may learn from: of jobs that had ended when the first test job was submitted."""
-    split = split_of(frame.height)
-    end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
-    return np.flatnonzero(end[:split] < frame[TIME][split])
+    return ended_before(frame, split_of(frame.height))
 
 
 def _model(run: Result, model: Model) -> Trained:

@@ -67,13 +67,9 @@ def _jobs(outcomes: Outcomes, rows: pl.DataFrame) -> Jobs:
 
 def _facts(result: "Result") -> dict[str, str]:
     best = result.best
-    levels = np.array(SERVED)
-    held = {"0.5": 0.5, "0.9": 0.9, "0.96": 0.96}
-    quantiles, used = result.test_outcomes(best).quantiles, result.test_outcomes(best).used
-    shares = ", ".join(
-        f"{name}: {np.mean(used <= quantiles[:, int(np.flatnonzero(levels == level)[0])]):.3f}"
-        for name, level in held.items()
-    )
+    outcomes = result.test_outcomes(best)
+    held = {level: np.mean(outcomes.used <= outcomes.quantiles[:, SERVED.index(level)]) for level in (0.5, 0.9, 0.96)}
+    shares = ", ".join(f"{level:g}: {share:.3f}" for level, share in held.items())
     return {
         "Objective": result.plan.objective.name,
         "Model taken": f"{best.name}: {best.decided.name}",
