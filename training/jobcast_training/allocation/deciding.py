@@ -7,7 +7,6 @@ the chosen ones hold as often as their levels promise (one-sided conformal), and
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 import numpy as np
 from jobcast_export.allocation import Rule
@@ -115,7 +114,13 @@ def sweep(outcomes: Outcomes, objective: Objective, request: str) -> list[Tried]
     capped = not thresholded and _sufficient(outcomes, objective)
     # One of the weights is chosen by the same jobs, so that each has to promise for all (Bonferroni).
     sure = replace(objective, confidence=1 - (1 - objective.confidence) / len(weights))
-    return [_tried(outcomes, sure, weight, bound, request, capped) for weight, bound in product(weights, bounds)]
+    tried = []
+    for weight in weights:
+        threshold = objective.threshold if thresholded else None
+        rule = Rule(_costs(objective, outcomes, weight), request, 1.0, threshold, capped)
+        chosen = _chosen(rule, outcomes)
+        tried += [_tried(outcomes, sure, weight, bound, rule, chosen) for bound in bounds]
+    return tried
 
 
 def decide(tried: Sequence[Tried], objective: Objective, preset: str | None = None) -> Tried:
@@ -158,22 +163,25 @@ def _sufficient(outcomes: Outcomes, objective: Objective) -> bool:
 
 
 def _tried(
-    outcomes: Outcomes, objective: Objective, weight: float, bound: float | None, request: str, capped: bool
+    outcomes: Outcomes,
+    objective: Objective,
+    weight: float,
+    bound: float | None,
+    plain: Rule,
+    choice: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Tried:
-    threshold = objective.threshold if outcomes.edge is not None else None
-    rule = Rule(_costs(objective, outcomes, weight), request, 1.0, threshold, capped)
-    chosen, levels = _chosen(rule, outcomes)
+    chosen, levels = choice
     factor, promised = objective.safety_factor, None
     if bound is not None:
-        share = float(np.mean(1 - levels)) if threshold is None else bound
+        share = float(np.mean(1 - levels)) if plain.confidence is None else bound
         shift, promised = _shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)
         factor *= float(np.exp(shift))
-    rule = replace(rule, factor=factor)
+    rule = replace(plain, factor=factor)
     allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
     own = score(outcomes.used, allocated, objective.weight)
     name = f"failures x {weight:g}"
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
-    name += ", at most the request" if capped else ""
+    name += ", at most the request" if plain.capped else ""
     name += " (too few jobs to promise it)" if promised is None and bound is not None else ""
     return Tried(name, weight, bound, promised, rule, allocated, own, lost(objective, outcomes, allocated))
 
