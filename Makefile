@@ -14,9 +14,25 @@ CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/
 # Tests of a real server that are run a second time, with the Python engine, where the core is built too.
 ENGINE_TESTS := bad_input.py batching.py contract.py infer.py metrics_page.py overload.py
 FAULTS := core/target/faults/jobcast_core
+DENY := $(VENV)/cargo/bin/cargo-deny
+DENY_VERSION := 0.20.2
+# Where Rust says it is built for, and its runtime of AddressSanitizer, which not every target has.
+RUST_HOST = $(shell rustc --version --verbose | sed -n 's/^host: //p')
+ASAN = $(wildcard $(shell rustc --print target-libdir)/librustc*_rt.asan.a)
+# The flags are of nightly; the shipped compiler takes them when it is told to.
+UNSTABLE = cd core && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $(1)" CARGO_TARGET_DIR=$(abspath core/target/$(2))
+COVERAGE := -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+	level=4 inline-8bit-counters pc-table trace-compares)
+SECONDS ?= 60
+FUZZED := predict batch infer rewrite
+RECORDED := tests/core/engine/recorded
+SEEDS_predict := $(RECORDED)/Predict $(RECORDED)/PredictStream
+SEEDS_batch := $(RECORDED)/PredictBatch
+SEEDS_infer := $(RECORDED)/ModelInfer $(RECORDED)/ModelStreamInfer
+SEEDS_rewrite := core/fuzz/seeds/rewrite
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-core train bench load peers lint lint-core docs docs-serve proto accuracy install install-server clean
+.PHONY: help serve test test-core train bench load peers lint lint-core sanitize fuzz docs docs-serve proto accuracy install install-server clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +82,19 @@ test-core: ## tests of the native core in Rust, and a core that tests can make p
 	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
 		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
 
+sanitize: ## tests of the native core under AddressSanitizer, where Rust has it
+	@$(if $(CARGO),$(if $(ASAN),$(call UNSTABLE,,asan) CARGO_PROFILE_DEV_DEBUG=line-tables-only cargo test --quiet --locked --target $(RUST_HOST) \
+		--package jobcast-engine --package jobcast-forest --package jobcast-operator --lib --test decoders --test equality \
+		--test refusal --test rewriting,echo "this Rust has no AddressSanitizer: the native core is not sanitized"))
+
+fuzz: ## fuzz each decoder of the native core for SECONDS seconds, from recorded calls (needs cargo and a C++ compiler)
+	@$(if $(CARGO),,echo "make fuzz needs cargo" && false)
+	@$(if $(ASAN),,echo "this Rust has no AddressSanitizer, which fuzzing needs" && false)
+	@$(call UNSTABLE,$(COVERAGE),fuzz) cargo build --quiet --release --target $(RUST_HOST) --manifest-path fuzz/Cargo.toml
+	@$(foreach one,$(FUZZED),mkdir -p core/target/corpus/$(one) && core/target/fuzz/$(RUST_HOST)/release/$(one) \
+		-max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=core/target/corpus/$(one)- core/target/corpus/$(one) $(SEEDS_$(one)) &&) true
+
 train: $(VENV)/.all ## train the shipped bundle anew (LOGS=folder of job logs)
 	$(BIN)/jobcast train hpc-runtime --data $(LOGS)/hpc-sdsc-blue-2000/jobs.parquet --name hpc-sdsc-blue-2000 --timezone US/Pacific --out models
 
@@ -87,9 +116,15 @@ lint: install lint-core ## every linter
 	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
 	$(BIN)/lint-imports --no-cache
 
-lint-core: install ## linters of the native core, and its stubs against what was built
+$(DENY):
+	@echo "building cargo-deny, which takes minutes once"
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install --quiet --locked --root $(VENV)/cargo --version =$(DENY_VERSION) cargo-deny
+
+lint-core: install $(if $(CARGO),$(DENY)) ## linters of the native core, its licences, and its stubs against what was built
 	$(if $(CARGO),cd core && cargo fmt --all --check)
 	$(if $(CARGO),cd core && cargo clippy --quiet --release --locked --all-targets -- --deny warnings)
+	$(if $(CARGO),$(DENY) --manifest-path core/Cargo.toml --locked check --hide-inclusion-graph licenses bans sources)
 	$(if $(CARGO),$(BIN)/python -m mypy.stubtest jobcast_core)
 
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs

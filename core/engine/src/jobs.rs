@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::answer::{Encoder, Levels, put_request_id};
 use crate::column::{Column, Kind};
 use crate::fault::Panicked;
-use crate::graph::{Graph, Passed};
+use crate::graph::{Graph, Input, Passed};
 use crate::job::{Bounds, FILLED, Job};
 use crate::wire::{BYTES, Reader, VARINT, tag};
 
@@ -27,14 +27,14 @@ pub struct Part {
 }
 
 /// A `PredictRequest`.
-struct Single<'a> {
-    job: Job<'a>,
-    request_id: &'a [u8],
+pub(crate) struct Single<'a> {
+    pub job: Job<'a>,
+    pub request_id: &'a [u8],
 }
 
 impl<'a> Single<'a> {
     #[inline]
-    fn read(request: &'a [u8], bounds: &Bounds) -> Option<Self> {
+    pub(crate) fn read(request: &'a [u8], bounds: &Bounds) -> Option<Self> {
         const FEATURES: u8 = tag(1, BYTES);
         const REQUEST_ID: u8 = tag(2, BYTES);
         let (mut features, mut request_id) = (None, &[][..]);
@@ -79,7 +79,7 @@ impl Jobs {
             let single = Single::read(request, &self.bounds)?;
             single.job.push(columns, now);
             request_id = single.request_id;
-            self.fill_rest(columns, 1);
+            fill_rest(self.graph.inputs(), columns, 1);
             Some(1)
         };
         let passed = self.graph.pass(true, fill, |outputs| {
@@ -110,7 +110,7 @@ impl Jobs {
                 ids.push(single.map(|single| single.request_id));
             }
             let rows = ids.iter().flatten().count();
-            self.fill_rest(columns, rows);
+            fill_rest(self.graph.inputs(), columns, rows);
             Some(rows)
         };
         let passed = self.graph.pass(false, fill, |outputs| {
@@ -152,8 +152,8 @@ impl Jobs {
         let mut batch_id = "";
         let fill = |columns: &mut [Column]| {
             let rows;
-            (rows, batch_id) = self.fill_jobs(piece, columns, now)?;
-            self.fill_rest(columns, rows);
+            (rows, batch_id) = fill_jobs(piece, &self.bounds, columns, now)?;
+            fill_rest(self.graph.inputs(), columns, rows);
             (rows <= most).then_some(rows)
         };
         let passed = self.graph.pass(false, fill, |outputs| {
@@ -172,33 +172,39 @@ impl Jobs {
             encode: passed.encode,
         }))
     }
+}
 
-    fn fill_jobs<'a>(&self, piece: &'a [u8], columns: &mut [Column], now: i64) -> Option<(usize, &'a str)> {
-        const JOB: u8 = tag(1, BYTES);
-        const BATCH_ID: u8 = tag(2, BYTES);
-        const MAX_PARALLEL: u8 = tag(3, VARINT);
-        let (mut rows, mut batch_id) = (0, "");
-        let mut reader = Reader::new(piece);
-        while let Some(found) = reader.tag() {
-            match found {
-                JOB => {
-                    Job::read(reader.bytes()?, &self.bounds)?.push(columns, now);
-                    rows += 1;
-                }
-                BATCH_ID => batch_id = std::str::from_utf8(reader.text()?).ok()?,
-                MAX_PARALLEL => drop(reader.varint()?),
-                _ => return None,
+/// Fills columns with the jobs of a piece of a batch: how many, and what the caller calls the batch.
+pub(crate) fn fill_jobs<'a>(
+    piece: &'a [u8],
+    bounds: &Bounds,
+    columns: &mut [Column],
+    now: i64,
+) -> Option<(usize, &'a str)> {
+    const JOB: u8 = tag(1, BYTES);
+    const BATCH_ID: u8 = tag(2, BYTES);
+    const MAX_PARALLEL: u8 = tag(3, VARINT);
+    let (mut rows, mut batch_id) = (0, "");
+    let mut reader = Reader::new(piece);
+    while let Some(found) = reader.tag() {
+        match found {
+            JOB => {
+                Job::read(reader.bytes()?, bounds)?.push(columns, now);
+                rows += 1;
             }
+            BATCH_ID => batch_id = std::str::from_utf8(reader.text()?).ok()?,
+            MAX_PARALLEL => drop(reader.varint()?),
+            _ => return None,
         }
-        Some((rows, batch_id))
     }
+    Some((rows, batch_id))
+}
 
-    /// Nothing is known of the inputs that the contract has no field for.
-    #[inline]
-    fn fill_rest(&self, columns: &mut [Column], rows: usize) {
-        for (column, input) in columns[FILLED..].iter_mut().zip(&self.graph.inputs()[FILLED..]) {
-            column.doubles().resize(rows * input.width(), f64::NAN);
-        }
+/// Nothing is known of the inputs that the contract has no field for.
+#[inline]
+pub(crate) fn fill_rest(inputs: &[Input], columns: &mut [Column], rows: usize) {
+    for (column, input) in columns[FILLED..].iter_mut().zip(&inputs[FILLED..]) {
+        column.doubles().resize(rows * input.width(), f64::NAN);
     }
 }
 

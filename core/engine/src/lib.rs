@@ -4,6 +4,7 @@
 //! no error messages: whatever breaks a rule, is rare, or looks odd is `None`, and the caller hands the same bytes to the
 //! Python engine, so that there is one implementation of every error.
 
+mod admission;
 mod answer;
 mod column;
 mod fault;
@@ -12,6 +13,8 @@ mod graph;
 mod infer;
 mod job;
 mod jobs;
+#[cfg(feature = "parts")]
+pub mod parts;
 mod rules;
 mod runtime;
 mod session;
@@ -19,6 +22,7 @@ mod split;
 mod tensors;
 mod wire;
 
+pub use admission::Admitted;
 pub use answer::Levels;
 pub use column::Kind;
 pub use fault::Panicked;
@@ -29,4 +33,4 @@ pub use jobs::{Jobs, Part};
 pub use rules::Rule;
 pub use runtime::{Runtime, RuntimeError};
 pub use split::split;
-pub use tensors::{Admitted, Tensors};
+pub use tensors::Tensors;

@@ -103,6 +103,17 @@ fn more_than_128_columns() {
 }
 
 #[test]
+fn every_column_that_a_byte_can_name() {
+    for seed in [14, 15] {
+        let attributes =
+            grow(Shape { features: 128, trees: 400, thresholds: 30, oblivious: seed == 15, ..USUAL }, seed);
+        let report = Forest::compile(&attributes).expect("well made").report();
+        assert_eq!((report.segments, report.plain), (1, 0), "{report}");
+        check(&attributes, 129, 65, seed);
+    }
+}
+
+#[test]
 fn more_outputs_than_one_register_and_more_than_two() {
     for outputs in [16, 17, 32, 33, 70] {
         check_shape(Shape { outputs, trees: 30, ..USUAL }, 8);
