@@ -105,8 +105,8 @@ impl Options {
         let address = self.server()?;
         let deadline = Duration::from_secs_f64(self.deadline);
         // A stream's own deadline must not end it before the window does.
-        let whole = if self.stream { deadline + Duration::from_secs_f64(self.seconds) } else { deadline };
-        let head = head(&self.address, &self.method, whole).map_err(|error| format!("--method: {error}"))?;
+        let open = if self.stream { Duration::from_secs_f64(self.seconds.max(self.warmup)) } else { Duration::ZERO };
+        let head = head(&self.address, &self.method, deadline + open).map_err(|error| format!("--method: {error}"))?;
         let messages = read("--messages", &self.messages)?;
         let expected = self.expect.as_deref().map(|path| read("--expect", path)).transpose()?;
         if let Some(answers) = expected.as_ref().filter(|answers| answers.len() != messages.len()) {

@@ -53,7 +53,7 @@ impl Stream {
         let deadline = caller.deadline();
         let (response, mut body) = timeout(deadline, caller.begin()).await.map_err(|_| late(deadline))??;
         // Some servers send their headers with the first answer.
-        self.write(&mut body)?;
+        self.write(&mut body);
         let mut answer = timeout(deadline, Answer::of(response)).await.map_err(|_| late(deadline))??;
         let mut messages = Messages::default();
         while timeout(self.patience(deadline), answer.read(&mut messages)).await.map_err(|_| late(deadline))?? {
@@ -63,13 +63,13 @@ impl Stream {
                     None => return Err(Failure::new(Failure::UNASKED, "an answer that no message waited for")),
                 }
             }
-            self.write(&mut body)?;
+            self.write(&mut body);
         }
         timeout(deadline, answer.end(&messages)).await.map_err(|_| late(deadline))?
     }
 
-    /// Writes as many messages as may wait, or the end of them.
-    fn write(&mut self, body: &mut SendStream<Bytes>) -> Result<(), Failure> {
+    /// Writes as many messages as may wait, or the end of them. Why a stream takes no more, its answers tell.
+    fn write(&mut self, body: &mut SendStream<Bytes>) {
         while self.writing && self.waiting.len() < self.in_flight {
             let sent = if let Some(ticket) = self.window.ticket() {
                 self.waiting.push_back(ticket);
@@ -78,9 +78,8 @@ impl Stream {
                 self.writing = false;
                 body.send_data(Bytes::new(), true)
             };
-            sent.map_err(|error| Failure::of_error(&error))?;
+            self.writing &= sent.is_ok();
         }
-        Ok(())
     }
 
     /// What is left of the deadline for the message that has waited longest.

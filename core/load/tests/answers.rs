@@ -130,6 +130,7 @@ async fn stream(way: &str, mut body: RecvStream, mut respond: SendResponse<Bytes
             match way {
                 "StreamEnds" if seen == 3 => return out.send_trailers(status("0")).unwrap(),
                 "StreamFails" if seen == 3 => return out.send_trailers(status("14")).unwrap(),
+                "StreamCancels" if seen == 3 => return out.send_reset(Reason::CANCEL),
                 "StreamStops" if seen == 3 => return tokio::time::sleep(Duration::from_mins(1)).await,
                 "StreamTwice" => held.extend_from_slice(&framed(OTHER)),
                 _ => {}
@@ -296,9 +297,12 @@ fn answers_of_a_stream_belong_to_its_messages_in_order() {
 
 #[test]
 fn a_stream_that_ends_otherwise_fails_what_waited() {
-    for (method, name) in
-        [("StreamEnds", "UNANSWERED"), ("StreamFails", "UNAVAILABLE"), ("StreamStops", "DEADLINE_EXCEEDED")]
-    {
+    for (method, name) in [
+        ("StreamEnds", "UNANSWERED"),
+        ("StreamFails", "UNAVAILABLE"),
+        ("StreamCancels", "CANCELLED"),
+        ("StreamStops", "DEADLINE_EXCEEDED"),
+    ] {
         let measured = ran(method, Shape::Streams { streams: 1, in_flight: 1 });
         assert_eq!((measured.tally.latency.count(), failures(&measured)), (4, vec![(name, 2)]), "{method}");
     }
