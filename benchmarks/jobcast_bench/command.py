@@ -12,6 +12,7 @@ import click
 
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
+from jobcast_bench.generator import GeneratorError, choose
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import cpu_model
 from jobcast_bench.measures import Result
@@ -23,12 +24,13 @@ from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
-from jobcast_bench.side_command import run_batching, run_engines, run_peer
+from jobcast_bench.side_command import run_batching, run_engines, run_generators, run_peer
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
 from jobcast_bench.task import PREDICTOR
 
 SHIPPED_SLO = Path(__file__).resolve().parents[1] / "slo.toml"
 SHIPPED_PEER_SLO = SHIPPED_SLO.with_name("peer.toml")
+SHIPPED_LOAD_SLO = SHIPPED_SLO.with_name("load.toml")
 FAILED = 4
 HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio", *RATIOS)
 
@@ -60,12 +62,16 @@ class RateType(click.ParamType[Rate]):
 @click.option("--repeats", type=click.IntRange(1, 100), help="Repeats of every window (default 3, quick 2).")
 @click.option("--count", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most calls per window.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Load processes.")
+@click.option(
+    "--generator", type=click.Choice(["jobcast-load", "python"]), help="Default: jobcast-load where it is built."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the requests.")
 @click.option("--quick", is_flag=True, help="A run of about 20 s with fewer scenarios, for CI.")
 @click.option("--micro", is_flag=True, help="Also the engine's stages, in process.")
 @click.option("--peer", type=click.Choice(["mlserver"]), help="Instead: side by side with this server.")
 @click.option("--compare-batching", is_flag=True, help="Instead: side by side with and without dynamic batching.")
 @click.option("--compare-engines", is_flag=True, help="Instead: side by side with the native engine and Python's.")
+@click.option("--check-load", is_flag=True, help="Instead: jobcast-load beside h2load on one server.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the side-by-side table in.")
 @click.option("--serve-arg", "server_arguments", multiple=True, help="Passed on to `jobcast serve`; repeatable.")
 @click.option("--slo", "slo_file", type=click.Path(dir_okay=False, path_type=Path), help="Objectives to judge by.")
@@ -79,18 +85,26 @@ def bench(
     repeats: int | None,
     count: int,
     processes: int,
+    generator: str | None,
     seed: int,
     quick: bool,
     micro: bool,
     peer: str | None,
     compare_batching: bool,
     compare_engines: bool,
+    check_load: bool,
     page: Path | None,
     server_arguments: tuple[str, ...],
     slo_file: Path | None,
     out: Path,
 ) -> None:
     """Measure latency and throughput of a real server, and judge them by objectives."""
+    try:
+        chosen = choose(generator)
+    except GeneratorError as error:
+        raise click.UsageError(str(error)) from error
+    if chosen == "python" and generator is None:
+        click.echo("jobcast-load is not built (`make load` does it where cargo is): the load comes from Python")
     duration = duration or (QUICK_DURATION_S if quick else FULL_DURATION_S)
     settings = Settings(
         models=models,
@@ -105,25 +119,31 @@ def bench(
         quick=quick,
         address=address,
         server_arguments=server_arguments,
+        generator=chosen,
     )
     command = shlex.join(["jobcast", *sys.argv[1:]])
-    modes = (peer is not None, compare_batching, compare_engines)
-    side_by_side = any(modes)
-    if side_by_side and (address is not None or groups or sum(modes) > 1):
+    modes = {
+        run_peer: peer is not None,
+        run_batching: compare_batching,
+        run_engines: compare_engines,
+        run_generators: check_load,
+    }
+    compare = next((mode for mode, wanted in modes.items() if wanted), None)
+    if compare and (address is not None or groups or sum(modes.values()) > 1):
         raise click.UsageError(
-            "--peer, --compare-batching and --compare-engines start their own servers: one of them, and not with "
-            "--address or --scenario"
+            "--peer, --compare-batching, --compare-engines and --check-load start their own servers: one of them, and "
+            "not with --address or --scenario"
         )
-    if page is not None and not side_by_side:
-        raise click.UsageError("--page goes with --peer, --compare-batching or --compare-engines")
-    slos = _objectives(slo_file, SHIPPED_PEER_SLO if peer else None if side_by_side else SHIPPED_SLO)
+    if page is not None and compare is None:
+        raise click.UsageError("--page goes with --peer, --compare-batching, --compare-engines or --check-load")
+    shipped = {None: SHIPPED_SLO, run_peer: SHIPPED_PEER_SLO, run_generators: SHIPPED_LOAD_SLO}
+    slos = _objectives(slo_file, shipped.get(compare))
     try:
-        if side_by_side:
-            compare = run_peer if peer else run_batching if compare_batching else run_engines
+        if compare:
             results, verdicts = compare(settings, slos, command, out, page)
         else:
             results, verdicts = _run(settings, micro, slos, command, out)
-    except (ServerError, MicroError, PeerError) as error:
+    except (ServerError, MicroError, PeerError, GeneratorError) as error:
         raise click.ClickException(str(error)) from error
     _tell(results, verdicts, page or out / "report.md")
     wrong = any(result.errors or result.invalid or _rival_failed(result) for result in results)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from threading import Barrier
 from typing import TypeVar
 
+from jobcast_bench import h2load, native
 from jobcast_bench.latency import Latency
 from jobcast_bench.probe import Probe
 from jobcast_bench.rows import single_requests
-from jobcast_bench.worker import Load, Share, drive, pin
+from jobcast_bench.worker import OVER_HTTP, Load, Share, drive, pin
 
 Result = TypeVar("Result")
 
@@ -79,6 +80,12 @@ def _enlist(cores: tuple[int, ...] | None, barrier: Barrier, seed: int) -> None:
     barrier.wait(START_TIMEOUT_S)
 
 
+def _driver(load: Load) -> Callable[[Load], Share]:
+    if load.generator == "python" or load.target in OVER_HTTP:
+        return drive
+    return native.drive if load.generator == "jobcast-load" else h2load.drive
+
+
 class Fleet:
     """`processes` load generators on the client's cores; a context manager."""
 
@@ -114,7 +121,7 @@ class Fleet:
             rate=None if load.rate is None else load.rate / processes,
         )
         pending = [
-            self._pool.submit(drive, replace(each, arrival_seed=load.arrival_seed + index))
+            self._pool.submit(_driver(load), replace(each, arrival_seed=load.arrival_seed + index))
             for index in range(processes)
         ]
         return self._merge(load.target, [share.result() for share in pending], probe)

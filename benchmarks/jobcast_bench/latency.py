@@ -35,6 +35,16 @@ class Latency:
         self._histogram.record_value(microseconds)
         self._longest_us = max(self._longest_us, microseconds)
 
+    @classmethod
+    def of_nanoseconds(cls, encoded: str, longest_us: float | None) -> "Latency":
+        """From an encoded histogram of nanoseconds, each rounded as `record` does."""
+        latency = cls()
+        for step in HdrHistogram.decode(encoded).get_recorded_iterator():
+            microseconds = min(max(round(step.value_iterated_to / 1000), 1), HIGHEST_US)
+            latency._histogram.record_value(microseconds, step.count_added_in_this_iter_step)
+        latency._longest_us = max(round(longest_us or 0), 1)
+        return latency
+
     def add(self, other: "Latency") -> None:
         """Merge the calls of another distribution into this one."""
         self._histogram.add(other._histogram)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores
+from jobcast_bench.generator import described
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.latency import PERCENTILES
 from jobcast_bench.machine import machine, versions
@@ -55,6 +56,7 @@ class Section:
             f"- bundle: {f'{bundle.parent.name}/{bundle.name}' if bundle else 'not known'}",
             f"- windows: {settings.duration_s:g} s after {settings.warmup_s:g} s of warm-up, "
             f"one server after the other, {settings.repeats} repeats",
+            f"- load: {described(settings.generator)}",
             *(f"- {note}" for note in self.notes),
             f"- command: `{self.command}`",
             "",

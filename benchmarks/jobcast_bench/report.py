@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobcast_bench.fleet import Cores
+from jobcast_bench.generator import described
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import machine, versions
 from jobcast_bench.measures import MEASURES, Result, Summary
@@ -61,6 +62,7 @@ class Report:
             "warmup_s": settings.warmup_s,
             "repeats": settings.repeats,
             "processes": settings.processes,
+            "generator": described(settings.generator),
             "count": settings.count,
             "seed": settings.seed,
             "address": settings.address,
@@ -85,6 +87,7 @@ class Report:
             f"- bundle: {plan['bundle'] or 'not known'}",
             f"- windows: {plan['duration_s']} s after {plan['warmup_s']} s of warm-up, {plan['repeats']} repeats, "
             f"{plan['processes']} load processes",
+            f"- load: {plan['generator']}",
             f"- command: `{self.command}`",
             "",
             "Figures are medians over the repeats, lowest and highest in brackets.",

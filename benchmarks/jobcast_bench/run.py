@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores, Fleet
-from jobcast_bench.infer import infer_requests
+from jobcast_bench.generator import Generator
 from jobcast_bench.inprocess import newest_bundle, rows_per_s
 from jobcast_bench.measures import Repeat, Result, Summary, result_of
 from jobcast_bench.probe import Probe
 from jobcast_bench.process import ServerError
-from jobcast_bench.rows import batch_requests, single_requests
 from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
 from jobcast_bench.serving import Served, require_ready
-from jobcast_bench.task import PREDICTOR, task_requests
-from jobcast_bench.worker import OVER_HTTP, Load
+from jobcast_bench.task import PREDICTOR
+from jobcast_bench.worker import OVER_HTTP, Load, echo_bytes
 
 Progress = Callable[[str], None]
 
@@ -36,6 +35,7 @@ class Settings:
     quick: bool = False
     address: str | None = None
     server_arguments: tuple[str, ...] = ()
+    generator: Generator = "python"
 
     @property
     def scenarios(self) -> list[Scenario]:
@@ -68,6 +68,9 @@ def load_of(scenario: Scenario, settings: Settings, address: str, bundle: Path |
         bundle=bundle,
         # A server that was started elsewhere may serve another version, or round otherwise on another processor.
         exact=settings.address is None,
+        generator=settings.generator,
+        echo_bytes=scenario.echo_bytes,
+        same=scenario.same,
     )
 
 
@@ -97,7 +100,7 @@ class Bench:
         for index in range(self._settings.repeats):
             seeded = replace(load, arrival_seed=index * processes)
             repeat = Repeat(self._fleet.measure(seeded, processes, self._probe), offered_per_s=offered)
-            payload = self._payload(scenario, repeat.subject.answer_bytes)
+            payload = echo_bytes(seeded, repeat.subject.answer_bytes)
             echo = replace(seeded, address=self._address, target=scenario.echo, echo_bytes=payload)
             repeat.echo = self._fleet.measure(echo, processes, self._probe)
             if scenario.target == "batch" and self._bundle is not None:
@@ -126,18 +129,6 @@ class Bench:
             window = self._fleet.measure(self._load(SATURATED, None), self._settings.processes, self._probe)
             self._saturation = window.rate_per_s
         return scenario.rate.per_second(self._saturation or 0.0)
-
-    def _payload(self, scenario: Scenario, answer_bytes: int) -> int:
-        """An echo moves its payload twice: the mean of request and answer carries the same bytes in all."""
-        seed = self._settings.seed
-        if scenario.target == "infer" and self._bundle is not None:
-            requests = infer_requests(self._bundle, seed)
-        elif scenario.target == "task" and self._task_bundle is not None:
-            requests = task_requests(self._task_bundle, seed, self._http_address or "")
-        else:
-            requests = batch_requests(scenario.rows, seed) if scenario.target == "batch" else single_requests(seed)
-        mean = sum(map(len, requests)) // len(requests)
-        return (mean + (answer_bytes or mean)) // 2
 
     def _in_process(self, rows: int) -> float:
         settings = self._settings

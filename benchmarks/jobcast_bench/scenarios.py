@@ -39,7 +39,10 @@ class Rate:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One load. `processes` None means all of the fleet; `rate` makes it an open loop."""
+    """One load. `processes` None means all of the fleet; `rate` makes it an open loop.
+
+    `echo_bytes` are those of a load that is an echo itself; `same`: every request is the same.
+    """
 
     name: str
     title: str
@@ -51,6 +54,8 @@ class Scenario:
     rows: int = 1
     rate: Rate | None = None
     process: Process = "constant"
+    echo_bytes: int = 0
+    same: bool = False
 
 
 def open_scenario(process: Process, rate: Rate) -> Scenario:
@@ -139,6 +144,24 @@ ENGINE_SCENARIOS = (
 )
 """Loads for the native engine, and beside it Python's."""
 
+_GENERATED: tuple[tuple[str, Target], ...] = (("Echo of 128 bytes", "echo"), ("Predict", "predict"))
+
+GENERATOR_SCENARIOS = tuple(
+    Scenario(
+        f"load-{target}-{connections}x{each}",
+        f"{title}, connections x calls in flight on each: {connections} x {each}",
+        target,
+        "echo",
+        in_flight=connections * each,
+        connections=connections,
+        echo_bytes=128,
+        same=True,
+    )
+    for title, target in _GENERATED
+    for connections, each in ((1, 1), (1, 16), (8, 1))
+)
+"""Loads for `jobcast-load`, and beside it h2load, on one server."""
+
 QUICK_GROUPS = ("server", "predict", "predict-saturated", "predict-open", "batch-100", "batch-1000", "stream")
 TASK_GROUPS = ("task", "task-saturated")
 """Those that need a bundle of `llm-latency`."""
@@ -151,7 +174,10 @@ _OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
 
 def known_result(name: str) -> bool:
     """Whether a result (and so an SLO) can bear this scenario name."""
-    beside = any(name == scenario.name for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS))
+    beside = any(
+        name == scenario.name
+        for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS, *GENERATOR_SCENARIOS)
+    )
     return (name in GROUPS and name != "predict-open") or name == "micro" or beside or bool(_OPEN.fullmatch(name))
 
 

@@ -1,9 +1,12 @@
 """The modes of `jobcast bench` that put two servers side by side, and write their section of a page."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from jobcast_bench import h2load
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
+from jobcast_bench.generator import choose
 from jobcast_bench.measures import Result
 from jobcast_bench.page import Section
 from jobcast_bench.peers import mlserver
@@ -15,11 +18,13 @@ from jobcast_bench.sides import (
     TRIAL_ROUNDS,
     Trial,
     batching_steps,
+    beside_h2load,
     beside_mlserver,
     beside_python,
     beside_unbatched,
     best,
     engine_steps,
+    generator_steps,
     peer_steps,
 )
 from jobcast_bench.slo import Slo, Verdict, judge
@@ -109,6 +114,37 @@ def run_engines(
         results,
         verdicts,
         notes,
+    )
+    _write(section, out, page)
+    return results, verdicts
+
+
+def run_generators(
+    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+) -> tuple[list[Result], list[Verdict]]:
+    """Measure `jobcast-load` beside h2load; raises as `beside_h2load`."""
+    cores, theirs = split_cores(), h2load.versions()
+    settings = replace(settings, generator=choose("jobcast-load"))
+    with steps(generator_steps(settings)) as step:
+        results = beside_h2load(settings, cores, step)
+    notes = [
+        "closed loop, from one load process; one server, the same request over and over; windows "
+        "of the two in turns; medians over the repeats with lowest and highest, ratios taken within a repeat",
+        "latency ends with the end of the answer for both; h2load counts an answer by its HTTP status alone",
+    ]
+    verdicts = judge(slos, results)
+    section = Section(
+        "load-generators",
+        "The load generator beside h2load",
+        "jobcast-load",
+        "h2load",
+        command,
+        settings,
+        cores,
+        results,
+        verdicts,
+        notes,
+        theirs,
     )
     _write(section, out, page)
     return results, verdicts

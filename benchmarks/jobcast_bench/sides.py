@@ -17,9 +17,9 @@ from jobcast_bench.measures import Repeat, Result, result_of
 from jobcast_bench.peers.mlserver import MlServer, Setup
 from jobcast_bench.probe import Probe
 from jobcast_bench.run import Progress, Settings, load_of
-from jobcast_bench.scenarios import BATCHING_SCENARIOS, ENGINE_SCENARIOS, PEER_SCENARIOS, Scenario
+from jobcast_bench.scenarios import BATCHING_SCENARIOS, ENGINE_SCENARIOS, GENERATOR_SCENARIOS, PEER_SCENARIOS, Scenario
 from jobcast_bench.serving import Served
-from jobcast_bench.worker import OVER_HTTP
+from jobcast_bench.worker import OVER_HTTP, echo_bytes
 
 SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
 TRIAL_ROUNDS = 2
@@ -92,17 +92,20 @@ class Sides:
 
     def beside(self, scenario: Scenario, subject: Server, rival: Server, *, echo: bool = False) -> Result:
         """A scenario against both, A B A B; with `echo` the same bytes to the subject's echo after each."""
-        echoed = replace(scenario, target=scenario.echo) if echo else None
+        repeats = []
         with _watched(subject) as own, _watched(rival) as other:
-            repeats = [
-                Repeat(
-                    self.window(scenario, subject, own),
-                    echo=self.window(echoed, subject, own) if echoed else None,
-                    rival=self.window(scenario, rival, other),
-                )
-                for _ in range(self._settings.repeats)
-            ]
+            for _ in range(self._settings.repeats):
+                repeat = Repeat(self.window(scenario, subject, own))
+                if echo:
+                    repeat.echo = self._echo(scenario, subject, own, repeat.subject.answer_bytes)
+                repeat.rival = self.window(scenario, rival, other)
+                repeats.append(repeat)
         return result_of(scenario.name, scenario.title, scenario.rows, repeats)
+
+    def _echo(self, scenario: Scenario, server: Server, probe: Probe, answer_bytes: int) -> Window:
+        load = load_of(scenario, self._settings, address_of(server, scenario), self._bundle)
+        payload = echo_bytes(load, answer_bytes)
+        return self.window(replace(scenario, target=scenario.echo, echo_bytes=payload), server, probe)
 
 
 def peer_steps(settings: Settings) -> int:
@@ -175,3 +178,34 @@ def beside_python(settings: Settings, cores: Cores, step: Progress) -> list[Resu
     ):
         sides = Sides(settings, fleet, step)
         return [sides.beside(scenario, native, python, echo=True) for scenario in ENGINE_SCENARIOS]
+
+
+def generator_steps(settings: Settings) -> int:
+    """How many steps `beside_h2load` reports."""
+    return 2 * settings.repeats * len(GENERATOR_SCENARIOS)
+
+
+def beside_h2load(settings: Settings, cores: Cores, step: Progress) -> list[Result]:
+    """`jobcast-load` beside h2load on one server.
+
+    Raises:
+        GeneratorError: one of them is not there.
+        ServerError: the server does not come up.
+    """
+    results = []
+    with (
+        Served(settings.models, cores, settings.server_arguments) as server,
+        Fleet(1, cores, settings.seed) as fleet,
+        _watched(server) as probe,
+    ):
+        ours = Sides(replace(settings, generator="jobcast-load"), fleet, step)
+        theirs = Sides(replace(settings, generator="h2load"), fleet, step)
+        for scenario in GENERATOR_SCENARIOS:
+            repeats = []
+            for index in range(settings.repeats):
+                # Whoever goes first has the better half of a machine that grows busy: they take turns in that.
+                order = (ours, theirs) if index % 2 == 0 else (theirs, ours)
+                seen = {generator: generator.window(scenario, server, probe) for generator in order}
+                repeats.append(Repeat(seen[ours], rival=seen[theirs]))
+            results.append(result_of(scenario.name, scenario.title, scenario.rows, repeats))
+    return results

@@ -17,6 +17,7 @@ import grpc
 
 from jobcast_bench.answers import Check, check_batch, check_echo, check_single
 from jobcast_bench.arrivals import Process, offsets
+from jobcast_bench.generator import Generator
 from jobcast_bench.http1 import Connection, LoneConnection
 from jobcast_bench.infer import check_infer, check_rest, infer_requests, rest_requests
 from jobcast_bench.latency import Latency
@@ -62,6 +63,7 @@ class Load:
     `rows` per request for a batch; `echo_bytes` of payload for an echo; `in_flight` calls (or messages of the
     stream) at a time over `connections` connections; `rate` requests/s turns it into an open loop. `bundle` is the
     version that `infer`, `rest` and `task` make their requests from; `exact`: their answers must be those of its graph.
+    `generator` drives what is gRPC; `same`: every request is the first one, for a generator that sends no other.
     """
 
     address: str
@@ -80,6 +82,8 @@ class Load:
     arrival_seed: int = 0
     bundle: Path | None = None
     exact: bool = True
+    generator: Generator = "python"
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ def pin(cores: tuple[int, ...] | None) -> None:
 
 def requests_of(load: Load) -> tuple[bytes, ...]:
     """The serialised requests that a load cycles through."""
+    return _variants(load)[: 1 if load.same else None]
+
+
+def _variants(load: Load) -> tuple[bytes, ...]:
     if load.target.startswith("echo"):
         return tuple(bytes([index]) * load.echo_bytes for index in range(1, 17))
     if load.target == "batch":
@@ -124,6 +132,13 @@ def requests_of(load: Load) -> tuple[bytes, ...]:
     if load.target == "task":
         return task_requests(_bundle(load), load.seed, load.address)
     return single_requests(load.seed)
+
+
+def echo_bytes(load: Load, answer_bytes: int) -> int:
+    """Payload of the echo beside a load: it moves twice, so the mean of request and answer is the same in all."""
+    requests = requests_of(load)
+    mean = sum(map(len, requests)) // len(requests)
+    return (mean + (answer_bytes or mean)) // 2
 
 
 def check_of(load: Load) -> Check:
@@ -208,8 +223,13 @@ def _runner(load: Load, requests: tuple[bytes, ...], stack: AsyncExitStack) -> "
 Runner = Callable[[Load], Any]
 
 
+def most_samples(load: Load) -> int:
+    """How many answers are kept for the check."""
+    return 3 if load.rows >= 1000 else 100
+
+
 def _bounds(load: Load) -> Bounds:
-    return Bounds(round(load.duration_s * 1e9), load.count, most_samples=3 if load.rows >= 1000 else 100)
+    return Bounds(round(load.duration_s * 1e9), load.count, most_samples(load))
 
 
 def _call_over(method: Any, timeout_s: float) -> Call:

@@ -1,11 +1,13 @@
 """`jobcast bench` as its user starts it, against the shipped bundle in a server process of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from jobcast_bench.generator import BINARY
 from jobcast_bench.inprocess import columns, newest_bundle
 from jobcast_bench.rows import batch_requests, jobs
 
@@ -52,6 +54,7 @@ def test_a_run_writes_report_and_picture(tmp_path: Path) -> None:
     assert report["slo"][0]["state"] == "met"
     page = (out / "report.md").read_text()
     assert "predict errors == 0" in page
+    assert f"- load: {'jobcast-load 0.1.0, REST by Python' if BINARY.is_file() else 'Python on grpcio'}" in page
     assert "jobcast bench --models" in page
     assert (out / "latency.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (out / "latency.svg").read_text()
@@ -59,11 +62,13 @@ def test_a_run_writes_report_and_picture(tmp_path: Path) -> None:
 
 def test_an_objective_that_cannot_hold_fails_the_run_and_says_by_how_much(tmp_path: Path) -> None:
     slo = objective(tmp_path, "predict", "p50_us", "<=", 1)
-    done = bench(*SHORT, "--scenario", "predict", "--slo", slo, "--out", str(tmp_path))
+    done = bench(*SHORT, "--scenario", "predict", "--generator", "python", "--slo", slo, "--out", str(tmp_path))
     assert done.returncode == 4, done.stdout + done.stderr
     assert "failed  predict p50_us <= 1: " in done.stdout
     assert "above 1 by" in done.stdout
-    assert "**FAILED**" in (tmp_path / "report.md").read_text()
+    page = (tmp_path / "report.md").read_text()
+    assert "**FAILED**" in page
+    assert "- load: Python on grpcio" in page
 
 
 def test_batching_is_compared_with_the_same_server_without(tmp_path: Path) -> None:
@@ -76,6 +81,22 @@ def test_batching_is_compared_with_the_same_server_without(tmp_path: Path) -> No
     assert list(results) == [f"batching-{target}-{n}" for target in ("predict", "infer") for n in (1, 8, 64)]
     assert all(measures["rival_errors"]["median"] == measures["errors"]["median"] == 0 for measures in results.values())
     assert page.read_text().count("| on |") == page.read_text().count("| off |") == 6
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load is not there: Debian has it in nghttp2-client")
+@pytest.mark.skipif(not BINARY.is_file(), reason="jobcast-load is not built: it needs cargo, then `make load`")
+def test_the_load_generator_is_compared_with_h2load(tmp_path: Path) -> None:
+    slo = objective(tmp_path, "load-predict-1x1", "errors", "==", 0)
+    done = bench(*SHORT, "--duration", "0.1", "--check-load", "--slo", slo, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = {
+        result["name"]: result["measures"] for result in json.loads((tmp_path / "report.json").read_text())["results"]
+    }
+    assert list(results) == [f"load-{target}-{n}" for target in ("echo", "predict") for n in ("1x1", "1x16", "8x1")]
+    for measures in results.values():
+        assert measures["errors"]["median"] == measures["rival_errors"]["median"] == 0
+        assert {"throughput_ratio", "p50_ratio"} <= measures.keys()
+    assert "- h2load: h2load nghttp2/" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from concurrent import futures
 import grpc
 import pytest
 from jobcast_bench.fleet import Cores, Fleet, Window, split_cores
+from jobcast_bench.generator import BINARY, Generator
 from jobcast_bench.measures import Repeat, result_of
 from jobcast_bench.worker import Load
 
@@ -37,9 +38,18 @@ def address() -> Iterator[str]:
     server.stop(None).wait()
 
 
+@pytest.fixture(params=["python", "jobcast-load"])
+def generator(request: pytest.FixtureRequest) -> Generator:
+    """Each generator that measures: whatever they see, they tell alike."""
+    if request.param != "python" and not BINARY.is_file():
+        pytest.skip("jobcast-load is not built: it needs cargo, then `make load`")
+    found: Generator = request.param
+    return found
+
+
 @pytest.mark.parametrize("target", ["echo", "echo-stream"])
-def test_two_processes_measure_one_window(fleet: Fleet, address: str, target: str) -> None:
-    load = Load(address, target, in_flight=4, echo_bytes=100, count=50, **SHORT)  # type: ignore[arg-type]
+def test_two_processes_measure_one_window(fleet: Fleet, address: str, generator: Generator, target: str) -> None:
+    load = Load(address, target, in_flight=4, echo_bytes=100, count=50, generator=generator, **SHORT)  # type: ignore[arg-type]
     window = fleet.measure(load, 2, None)
     assert window.sent == window.succeeded == window.latency.count <= 100
     assert window.succeeded > 0
@@ -50,15 +60,15 @@ def test_two_processes_measure_one_window(fleet: Fleet, address: str, target: st
     assert window.server_cores is None
 
 
-def test_an_open_loop_shares_the_rate_between_processes(fleet: Fleet, address: str) -> None:
-    load = Load(address, "echo", echo_bytes=10, rate=100.0, duration_s=0.5, warmup_s=0.05)
+def test_an_open_loop_shares_the_rate_between_processes(fleet: Fleet, address: str, generator: Generator) -> None:
+    load = Load(address, "echo", echo_bytes=10, rate=100.0, duration_s=0.5, warmup_s=0.05, generator=generator)
     window = fleet.measure(load, 2, None)
     assert window.sent == 50
     assert window.lag.count == 50
 
 
-def test_failed_calls_are_failures_and_nothing_else(fleet: Fleet, address: str) -> None:
-    window = fleet.measure(Load(address, "batch", rows=2, count=20, **SHORT), 1, None)
+def test_failed_calls_are_failures_and_nothing_else(fleet: Fleet, address: str, generator: Generator) -> None:
+    window = fleet.measure(Load(address, "batch", rows=2, count=20, generator=generator, **SHORT), 1, None)
     assert window.errors == {"UNIMPLEMENTED": window.sent}
     assert (window.succeeded, window.latency.count, window.rate_per_s) == (0, 0, 0.0)
     result = result_of("batch-2", "two", 2, [Repeat(window)])
@@ -67,8 +77,8 @@ def test_failed_calls_are_failures_and_nothing_else(fleet: Fleet, address: str) 
     assert "max_us" not in result.measures
 
 
-def test_a_quick_reply_that_says_nothing_true_is_a_failure(fleet: Fleet, address: str) -> None:
-    window = fleet.measure(Load(address, "predict", count=20, **SHORT), 1, None)
+def test_a_quick_reply_that_says_nothing_true_is_a_failure(fleet: Fleet, address: str, generator: Generator) -> None:
+    window = fleet.measure(Load(address, "predict", count=20, generator=generator, **SHORT), 1, None)
     assert window.errors == {}
     assert window.failures == len(window.invalid) > 0
 

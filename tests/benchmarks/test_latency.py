@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 from jobcast_bench.latency import HIGHEST_US, Latency, fewest_calls
@@ -41,6 +42,18 @@ def test_merging_counts_the_calls_of_both_also_after_transport(first: list[int],
     assert merged.count == len(first) + len(second)
     assert merged.longest_us == max(first + second)
     assert merged.curve() == together.curve()
+
+
+def test_a_histogram_of_nanoseconds_is_the_same_distribution() -> None:
+    values = [1, 700, 41_400, 123_456, 98_765_432]
+    fine = HdrHistogram(1, 3_600_000_000_000, 3)
+    for value in values:
+        fine.record_value(value, 20)
+    found = Latency.of_nanoseconds(fine.encode().decode(), 98_765.432)
+    assert (found.count, found.longest_us) == (100, 98_765)
+    for percentile in (50.0, 90.0, 99.0):
+        assert found.percentile(percentile) == pytest.approx(Latency(values * 20).percentile(percentile), rel=2e-3)
+    assert Latency.of_nanoseconds(HdrHistogram(1, 3_600_000_000_000, 3).encode().decode(), None).longest_us is None
 
 
 def test_an_hour_and_more_is_recorded_as_an_hour() -> None:
