@@ -4,30 +4,34 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jobcast_server.counting import PYTHON, Kinds
 from jobcast_server.errors import DrainingError, OverloadedError
 from jobcast_server.settings import Settings
 
+LOOK_S = 0.002
+"""Seconds between two looks at whether work is still in hand, when nobody else tells."""
+
+STREAM_ENDS = "draining: this server is stopping; send the unanswered messages to another one"
+
 
 class Admission:
-    """Counts the work in hand; used from the event loop only.
+    """Places for work in hand; used from the event loop only.
 
     Attributes:
-        draining: set when new work is refused and streams are to end.
-        calls: unary calls in hand. streams: open prediction streams. rows: batch rows that wait or are computed.
-        arrived: unary calls that ever arrived.
+        places: those that are taken, by any listener. draining: set when new work is refused and streams are to end.
+        arrived: unary calls that ever arrived here.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kinds: Kinds = PYTHON) -> None:
         self._settings = settings
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.places = kinds.places(settings.max_inflight, settings.max_streams, settings.max_queued_rows)
         self.draining = asyncio.Event()
-        self.calls = self.streams = self.rows = self.arrived = 0
+        self.arrived = 0
 
     def full(self) -> bool:
         """Count a unary call that arrived, and say whether there is no place for it."""
         self.arrived += 1
-        return self.calls >= self._settings.max_inflight
+        return self.places.calls >= self._settings.max_inflight
 
     def overload(self) -> OverloadedError:
         """Why a unary call finds no place."""
@@ -44,15 +48,12 @@ class Admission:
             OverloadedError: `max_inflight` calls are in hand.
         """
         self._open()
-        if self.calls >= self._settings.max_inflight:
+        if not self.places.take_call():
             raise self.overload()
-        self.calls += 1
-        self._idle.clear()
         try:
             yield
         finally:
-            self.calls -= 1
-            self._close()
+            self.places.leave_call()
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -63,17 +64,14 @@ class Admission:
             OverloadedError: `max_streams` streams are open.
         """
         self._open()
-        if self.streams >= self._settings.max_streams:
+        if not self.places.take_stream():
             raise OverloadedError(
-                f"overloaded: {self.streams} streams open, max_streams is {self._settings.max_streams}"
+                f"overloaded: {self.places.streams} streams open, max_streams is {self._settings.max_streams}"
             )
-        self.streams += 1
-        self._idle.clear()
         try:
             yield
         finally:
-            self.streams -= 1
-            self._close()
+            self.places.leave_stream()
 
     @contextmanager
     def queue(self, rows: int) -> Iterator[None]:
@@ -82,25 +80,25 @@ class Admission:
         Raises:
             OverloadedError: they do not fit into `max_queued_rows`.
         """
-        limit = self._settings.max_queued_rows
-        if self.rows + rows > limit:
+        if not self.places.take_rows(rows):
             raise OverloadedError(
-                f"overloaded: {self.rows} rows wait, {rows} more do not fit, max_queued_rows is {limit}"
+                f"overloaded: {self.places.rows} rows wait, {rows} more do not fit, "
+                f"max_queued_rows is {self._settings.max_queued_rows}"
             )
-        self.rows += rows
         try:
             yield
         finally:
-            self.rows -= rows
+            self.places.leave_rows(rows)
+
+    def unfinished(self) -> int:
+        """Calls and streams in hand."""
+        return self.places.calls + self.places.streams
 
     async def idle(self) -> None:
         """Wait until nothing is in hand."""
-        await self._idle.wait()
+        while self.unfinished():
+            await asyncio.sleep(LOOK_S)
 
     def _open(self) -> None:
         if self.draining.is_set():
             raise DrainingError("draining: this server is stopping; call another one or come back later")
-
-    def _close(self) -> None:
-        if not self.calls and not self.streams:
-            self._idle.set()

@@ -41,7 +41,8 @@ def examine(settings: Settings) -> dict[str, Any]:
         StartupError: the provider or the demanded forest is not there, or the repository cannot be read.
     """
     from jobcast_server import native
-    from jobcast_server.repository import session  # onnxruntime loads only when something is examined
+    from jobcast_server.listener import port  # gRPC and onnxruntime load only when something is examined
+    from jobcast_server.repository import session
 
     forest.demand(settings.forest)
     provider = session.choose(settings.provider)
@@ -49,7 +50,7 @@ def examine(settings: Settings) -> dict[str, Any]:
     models = _models(settings, provider)
     return {
         "engine": "native" if any(about.get("engine") == "native" for about in models.values()) else "python",
-        "listener": "grpc.aio",
+        "listener": port.choose(settings, provider),
         "provider": provider,
         "core": _core(),
         "python": f"{platform.python_version()} {platform.system()} {platform.machine()}",

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from jobcast_server.admission import Admission
+from jobcast_server.counting import Buckets
 from jobcast_server.errors import RequestError
-from jobcast_server.statistics import Buckets
 
 MOST_ROWS = 32
 QUIET_TURNS = 4

@@ -6,10 +6,8 @@ accepted is lost while the drain's time lasts; after it callers see UNAVAILABLE 
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import grpc
 import structlog
 
-from jobcast_server import forest, listener, memory, native
+from jobcast_server import counting, forest, memory, native
 from jobcast_server.admission import Admission
+from jobcast_server.cores import usable
 from jobcast_server.errors import BundleError
 from jobcast_server.health import Health
+from jobcast_server.listener import methods, port
+from jobcast_server.listener.aio import AsyncioPort
+from jobcast_server.listener.native import NativePort
+from jobcast_server.listener.port import Port
 from jobcast_server.metrics import Metrics
 from jobcast_server.model import Model
 from jobcast_server.modelmetrics import ModelMetrics
@@ -66,19 +68,29 @@ async def serve(settings: Settings) -> None:
     provider = session.choose(settings.provider)
     forest.demand(settings.forest)
     native.demand(settings.engine, provider)
-    metrics = Metrics()
+    chosen = port.choose(settings, provider)
+    metrics = Metrics(counting.PYTHON if chosen == "asyncio" else counting.native(forest.core()))
     async with contextlib.AsyncExitStack() as stack:
-        server, port = listener.listen(settings)
+        server = _bind(chosen, settings)
         bound = stack.enter_context(rest_listener.bind(settings))
         page, thread = metrics.serve(settings.host, settings.metrics_port)
         stack.callback(thread.join)
         stack.callback(page.server_close)
         stack.callback(page.shutdown)
-        threads = settings.threads or _spare_cores()
+        threads = settings.threads or max(1, usable() - 1)
         workers = stack.enter_context(ThreadPoolExecutor(threads, "batch"))
         loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
         life = Life(settings, metrics, provider, threads, workers, loader)
-        await life.run(server, bound, Ports(port, bound.getsockname()[1], page.server_port), stop)
+        await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page.server_port), stop)
+
+
+def _bind(chosen: str, settings: Settings) -> Port:
+    """The gRPC port.
+
+    Raises:
+        StartupError: it is taken.
+    """
+    return AsyncioPort(settings) if chosen == "asyncio" else NativePort(settings, settings.listener_threads or usable())
 
 
 @dataclass(frozen=True)
@@ -102,14 +114,15 @@ class Life:
         self._provider = provider
         self._threads = threads
         self._workers = workers
-        self._admission = Admission(settings)
-        self._tally = Tally()
+        self._admission = Admission(settings, metrics.kinds)
+        self._tally = Tally(metrics)
         policy = Policy.parse(settings.version_policy)
         self._repository = Repository(settings.models, policy, settings.model_control, self._load, loader)
         self._readiness = Readiness(self._repository)
         self._health = Health(self._tally, self._repository, self._readiness)
         self._telling: set[asyncio.Task[None]] = set()
         self._repository.changed = self._tell
+        self._server: Port | None = None
         self._plane = Plane(self._repository, self._admission, workers)
         self._bodies = Bodies(settings.max_body_bytes, workers)
         self._loader = loader
@@ -117,14 +130,15 @@ class Life:
             settings, self._repository, self._admission, workers, self._readiness, metrics, self._bodies
         )
 
-    async def run(self, server: grpc.aio.Server, bound: socket.socket, ports: Ports, stop: asyncio.Event) -> None:
+    async def run(self, server: Port, bound: socket.socket, ports: Ports, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
 
         Raises:
             BundleError: no bundle of the repository is good.
         """
         started = time.perf_counter()
-        self._register(server, ports.grpc)
+        self._register(server)
+        self._server = server
         await self._health.tell()
         await server.start()
         rest = self._rest(bound)
@@ -152,17 +166,17 @@ class Life:
         app = App(infer, endpoints, self._tasks, self._bodies, self._readiness, self._metrics)
         return rest_listener.Listener(app, bound, self._settings)
 
-    def _register(self, server: grpc.aio.Server, port: int) -> None:
+    def _register(self, server: Port) -> None:
         settings, metrics, admission = self._settings, self._metrics, self._admission
         calls = Calls(
             self._repository, admission, metrics, self._tally, self._health, self._workers,
             provider=self._provider, threads=self._threads, verbose=settings.log_level == "debug",
         )  # fmt: skip
-        streams = Streams(self._repository, admission, metrics, self._tally, settings.stream_window)
+        streams = Streams(self._repository, admission, metrics, settings.stream_window)
         inference = Service(self._plane, self._readiness, metrics, settings)
-        echo = settings.enable_echo
-        listener.register(server, calls, streams, inference, self._health, admission, metrics, echo=echo)
-        metrics.watch(port, lambda: admission.rows)
+        handlers = methods.collect(calls, streams, inference, self._health, echo=settings.enable_echo)
+        server.serve(handlers, streams, admission, metrics, self._threads)
+        metrics.watch(server.number, lambda: admission.places.rows)
         metrics.add(ModelMetrics(self._repository, self._readiness, self._provider).collect)
 
     async def _open(self) -> None:
@@ -177,7 +191,10 @@ class Life:
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()
         try:
-            model = Model(folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe)
+            model = Model(
+                folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe,
+                self._metrics.kinds,
+            )  # fmt: skip
         except BundleError:
             raise
         except Exception as error:  # a bundle that verifies and cannot answer is refused, and the server goes on
@@ -188,7 +205,9 @@ class Life:
         return model
 
     def _tell(self) -> None:
-        """Push readiness to watchers of the health service, and let the task predictor find its bundles anew."""
+        """Let the listener and the task predictor find their bundles anew, and push readiness to watchers of health."""
+        if self._server is not None:
+            self._server.refresh(self._repository)
         self._tasks.bundles.refresh()
         if self._readiness.phase is Phase.RUNNING:
             self._loader.submit(memory.trim)
@@ -196,47 +215,38 @@ class Life:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _drain(self, server: grpc.aio.Server, rest: rest_listener.Listener) -> None:
+    async def _drain(self, server: Port, rest: rest_listener.Listener) -> None:
         settings, admission = self._settings, self._admission
-        log.info("draining", drain_delay=settings.drain_delay, calls=admission.calls, streams=admission.streams)
+        held = admission.places
+        log.info("draining", drain_delay=settings.drain_delay, calls=held.calls, streams=held.streams)
         self._readiness.phase = Phase.STOPPING
         await self._health.tell()
         await asyncio.sleep(settings.drain_delay)
         admission.draining.set()
+        server.drain()
         await self._tasks.stop()
         due = time.perf_counter() + settings.drain_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(admission.idle(), settings.drain_timeout)
         await asyncio.sleep(SETTLE_S)
-        lost = admission.calls + admission.streams
+        lost = admission.unfinished()
         await asyncio.gather(server.stop(SETTLE_S), rest.stop(max(SETTLE_S, due - time.perf_counter())))
         await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.close)
         log.info("stopped", unfinished=lost)
 
     def _say_ready(self, ports: Ports, seconds: float) -> None:
         settings = self._settings
+        listener = self._server.name if self._server else ""
         bundles = {f"{model.name}/{model.version}": model.bundle for model in self._repository.models()}
         log.info(
             "ready", host=settings.host, port=ports.grpc, http_port=ports.http, metrics_port=ports.metrics,
             models=sorted(bundles), golden_ulps=max((bundle.golden_ulps for bundle in bundles.values()), default=0),
-            provider=self._provider, forest={name: bundles[name].forest for name in sorted(bundles)},
+            provider=self._provider, listener=listener, forest={name: bundles[name].forest for name in sorted(bundles)},
             engine={name: bundles[name].engine for name in sorted(bundles)}, threads=self._threads,
             seconds=round(seconds, 3),
         )  # fmt: skip
         if settings.log_format == "console":
             _greet(settings, ports)
-
-
-def _spare_cores() -> int:
-    """Performance cores less the event loop's own; Apple silicon counts its efficiency cores apart."""
-    if sys.platform == "darwin":
-        shown = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        cores = int(shown) if shown.isdigit() else os.cpu_count() or 1
-    else:
-        cores = len(os.sched_getaffinity(0))
-    return max(1, cores - 1)
 
 
 def _greet(settings: Settings, ports: Ports) -> None:

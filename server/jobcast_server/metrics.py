@@ -12,20 +12,19 @@ from wsgiref.simple_server import WSGIServer
 import psutil
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     Info,
     PlatformCollector,
     ProcessCollector,
     start_http_server,
 )
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobcast_server import statistics
+from jobcast_server.counting import PYTHON, Buckets, Counter, Kinds
 from jobcast_server.errors import StartupError
 from jobcast_server.repository.session import version
-from jobcast_server.statistics import Buckets
 
 METHODS = ("Predict", "PredictBatch", "PredictStream", "GetModelInfo", "HealthCheck")
 STATUSES = ("success", "invalid", "error", "partial", "rejected")
@@ -58,25 +57,32 @@ class Method:
     """What is counted for one method.
 
     Attributes:
-        count: counter by status.
+        counters: by status. count: what counts in them.
         observe: takes the seconds of one call.
     """
 
-    def __init__(self, name: str, requests: Counter) -> None:
-        self.count = {status: requests.labels(name, status).inc for status in STATUSES}
-        self.buckets = Buckets(SECONDS)
+    def __init__(self, kinds: Kinds) -> None:
+        self.counters = {status: kinds.counter() for status in STATUSES}
+        self.count = {status: counter.inc for status, counter in self.counters.items()}
+        self.buckets = kinds.buckets(SECONDS)
         self.observe = self.buckets.observe
 
 
 class Metrics:
-    """The server's own registry."""
+    """The server's own registry.
 
-    def __init__(self) -> None:
+    Attributes:
+        methods: of the contract, by name. prediction: seconds of passes. batch_size: rows per request of the contract.
+        load: seconds of loading a bundle. served: predictions of the contract.
+    """
+
+    def __init__(self, kinds: Kinds = PYTHON) -> None:
         self.registry = CollectorRegistry()
+        self.kinds = kinds
         prefix, registry = "rt_predictor_", self.registry
-        requests = Counter(prefix + "requests", "Requests by outcome.", ["method", "status"], registry=registry)
-        self.methods = {name: Method(name, requests) for name in METHODS}
-        self.prediction, self.batch_size, self.load = Buckets(SECONDS), Buckets(ROWS), Buckets(SECONDS)
+        self.methods = {name: Method(kinds) for name in METHODS}
+        self.prediction, self.batch_size, self.load = map(kinds.buckets, (SECONDS, ROWS, SECONDS))
+        self.served = kinds.counter()
         for name, documentation, members, label in (
             ("request_duration_seconds", "Handling of one request.",
              {name: method.buckets for name, method in self.methods.items()}, "method"),
@@ -92,25 +98,30 @@ class Metrics:
         Info(prefix + "build", "Versions.", registry=registry).info(
             {"python": platform.python_version(), "onnxruntime": version(), "system": sys.platform}
         )
-        self._outcomes = Counter(
-            "jobcast_requests", "Requests of the Open Inference Protocol by outcome.",
-            ["protocol", "method", "outcome"], registry=registry,
-        )  # fmt: skip
-        self._counts: dict[tuple[str, str, str], Callable[[], None]] = {}
-        self._times: dict[tuple[str, ...], Buckets] = {}
+        self._outcomes: dict[tuple[str, str, str], Counter] = {}
+        self._times: dict[tuple[str, str], Buckets] = {}
+        self.add(self._requests)
         self.add(self._request_times)
 
     def request(self, protocol: str, method: str, outcome: str, seconds: float) -> None:
         """Count one request of the Open Inference Protocol."""
+        self.outcome(protocol, method, outcome).inc()
+        self.times(protocol, method).observe(seconds)
+
+    def outcome(self, protocol: str, method: str, outcome: str) -> Counter:
+        """Counts requests of the Open Inference Protocol."""
         key = (protocol, method, outcome)
-        count = self._counts.get(key)
-        if count is None:
-            count = self._counts[key] = self._outcomes.labels(*key).inc
-        count()
-        buckets = self._times.get(key[:2])
+        counter = self._outcomes.get(key)
+        if counter is None:
+            counter = self._outcomes[key] = self.kinds.counter()
+        return counter
+
+    def times(self, protocol: str, method: str) -> Buckets:
+        """Takes their seconds."""
+        buckets = self._times.get((protocol, method))
         if buckets is None:
-            buckets = self._times[key[:2]] = Buckets(statistics.SECONDS)
-        buckets.observe(seconds)
+            buckets = self._times[protocol, method] = self.kinds.buckets(statistics.SECONDS)
+        return buckets
 
     def add(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Show what `collect` finds whenever somebody asks."""
@@ -134,12 +145,28 @@ class Metrics:
                 f"metrics_port: {host}:{port} cannot be listened on ({error.strerror}); choose another --metrics-port"
             ) from None
 
+    def _requests(self) -> Iterator[Metric]:
+        contract = CounterMetricFamily("rt_predictor_requests", "Requests by outcome.", labels=["method", "status"])
+        for name, method in self.methods.items():
+            for status, counter in method.counters.items():
+                contract.add_metric([name, status], counter.value())
+        yield contract
+        family = CounterMetricFamily(
+            "jobcast_requests", "Requests of the Open Inference Protocol by outcome.",
+            labels=["protocol", "method", "outcome"],
+        )  # fmt: skip
+        for labels, counter in self._outcomes.copy().items():
+            if value := counter.value():
+                family.add_metric(labels, value)
+        yield family
+
     def _request_times(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(
             "jobcast_request_duration_seconds", "Handling of one request.", labels=["protocol", "method"]
         )
         for labels, buckets in self._times.copy().items():
-            family.add_metric(labels, *buckets.read())
+            if buckets.totals()[0]:
+                family.add_metric(labels, *buckets.read())
         yield family
 
 

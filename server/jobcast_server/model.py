@@ -6,6 +6,7 @@ from pathlib import Path
 from jobcast_proto.manifest import Manifest
 
 from jobcast_server.admission import Admission
+from jobcast_server.counting import PYTHON, Kinds
 from jobcast_server.gathering import Gathering
 from jobcast_server.native import Builder
 from jobcast_server.openinference.engine import Engine as TensorEngine
@@ -38,8 +39,9 @@ class Model:
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, provider: str, admission: Admission, observe: Callable[[float], None]
-    ) -> None:
+        self, folder: Path, settings: Settings, provider: str, admission: Admission, observe: Callable[[float], None],
+        kinds: Kinds = PYTHON,
+    ) -> None:  # fmt: skip
         name = folder.parent.name
         check = columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
         engine = settings.engine if provider == "cpu" else "python"
@@ -47,7 +49,7 @@ class Model:
         self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest, builder)
         self.name = name
         self.version = str(self.bundle.manifest.version)
-        self.statistics = Statistics()
+        self.statistics = Statistics(kinds)
         for _ in range(WARM_UPS):
             self.bundle.session.run(self.bundle.example)
         self.bundle.session.observe = observe

@@ -10,11 +10,12 @@ from prometheus_client.core import (
     Metric,
 )
 
+from jobcast_server.counting import Buckets
 from jobcast_server.model import PREDICTOR, Model
 from jobcast_server.readiness import Readiness
 from jobcast_server.repository.entry import State
 from jobcast_server.repository.repository import Repository
-from jobcast_server.statistics import Buckets, Statistics
+from jobcast_server.statistics import Statistics
 
 LABELS = ["model", "version"]
 
@@ -87,10 +88,10 @@ def _counts(models: list[Model]) -> Iterator[Metric]:
     failures = CounterMetricFamily("jobcast_model_failures", "Requests without an answer.", labels=[*LABELS, "reason"])
     for model in models:
         labels, counted = [model.name, model.version], model.statistics
-        rows.add_metric(labels, counted.rows)
+        rows.add_metric(labels, counted.passes.rows)
         passes.add_metric(labels, counted.batch.totals()[0])
-        for reason, count in counted.failures.copy().items():
-            failures.add_metric([*labels, reason], count)
+        for reason, count in counted.failures.items():
+            failures.add_metric([*labels, reason], count.value())
     yield rows
     yield passes
     yield failures

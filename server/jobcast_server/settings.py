@@ -20,6 +20,9 @@ from jobcast_server.policy import Policy
 Engine = Literal["auto", "native", "python"]
 """Who answers; `auto` is `native` where it is there and answers right."""
 
+Listener = Literal["auto", "native", "asyncio"]
+"""Who holds the connections; `auto` is `native` where the core is there and may answer."""
+
 PREFIX = "JOBCAST_"
 
 TABLE_VARIABLE = "DEFAULT_LOOKUP_TABLE"
@@ -54,6 +57,13 @@ class Settings(BaseModel):
     engine: Engine = Field(
         "auto",
         description="Who answers requests that are plainly valid: native = the core, python; the answers are the same.",
+    )
+    listener: Listener = Field(
+        "auto",
+        description="Who holds gRPC's connections: native = the core's threads, or asyncio; the methods are the same.",
+    )
+    listener_threads: int = Field(
+        0, ge=0, le=64, description="Threads of the native listener; 0 = the cores that the process may use."
     )
     threads: int = Field(
         0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."

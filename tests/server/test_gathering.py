@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from jobcast_server.admission import Admission
+from jobcast_server.counting import Buckets
 from jobcast_server.errors import ExpiredError, InvalidRequestError, Violation
 from jobcast_server.gathering import MOST_ROWS, Gathering
 from jobcast_server.settings import Settings
-from jobcast_server.statistics import SECONDS, Buckets
+from jobcast_server.statistics import SECONDS
 
 
 class Passes:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_server.statistics import SECONDS, Buckets, Statistics
+from jobcast_server.counting import Buckets
+from jobcast_server.statistics import SECONDS, Statistics
 
 
 def quantile(buckets, share):
@@ -54,8 +55,8 @@ def test_counts_add_up():
     statistics.passed(8, 1, 1e-4, 2e-4, 1e-5)
     statistics.succeeded(1e-3)
     statistics.failed("expired", 2e-3)
-    assert statistics.rows == 16
-    assert statistics.passes[8].count == 2
+    assert statistics.passes.rows == 16
+    assert statistics.passes.lines()[0][:2] == (8, 2)
     assert statistics.compute.totals() == (4, pytest.approx(8e-4))
-    assert statistics.failures["expired"] == 1
+    assert statistics.failures["expired"].value() == 1
     assert statistics.failure.totals()[0] == 1

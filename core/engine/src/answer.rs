@@ -112,6 +112,23 @@ pub(crate) fn put_request_id(out: &mut Vec<u8>, request_id: &[u8]) {
     }
 }
 
+/// What is behind the answers of a `PredictBatchResponse` without errors: the batch's name, how many they are, and how
+/// long they took.
+#[must_use]
+pub fn batch_tail(batch_id: &str, rows: usize, milliseconds: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(batch_id.len() + 32);
+    if !batch_id.is_empty() {
+        put_bytes(&mut out, 2, batch_id.as_bytes());
+    }
+    for (number, value) in [(3, rows as u64), (6, milliseconds)] {
+        if value > 0 {
+            out.push(tag(number, VARINT));
+            put_varint(&mut out, value);
+        }
+    }
+    out
+}
+
 /// How narrow the interval (s) is on the log scale: 1 / (1 + ln((1 + upper) / (1 + lower))).
 #[inline]
 fn confidence(lower: f64, upper: f64) -> Option<f64> {

@@ -7,6 +7,7 @@
 mod admission;
 mod answer;
 mod column;
+mod engine;
 mod fault;
 mod frame;
 mod graph;
@@ -23,8 +24,9 @@ mod tensors;
 mod wire;
 
 pub use admission::Admitted;
-pub use answer::Levels;
+pub use answer::{Levels, batch_tail};
 pub use column::Kind;
+pub use engine::Engine;
 pub use fault::Panicked;
 pub use graph::{Graph, Input, Output, Passed, Values};
 pub use infer::Request;
@@ -32,5 +34,5 @@ pub use job::Bounds;
 pub use jobs::{Jobs, Part};
 pub use rules::Rule;
 pub use runtime::{Runtime, RuntimeError};
-pub use split::split;
+pub use split::{batch_id, split};
 pub use tensors::Tensors;

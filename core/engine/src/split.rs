@@ -1,5 +1,7 @@
 //! A large batch is cut between its jobs, exactly where the Python engine cuts it.
 
+use crate::wire::{BYTES, Reader, VARINT, tag};
+
 const JOB_TAG: u8 = 0x0a;
 
 /// Ends of the pieces of a `PredictBatchRequest`, each with its number of jobs, at most `rows`.
@@ -26,6 +28,22 @@ pub fn split(request: &[u8], rows: usize) -> Vec<(usize, usize)> {
     pieces
 }
 
+/// The batch's name in what is behind its jobs, empty when there is none; `None` when anything else is there.
+#[must_use]
+pub fn batch_id(rest: &[u8]) -> Option<&str> {
+    const BATCH_ID: u8 = tag(2, BYTES);
+    const MAX_PARALLEL: u8 = tag(3, VARINT);
+    let (mut name, mut reader) = ("", Reader::new(rest));
+    while let Some(found) = reader.tag() {
+        match found {
+            BATCH_ID => name = std::str::from_utf8(reader.text()?).ok()?,
+            MAX_PARALLEL => drop(reader.varint()?),
+            _ => return None,
+        }
+    }
+    Some(name)
+}
+
 /// Position after a value behind its length; none when it is cut short or its length is damaged.
 fn skip(request: &[u8], mut position: usize) -> Option<usize> {
     let mut length = 0_usize;
@@ -46,6 +64,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_batch_may_have_a_name_behind_its_jobs_and_nothing_else() {
+        assert_eq!(batch_id(&[]), Some(""));
+        assert_eq!(batch_id(&[0x12, 2, b'a', b'b', 0x18, 4]), Some("ab"));
+        for damaged in [&[0x12, 2, b'a'][..], &[0x0a, 0], &[0x22, 0], &[0x12, 1, 0xff], &[0x18]] {
+            assert_eq!(batch_id(damaged), None);
+        }
+    }
 
     proptest! {
         #[test]

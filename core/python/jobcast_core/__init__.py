@@ -2,10 +2,15 @@
 
 from jobcast_core._core import (
     Admitted,
+    Counter,
     Engine,
+    Histogram,
     InferRequest,
     Kernel,
+    Listener,
     Panicked,
+    Passes,
+    Places,
     kernels,
     library_path,
     read_infer,
@@ -16,10 +21,15 @@ from jobcast_core._core import versions as _versions
 
 __all__ = [
     "Admitted",
+    "Counter",
     "Engine",
+    "Histogram",
     "InferRequest",
     "Kernel",
+    "Listener",
     "Panicked",
+    "Passes",
+    "Places",
     "kernels",
     "library_path",
     "read_infer",

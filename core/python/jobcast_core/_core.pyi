@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from typing import TypeAlias, final
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, final
 
 _Seconds: TypeAlias = tuple[float, float, float]
 _Text: TypeAlias = tuple[bool, int | None, set[bytes] | None, bytes]
@@ -9,10 +9,15 @@ _Contract: TypeAlias = tuple[Sequence[tuple[float, float]], Sequence[int], Seque
 
 __all__ = [
     "Admitted",
+    "Counter",
     "Engine",
+    "Histogram",
     "InferRequest",
     "Kernel",
+    "Listener",
     "Panicked",
+    "Passes",
+    "Places",
     "kernels",
     "library_path",
     "read_infer",
@@ -172,3 +177,140 @@ def read_infer(request: bytes) -> InferRequest | None:
 
 def split(request: bytes, rows: int) -> list[tuple[bytes, int]]:
     """Cut a `PredictBatchRequest` into pieces of at most `rows` jobs, each with its number of jobs."""
+
+@final
+class Counter:
+    """A number that only grows; any thread may count."""
+
+    def __new__(cls) -> Counter: ...
+    def inc(self, times: int = 1) -> None:
+        """Count."""
+
+    def value(self) -> int:
+        """Return how often something was counted."""
+
+@final
+class Histogram:
+    """Values by the first of ascending bounds that they do not exceed, and their sum; any thread may count."""
+
+    def __new__(cls, bounds: Sequence[float]) -> Histogram: ...
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count one value, `times` times."""
+
+    def counts(self) -> tuple[list[int], float]:
+        """Return counts by bound, each of its own, with one more for what exceeds them all; and the sum."""
+
+@final
+class Passes:
+    """Passes by their rows; any thread may count."""
+
+    def __new__(cls) -> Passes: ...
+    @property
+    def rows(self) -> int:
+        """Rows of all passes."""
+
+    @property
+    def last(self) -> int:
+        """Time of the latest pass in ms since 1970; 0 = never."""
+
+    def add(self, rows: int, decode: float, compute: float, encode: float) -> None:
+        """Count a pass with its three times in seconds."""
+
+    def lines(self) -> list[tuple[int, int, float, float, float]]:
+        """Return rows, passes, and seconds of decode, compute and encode, by ascending rows."""
+
+@final
+class Places:
+    """Places for calls, streams and batch rows, at most as many as it is made with; any thread may take them."""
+
+    def __new__(cls, calls: int, streams: int, rows: int) -> Places: ...
+    @property
+    def calls(self) -> int:
+        """Calls in hand."""
+
+    @property
+    def streams(self) -> int:
+        """Open streams."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait or are computed."""
+
+    def take_call(self) -> bool:
+        """Take a place; False when there is none."""
+
+    def leave_call(self) -> None:
+        """Give it back."""
+
+    def take_stream(self) -> bool:
+        """Take a place; False when there is none."""
+
+    def leave_stream(self) -> None:
+        """Give it back."""
+
+    def take_rows(self, rows: int) -> bool:
+        """Take places; False when they do not fit."""
+
+    def leave_rows(self, rows: int) -> None:
+        """Give them back."""
+
+_Limits: TypeAlias = Mapping[str, float]
+_Status: TypeAlias = tuple[int, str, list[tuple[str, bytes]]]
+
+@final
+class Listener:
+    """A gRPC port served by threads of the core, which answer what is plainly valid; the rest is handed over.
+
+    `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, together, and the seconds
+    handshake_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
+    each (success, error, rejected, seconds), and batch_size, prediction, served. `methods` says by path whether messages
+    stream. `threads` have the connections, `workers` compute many rows.
+    """
+
+    def __new__(
+        cls, limits: _Limits, places: Places, meters: Mapping[str, Any], overload: str, draining: str,
+        methods: Mapping[str, bool], threads: int, workers: int, echo: bool,
+    ) -> Listener: ...  # fmt: skip
+    def start(self, descriptor: int) -> None:
+        """Serve a socket that listens, which is then the listener's.
+
+        Raises:
+            OSError: the descriptor is none, or the system gives no thread.
+        """
+
+    def serve(self, models: Sequence[tuple[str, str, Engine, Mapping[str, Any], bool]], contract: str) -> None:
+        """Let these versions answer from now on: name, version, engine, statistics, whether it answers for the name.
+
+        What serves the name `contract` answers `rtpredictor.v1`.
+        """
+
+    def fileno(self) -> int:
+        """Return what becomes readable when something happened."""
+
+    def events(self) -> list[tuple[Any, ...]]:
+        """Return what happened since: a word, the number of the call, and what belongs to it.
+
+        `call`: path, message (None for a stream), metadata, seconds left. `message`: bytes, None at the end. `written`.
+        `gone`. `predictions`: messages of a stream that need an answer each.
+        """
+
+    def read(self, id: int) -> None:
+        """Read the next message of a stream."""
+
+    def write(self, id: int, message: bytes) -> None:
+        """Write a message."""
+
+    def finish(self, id: int, status: _Status | None = None) -> None:
+        """End a call; well without a status."""
+
+    def answer(self, id: int, answers: Sequence[bytes]) -> None:
+        """Answer messages of a stream of predictions."""
+
+    def drain(self) -> None:
+        """End streams of predictions, and hand every new call over, to be refused."""
+
+    def stop(self) -> None:
+        """Take no more connections and calls."""
+
+    def close(self) -> None:
+        """End every connection, and wait for the threads."""

@@ -73,9 +73,7 @@ impl Column {
 /// Requests of one bundle, answered without Python in between.
 #[pyclass(frozen, module = "jobcast_core._core")]
 pub struct Engine {
-    graph: Arc<engine::Graph>,
-    jobs: Option<engine::Jobs>,
-    tensors: engine::Tensors,
+    pub(crate) inner: Arc<engine::Engine>,
 }
 
 #[pymethods]
@@ -107,11 +105,12 @@ impl Engine {
             }
         };
         let tensors = engine::Tensors::new(Arc::clone(&graph), rules, max_rows, version);
-        Ok(Self { graph, jobs, tensors: tensors.ok_or_else(|| PyValueError::new_err("rules must fit the inputs"))? })
+        let tensors = tensors.ok_or_else(|| PyValueError::new_err("rules must fit the inputs"))?;
+        Ok(Self { inner: Arc::new(engine::Engine { graph, jobs, tensors }) })
     }
 
     fn predict<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Option<(Bound<'py, PyBytes>, Seconds)>> {
-        let passed = py.detach(|| self.jobs.as_ref().map_or(Ok(None), |jobs| jobs.predict(request)));
+        let passed = py.detach(|| self.inner.jobs.as_ref().map_or(Ok(None), |jobs| jobs.predict(request)));
         Ok(told(passed)?.map(|passed| (PyBytes::new(py, &passed.answer), seconds(&passed))))
     }
 
@@ -123,7 +122,7 @@ impl Engine {
     ) -> PyResult<Option<(Vec<Option<Bound<'py, PyBytes>>>, Seconds)>> {
         let requests: Vec<Bound<'py, PyBytes>> = requests.extract()?;
         let contents: Vec<&[u8]> = requests.iter().map(PyBytesMethods::as_bytes).collect();
-        let passed = py.detach(|| self.jobs.as_ref().map_or(Ok(None), |jobs| jobs.predict_many(&contents)));
+        let passed = py.detach(|| self.inner.jobs.as_ref().map_or(Ok(None), |jobs| jobs.predict_many(&contents)));
         Ok(told(passed)?.map(|passed| {
             let bytes = |answer: &Option<Vec<u8>>| answer.as_ref().map(|answer| PyBytes::new(py, answer));
             (passed.answer.iter().map(bytes).collect(), seconds(&passed))
@@ -137,7 +136,7 @@ impl Engine {
         piece: &[u8],
         most: usize,
     ) -> PyResult<Option<(Bound<'py, PyBytes>, String, usize, Seconds)>> {
-        let passed = py.detach(|| self.jobs.as_ref().map_or(Ok(None), |jobs| jobs.part(piece, most)));
+        let passed = py.detach(|| self.inner.jobs.as_ref().map_or(Ok(None), |jobs| jobs.part(piece, most)));
         Ok(told(passed)?.map(|passed| {
             let times = seconds(&passed);
             (PyBytes::new(py, &passed.answer.answers), passed.answer.batch_id, passed.rows, times)
@@ -152,7 +151,7 @@ impl Engine {
     ) -> PyResult<Option<(Vec<Bound<'py, PyBytes>>, Seconds)>> {
         let columns: Vec<Column> = columns.extract()?;
         let values = columns.iter().map(Column::values).collect::<Vec<_>>();
-        let passed = told(py.detach(|| self.graph.compute(rows, &values)))?;
+        let passed = told(py.detach(|| self.inner.graph.compute(rows, &values)))?;
         Ok(passed.map(|passed| {
             let bytes = |output: &Vec<f32>| {
                 let raw: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -165,7 +164,7 @@ impl Engine {
     fn admit(&self, py: Python<'_>, request: Py<InferRequest>) -> Option<Admitted> {
         let read = request.get();
         let message = read.message.as_bytes(py);
-        let found = py.detach(|| self.tensors.admit(message, &read.request))?;
+        let found = py.detach(|| self.inner.tensors.admit(message, &read.request))?;
         Some(Admitted { rows: found.rows(), request, found })
     }
 
@@ -182,7 +181,7 @@ impl Engine {
                 (read.message.as_bytes(py), &read.request, found)
             })
             .collect();
-        let passed = told(py.detach(|| self.tensors.infer(&parts)))?;
+        let passed = told(py.detach(|| self.inner.tensors.infer(&parts)))?;
         Ok(passed
             .map(|passed| (passed.answer.iter().map(|answer| PyBytes::new(py, answer)).collect(), seconds(&passed))))
     }

@@ -2,7 +2,9 @@
 
 use pyo3::prelude::*;
 
+mod counts;
 mod engine;
+mod listener;
 
 // The entry is called by onnxruntime alone, so that something has to hold it in the library.
 #[used]
@@ -19,7 +21,11 @@ mod _core {
     use pyo3::types::PyBytes;
 
     #[pymodule_export]
+    use crate::counts::{Counter, Histogram, Passes, Places};
+    #[pymodule_export]
     use crate::engine::{Admitted, Engine, InferRequest, Panicked, read_infer, split};
+    #[pymodule_export]
+    use crate::listener::Listener;
 
     /// A forest that a session of this process holds: what it is and how it computes.
     #[pyclass(frozen, get_all, module = "jobcast_core._core")]

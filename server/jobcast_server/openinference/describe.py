@@ -6,13 +6,14 @@ from importlib.metadata import version as installed
 import open_inference_pb2 as pb
 from jobcast_proto.manifest import Schema
 
+from jobcast_server.counting import Buckets, PassLine
 from jobcast_server.errors import UnknownModelError, shorten
 from jobcast_server.gathering import DEFAULT_PRIORITY, PRIORITIES
 from jobcast_server.model import Model
 from jobcast_server.policy import Policy
 from jobcast_server.repository.entry import State
 from jobcast_server.repository.repository import Repository
-from jobcast_server.statistics import Buckets, Passes, Statistics
+from jobcast_server.statistics import Statistics
 
 NAME = "jobcast"
 EXTENSIONS = (
@@ -95,10 +96,10 @@ def statistics(repository: Repository[Model], name: str, version: str) -> pb.Mod
 
 
 def _fill(told: pb.ModelStatistics, counted: Statistics) -> None:
-    told.last_inference = counted.last
-    told.inference_count = counted.rows
-    passes = sorted(counted.passes.copy().items())
-    told.execution_count = sum(size.count for _, size in passes)
+    told.last_inference = counted.passes.last
+    told.inference_count = counted.passes.rows
+    lines = counted.passes.lines()
+    told.execution_count = sum(line[1] for line in lines)
     total = told.inference_stats
     for field, buckets in (
         (total.success, counted.success), (total.fail, counted.failure), (total.queue, counted.queue),
@@ -106,8 +107,8 @@ def _fill(told: pb.ModelStatistics, counted: Statistics) -> None:
         (total.compute_output, counted.encode),
     ):  # fmt: skip
         _duration(field, buckets)
-    for rows, size in passes:
-        _batch(told.batch_stats.add(batch_size=rows), size)
+    for line in lines:
+        _batch(told.batch_stats.add(batch_size=line[0]), line)
 
 
 def _duration(told: pb.StatisticDuration, buckets: Buckets) -> None:
@@ -115,11 +116,10 @@ def _duration(told: pb.StatisticDuration, buckets: Buckets) -> None:
     told.count, told.ns = count, round(seconds * 1e9)
 
 
-def _batch(told: pb.InferBatchStatistics, size: Passes) -> None:
-    for field, seconds in (
-        (told.compute_input, size.decode), (told.compute_infer, size.compute), (told.compute_output, size.encode)
-    ):  # fmt: skip
-        field.count, field.ns = size.count, round(seconds * 1e9)
+def _batch(told: pb.InferBatchStatistics, line: PassLine) -> None:
+    _, count, decode, compute, encode = line
+    for field, seconds in ((told.compute_input, decode), (told.compute_infer, compute), (told.compute_output, encode)):
+        field.count, field.ns = count, round(seconds * 1e9)
 
 
 def index(repository: Repository[Model], repository_name: str, *, ready: bool) -> pb.RepositoryIndexResponse:

@@ -146,11 +146,9 @@ class Calls:
         return pieces
 
     def _count(self, method: str, status: str, start: float, served: int = 0) -> None:
-        seconds = time.perf_counter() - start
-        self._tally.requests += 1
-        self._tally.seconds += seconds
-        self._tally.served += served
-        self._report(method, status, seconds)
+        if served:
+            self._metrics.served.inc(served)
+        self._report(method, status, time.perf_counter() - start)
 
     def _report(self, method: str, status: str, seconds: float) -> None:
         counted = self._metrics.methods[method]

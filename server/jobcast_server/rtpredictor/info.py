@@ -1,30 +1,36 @@
 """What the server says of itself: counters since it started, and what its bundle promises."""
 
 import time
-from dataclasses import dataclass, field
 
 import rt_predictor_pb2 as pb
 
+from jobcast_server.metrics import Metrics
 from jobcast_server.repository.bundle import Bundle
 from jobcast_server.repository.session import version
 
+PREDICTING = ("Predict", "PredictBatch", "PredictStream")
 
-@dataclass(slots=True)
+
 class Tally:
-    """Counts since the start; changed on the event loop only.
+    """Sums over the methods that predict, since the start."""
 
-    Attributes:
-        served: predictions answered. requests: calls or stream messages. seconds: time spent on those.
-    """
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._started = time.monotonic()
 
-    started: float = field(default_factory=time.monotonic)
-    served: int = 0
-    requests: int = 0
-    seconds: float = 0.0
+    def served(self) -> int:
+        """Predictions answered."""
+        return self._metrics.served.value()
+
+    def latency_ms(self) -> float:
+        """Mean time of a call or a message of a stream; 0 before the first."""
+        totals = [self._metrics.methods[name].buckets.totals() for name in PREDICTING]
+        requests, seconds = map(sum, zip(*totals, strict=True))
+        return 1000 * seconds / requests if requests else 0.0
 
     def uptime(self) -> int:
         """Whole seconds since the start."""
-        return int(time.monotonic() - self.started)
+        return int(time.monotonic() - self._started)
 
 
 def describe(bundle: Bundle, tally: Tally, provider: str, threads: int) -> bytes:
@@ -43,8 +49,8 @@ def describe(bundle: Bundle, tally: Tally, provider: str, threads: int) -> bytes
         feature_names=manifest.feature_names,
         num_features=len(manifest.feature_names),
         is_loaded=True,
-        predictions_served=tally.served,
-        average_latency_ms=1000 * tally.seconds / tally.requests if tally.requests else 0.0,
+        predictions_served=tally.served(),
+        average_latency_ms=tally.latency_ms(),
         uptime_seconds=tally.uptime(),
         ensemble_weights=manifest.ensemble_weights,
     )

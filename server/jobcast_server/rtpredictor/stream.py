@@ -7,7 +7,7 @@ and writes in order.
 import time
 from typing import Any
 
-from jobcast_server.admission import Admission
+from jobcast_server.admission import STREAM_ENDS, Admission
 from jobcast_server.errors import DrainingError, RequestError
 from jobcast_server.inbox import Inbox
 from jobcast_server.metrics import Metrics
@@ -15,20 +15,16 @@ from jobcast_server.model import PREDICTOR, Model
 from jobcast_server.repository.repository import Repository
 from jobcast_server.rtpredictor.calls import INLINE_ROWS
 from jobcast_server.rtpredictor.engine import failure
-from jobcast_server.rtpredictor.info import Tally
 from jobcast_server.status import reason_of, refuse, status_of
 
 
 class Streams:
     """Handler of PredictStream."""
 
-    def __init__(
-        self, repository: Repository[Model], admission: Admission, metrics: Metrics, tally: Tally, window: int
-    ) -> None:
+    def __init__(self, repository: Repository[Model], admission: Admission, metrics: Metrics, window: int) -> None:
         self._repository = repository
         self._admission = admission
         self._metrics = metrics
-        self._tally = tally
         self._window = window
 
     async def predict_stream(self, requests: Any, context: Any) -> None:
@@ -37,17 +33,16 @@ class Streams:
             with self._admission.stream():
                 async with Inbox(self._window, context, self._admission.draining) as inbox:
                     while taken := await inbox.take(INLINE_ROWS):
-                        for answer in self._answer(taken):
+                        for answer in self.answers(taken):
                             await context.write(answer)
                 if self._admission.draining.is_set():
-                    raise DrainingError(
-                        "draining: this server is stopping; send the unanswered messages to another one"
-                    )
+                    raise DrainingError(STREAM_ENDS)
         except RequestError as error:
             self._metrics.methods["PredictStream"].count[status_of(error).label]()
             await refuse(context, error)
 
-    def _answer(self, requests: list[bytes]) -> list[bytes]:
+    def answers(self, requests: list[bytes]) -> list[bytes]:
+        """The answers to messages that share a pass, in order."""
         start = time.perf_counter()
         counted = self._metrics.methods["PredictStream"]
         results = self._results(requests)
@@ -65,9 +60,7 @@ class Streams:
             counted.observe(each)
         counted.count["success"](served)
         self._metrics.batch_size.observe(len(requests))
-        self._tally.served += served
-        self._tally.requests += len(requests)
-        self._tally.seconds += each * len(requests)
+        self._metrics.served.inc(served)
         return answers
 
     def _results(self, requests: list[bytes]) -> list[bytes | RequestError]:

@@ -1,0 +1,172 @@
+//! Streams of predictions: every message answered, in order, many in flight. What has come when the engine is free is one
+//! pass; a caller that does not read its answers is not read any further.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use h2::SendStream;
+use h2::server::SendResponse;
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use crate::body::{Body, Broken};
+use crate::bridge::{Command, Event};
+use crate::call::{Head, refuse};
+use crate::gather::{MOST_ROWS, told};
+use crate::grpc::{self, Code, Status, put_frame};
+use crate::handed::{self, write_all};
+use crate::places::Place;
+use crate::shared::{Phase, Shared};
+
+/// Answers a stream until the caller half-closes, vanishes, or the server drains.
+pub(crate) async fn converse(shared: Arc<Shared>, head: Head, body: Body, respond: SendResponse<Bytes>) {
+    if shared.places.draining() {
+        return handed::stream(&shared, head, body, respond);
+    }
+    let Some(place) = Place::stream(&shared.places) else { return handed::stream(&shared, head, body, respond) };
+    let deadline = head.deadline;
+    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, out: None, ended: None };
+    let status = match deadline {
+        None => stream.run().await,
+        Some(deadline) => match timeout_at(deadline.into(), stream.run()).await {
+            Ok(status) => status,
+            Err(_) => Some(Some(Status::new(Code::DeadlineExceeded, "Deadline Exceeded"))),
+        },
+    };
+    drop(place);
+    if let Some(status) = status {
+        stream.finish(status);
+    }
+}
+
+struct Stream {
+    shared: Arc<Shared>,
+    body: Body,
+    respond: SendResponse<Bytes>,
+    out: Option<SendStream<Bytes>>,
+    /// How the messages ended, once they have.
+    ended: Option<Result<(), Broken>>,
+}
+
+impl Stream {
+    /// How the stream ends: none when the caller has gone, else the status, none when it is well.
+    async fn run(&mut self) -> Option<Option<Status>> {
+        let mut phase = self.shared.phase.subscribe();
+        loop {
+            let taken = self.take(&mut phase).await;
+            if taken.is_empty() {
+                return match self.ended.take() {
+                    Some(Ok(())) => Some(None),
+                    Some(Err(Broken::Refused(status))) => Some(Some(status)),
+                    Some(Err(Broken::Gone)) => None,
+                    None => {
+                        self.shared.meters.stream.rejected.add(1);
+                        Some(Some(Status::new(Code::Unavailable, &*self.shared.texts.draining)))
+                    }
+                };
+            }
+            let answers = self.answers(taken).await;
+            if self.out.is_none() {
+                self.out = self.respond.send_response(grpc::head(), false).ok();
+            }
+            if !write_all(self.out.as_mut()?, answers).await {
+                return None;
+            }
+            // Other calls of this thread take their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The messages that have come, at least one; none when no more will come, or the server drains.
+    async fn take(&mut self, phase: &mut watch::Receiver<Phase>) -> Vec<Bytes> {
+        let mut taken = Vec::new();
+        if self.ended.is_none() {
+            let mut drains = std::pin::pin!(phase.wait_for(|phase| *phase != Phase::Serving));
+            let first = poll_fn(|context| match self.body.poll(context) {
+                Poll::Ready(found) => Poll::Ready(Some(found)),
+                Poll::Pending => drains.as_mut().poll(context).map(|_| None),
+            })
+            .await;
+            self.note(first, &mut taken);
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        while !taken.is_empty() && taken.len() < MOST_ROWS && self.ended.is_none() {
+            let Poll::Ready(found) = self.body.poll(&mut context) else { break };
+            self.note(Some(found), &mut taken);
+        }
+        taken
+    }
+
+    fn note(&mut self, found: Option<Result<Option<Bytes>, Broken>>, taken: &mut Vec<Bytes>) {
+        match found {
+            None => {}
+            Some(Ok(Some(message))) => taken.push(message),
+            Some(Ok(None)) => self.ended = Some(Ok(())),
+            Some(Err(broken)) => self.ended = Some(Err(broken)),
+        }
+    }
+
+    /// Answers behind their prefixes.
+    async fn answers(&self, taken: Vec<Bytes>) -> Bytes {
+        let mut out = BytesMut::new();
+        match self.predictions(&taken) {
+            Some(answers) => answers.iter().for_each(|answer| put_frame(&mut out, answer)),
+            None => self.elsewhere(taken).await.iter().for_each(|answer| put_frame(&mut out, answer)),
+        }
+        out.freeze()
+    }
+
+    /// Answers to messages all of which are plainly valid.
+    fn predictions(&self, taken: &[Bytes]) -> Option<Vec<Vec<u8>>> {
+        let began = Instant::now();
+        let models = self.shared.models.load();
+        let model = models.contract()?;
+        let messages: Vec<&[u8]> = taken.iter().map(|message| &**message).collect();
+        // A fault is found again by the other side, which tells it in the answer to the message that has it.
+        let passed = model.engine.jobs.as_ref()?.predict_many(&messages).ok()??;
+        if passed.rows < taken.len() {
+            return None;
+        }
+        told(&self.shared, model, &passed, passed.rows as u64, 0.0);
+        let count = taken.len() as u64;
+        #[allow(clippy::cast_precision_loss, reason = "messages are few")]
+        let (messages, each) = (count as f64, began.elapsed().as_secs_f64() / count as f64);
+        let (meters, statistics) = (&self.shared.meters, &model.statistics);
+        statistics.queue.observe(0.0, count);
+        statistics.success.observe(each, count);
+        meters.stream.seconds.observe(each, count);
+        meters.stream.success.add(count);
+        meters.batch_size.observe(messages, 1);
+        meters.served.add(count);
+        passed.answer.into_iter().collect()
+    }
+
+    /// Answers of the other side.
+    async fn elsewhere(&self, taken: Vec<Bytes>) -> Vec<Vec<u8>> {
+        let bridge = &self.shared.bridge;
+        let (id, mut commands) = bridge.open();
+        bridge.tell(Event::Predictions(id, taken));
+        let answers = match commands.recv().await {
+            Some(Command::Answers(answers)) => answers,
+            _ => Vec::new(),
+        };
+        bridge.close(id);
+        answers
+    }
+
+    fn finish(&mut self, status: Option<Status>) {
+        // A caller that has gone hears nothing.
+        let _ = match (&mut self.out, status) {
+            (None, Some(status)) => return refuse(&mut self.respond, &status),
+            (None, None) => {
+                let opened = self.respond.send_response(grpc::head(), false);
+                opened.and_then(|mut out| out.send_trailers(grpc::trailers()))
+            }
+            (Some(out), None) => out.send_trailers(grpc::trailers()),
+            (Some(out), Some(status)) => out.send_trailers(grpc::trailers_of(&status)),
+        };
+    }
+}

@@ -1,0 +1,105 @@
+"""The port by gRPC's own server on the event loop, which calls the methods itself."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import grpc
+
+from jobcast_server.admission import Admission
+from jobcast_server.health import CONTRACT, INFERENCE
+from jobcast_server.listener.port import taken
+from jobcast_server.metrics import Metrics
+from jobcast_server.model import Model
+from jobcast_server.openinference.service import PROTOCOL
+from jobcast_server.repository.repository import Repository
+from jobcast_server.rtpredictor.stream import Streams
+from jobcast_server.settings import Settings
+from jobcast_server.status import refuse
+
+
+class AsyncioPort:
+    """`listener.port.Port`.
+
+    Attributes:
+        number: of the port.
+    """
+
+    name = "asyncio"
+
+    def __init__(self, settings: Settings) -> None:
+        """Bind the port.
+
+        Raises:
+            StartupError: it is taken.
+        """
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),  # two servers on one port would be a mistake that nobody sees
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.server.max_pending_requests", settings.max_pending),
+                ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_pending),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ]
+        )
+        try:
+            self.number: int = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+        except RuntimeError as error:
+            raise taken(settings, f"{str(error).split(':')[0]}: is another server running there?") from None
+
+    def serve(
+        self, handlers: Mapping[str, grpc.RpcMethodHandler], streams: Streams, admission: Admission, metrics: Metrics,
+        threads: int,
+    ) -> None:  # fmt: skip
+        """Take the methods by path."""
+        rejected = {
+            f"/{CONTRACT}/{name}": metrics.methods[name].count["rejected"] for name in ("Predict", "PredictBatch")
+        }
+        rejected[f"/{INFERENCE}/ModelInfer"] = partial(metrics.request, PROTOCOL, "ModelInfer", "rejected", 0.0)
+        self._server.add_generic_rpc_handlers((Shedder(handlers, admission, rejected),))
+
+    def refresh(self, repository: Repository[Model]) -> None:
+        """Nothing: the methods ask the repository."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        await self._server.start()
+
+    def drain(self) -> None:
+        """Nothing: the methods ask the admission."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no more calls, and end those that are open after `grace` seconds."""
+        await self._server.stop(grace)
+
+
+class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Hands calls to their handlers, and those that are too many to one that ends them unread, which costs less."""
+
+    def __init__(
+        self, handlers: Mapping[str, grpc.RpcMethodHandler], admission: Admission,
+        rejected: Mapping[str, Callable[[], object]],
+    ) -> None:  # fmt: skip
+        self._handlers = handlers
+        self._admission = admission
+        self._refusals = {
+            path: grpc.stream_stream_rpc_method_handler(self._refusal(count)) for path, count in rejected.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call; None for a method that is not known."""
+        method = handler_call_details.method
+        if method in self._refusals and self._admission.full():
+            return self._refusals[method]
+        return self._handlers.get(method)
+
+    def _refusal(self, count: Callable[[], object]) -> Callable[[Any, Any], Awaitable[None]]:
+        async def end(requests: Any, context: Any) -> None:
+            count()
+            await refuse(context, self._admission.overload())
+
+        return end
