@@ -42,7 +42,7 @@ class Section:
         """The section with its heading."""
         told, settings = machine(), self.settings
         pinned = (
-            f"both servers on core {self.cores.server[0]}, the load on {', '.join(map(str, self.cores.client))}"
+            f"servers on core {self.cores.server[0]}, the load on {', '.join(map(str, self.cores.client))}"
             if self.cores.server and self.cores.client
             else "nothing pinned"
         )
@@ -55,7 +55,7 @@ class Section:
             *([f"- {self.rival}: {_listed(self.rival_versions)}"] if self.rival_versions else []),
             f"- bundle: {f'{bundle.parent.name}/{bundle.name}' if bundle else 'not known'}",
             f"- windows: {settings.duration_s:g} s after {settings.warmup_s:g} s of warm-up, "
-            f"one server after the other, {settings.repeats} repeats",
+            f"one after the other, {settings.repeats} repeats",
             f"- load: {described(settings.generator)}",
             *(f"- {note}" for note in self.notes),
             f"- command: `{self.command}`",
