@@ -99,6 +99,7 @@ def _models(settings: Settings, provider: str) -> dict[str, dict[str, Any]]:
                 "engine": bundle.engine,
                 "forest": bundle.forest,
                 "kernels": bundle.forests,
+                "fused": bundle.fused,
                 "golden_ulps": bundle.golden_ulps,
             }
             found[f"{name}/{number}"] = about
@@ -119,5 +120,5 @@ def _lines(found: dict[str, Any]) -> list[str]:
             continue
         whole = f"engine {about['engine']}, trees {about['forest']}"
         lines.append(f"{name}: {whole}, golden rows within {about['golden_ulps']} float32 steps")
-        lines += [f"    {text}" for text in about["kernels"]]
+        lines += [f"    {text}" for text in (*about["kernels"], *about["fused"])]
     return lines

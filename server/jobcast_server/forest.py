@@ -1,7 +1,8 @@
-"""Trees by the native core: the same graph with `jobcast.Forest` in the place of its tree ensembles, in memory only.
+"""A graph by the native core: `jobcast.Forest` in the place of its tree ensembles, and `jobcast.Features` in the place
+of the plain operators around them, in memory only.
 
-The file stays what it is. What stands in the way of the core is a reason to compute with onnxruntime's own operator,
-which gives the same answers, unless the core is demanded.
+The file stays what it is. What stands in the way of the core is a reason to compute with onnxruntime's own operators,
+which give the same answers, unless the core is demanded.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal
 
+import structlog
+
 from jobcast_server.errors import StartupError
+
+log = structlog.get_logger()
 
 Wanted = Literal["auto", "native", "stock"]
 """What an operator may ask for; `auto` is `native` where it is there and answers right."""
@@ -29,7 +34,7 @@ class Native:
 
     Attributes:
         model: bytes of the rewritten graph.
-        library: path of the library that holds its operator.
+        library: path of the library that holds its operators.
     """
 
     model: bytes
@@ -66,11 +71,13 @@ def demand(wanted: Wanted) -> None:
             raise StartupError(f"forest: native is not available: {error}; build it, or use auto or stock") from None
 
 
-def rewrite(model: bytes) -> Native | None:
-    """The graph for the core, or None when it has no tree ensemble.
+def rewrite(model: bytes) -> tuple[Native, ...]:
+    """The graph for the core, the fastest first; none when it has no tree ensemble.
+
+    The last has the trees alone by the core, the one before it the plain operators too, where any can be.
 
     Raises:
-        ForestError: there is no core, or it refuses the graph.
+        ForestError: there is no core, or it refuses the trees.
     """
     native = core()
     try:
@@ -78,14 +85,28 @@ def rewrite(model: bytes) -> Native | None:
         library = native.library_path()
     except Exception as error:
         raise ForestError(str(error)) from None
-    return None if rewritten == model else Native(rewritten, library)
+    if rewritten == model:
+        return ()
+    trees = Native(rewritten, library)
+    try:
+        fused = native.fuse(rewritten)
+    except Exception as error:
+        log.info("plain operators are computed by onnxruntime", reason=str(error))
+        return (trees,)
+    return (trees,) if fused == rewritten else (Native(fused, library), trees)
 
 
 def newest() -> int:
-    """Number of the forest that was made last in this process; 0 while there is none."""
-    return max((kernel.serial for kernel in core().kernels()), default=0)
+    """Number of the operator that the core made last in this process; 0 while there is none."""
+    native = core()
+    return max((made.serial for made in (*native.kernels(), *native.features())), default=0)
 
 
 def reports(after: int) -> tuple[str, ...]:
     """What the forests made after number `after` are, and how they compute."""
     return tuple(kernel.text for kernel in core().kernels() if kernel.serial > after)
+
+
+def fused(after: int) -> tuple[str, ...]:
+    """Which plain operators were fused after number `after`."""
+    return tuple(made.text for made in core().features() if made.serial > after)

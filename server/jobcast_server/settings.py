@@ -52,7 +52,7 @@ class Settings(BaseModel):
     provider: Literal["auto", "cpu", "coreml"] = Field("auto", description="Where onnxruntime computes.")
     forest: trees.Wanted = Field(
         "auto",
-        description="Who computes trees: native = the core, stock = onnxruntime; the answers are the same.",
+        description="Who computes trees and plain operators: native = the core, stock = onnxruntime; same answers.",
     )
     engine: Engine = Field(
         "auto",

@@ -27,7 +27,13 @@ def rewrite(model):
 def library_path():
     return __file__
 
+def fuse(model):
+    return model
+
 def kernels():
+    return []
+
+def features():
     return []
 
 def versions():

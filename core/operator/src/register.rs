@@ -12,6 +12,7 @@ use ort_sys::{
 
 use crate::API_VERSION;
 use crate::api::{Api, Message};
+use crate::features;
 use crate::host;
 use crate::kernel::{compute, create, destroy, guarded};
 
@@ -23,7 +24,7 @@ struct Domain(*mut OrtCustomOpDomain);
 // SAFETY: onnxruntime only reads a domain once it is made.
 unsafe impl Send for Domain {}
 
-/// Adds `jobcast.Forest` to the operators that a session's options know.
+/// Adds `jobcast.Forest` and `jobcast.Features` to the operators that a session's options know.
 ///
 /// # Safety
 /// Called by onnxruntime, with its own table and options.
@@ -48,6 +49,7 @@ fn make(api: Api) -> Result<Domain, Message> {
     unsafe {
         api.check((api.raw().CreateCustomOpDomain)(c"jobcast".as_ptr(), &raw mut domain))?;
         api.check((api.raw().CustomOpDomain_Add)(domain, &raw const FOREST))?;
+        api.check((api.raw().CustomOpDomain_Add)(domain, &raw const FEATURES))?;
     }
     Ok(Domain(domain))
 }
@@ -77,6 +79,33 @@ static FOREST: OrtCustomOp = OrtCustomOp {
     GetStartVersion: Some(first_version),
     GetEndVersion: Some(last_version),
 };
+
+/// Any number of inputs and outputs of any types; those of the outputs are declared in the graph.
+static FEATURES: OrtCustomOp = OrtCustomOp {
+    GetName: Some(features_name),
+    GetInputType: Some(any),
+    GetOutputType: Some(any),
+    KernelDestroy: Some(features::destroy),
+    GetInputCharacteristic: Some(variadic),
+    GetOutputCharacteristic: Some(variadic),
+    GetVariadicInputMinArity: Some(first_version),
+    GetVariadicOutputMinArity: Some(first_version),
+    CreateKernelV2: Some(features::create),
+    KernelComputeV2: Some(features::compute),
+    ..FOREST
+};
+
+unsafe extern "system" fn features_name(_op: *const OrtCustomOp) -> *const c_char {
+    c"Features".as_ptr()
+}
+
+unsafe extern "system" fn any(_op: *const OrtCustomOp, _index: usize) -> ONNXTensorElementDataType {
+    ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED
+}
+
+unsafe extern "system" fn variadic(_op: *const OrtCustomOp, _index: usize) -> OrtCustomOpInputOutputCharacteristic {
+    OrtCustomOpInputOutputCharacteristic::INPUT_OUTPUT_VARIADIC
+}
 
 unsafe extern "system" fn name(_op: *const OrtCustomOp) -> *const c_char {
     c"Forest".as_ptr()

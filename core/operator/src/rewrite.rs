@@ -1,5 +1,4 @@
-//! A model's bytes with `jobcast.Forest` in the place of every `TreeEnsembleRegressor`; whatever else is in them is copied
-//! as it lies.
+//! A model's bytes with the core's operators in the place of onnxruntime's; whatever else is in them is copied as it lies.
 
 use std::fmt;
 
@@ -57,7 +56,7 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// Rewrites a model; one without a tree ensemble comes back as it is.
+/// Puts `jobcast.Forest` in the place of every `TreeEnsembleRegressor`; a model without a tree ensemble comes back as it is.
 ///
 /// # Errors
 /// The bytes are no model, or a tree ensemble asks for something that the operator does not do.
@@ -77,11 +76,47 @@ pub fn rewrite(model: &[u8]) -> Result<Vec<u8>, Refusal> {
     if replaced == 0 {
         return Ok(model.to_vec());
     }
+    put_opset(&mut out);
+    Ok(out)
+}
+
+/// Replaces the plain operators of a model by `jobcast.Features` where that leaves its answers as they are; a model in
+/// which nothing can be replaced comes back as it is.
+///
+/// # Errors
+/// The bytes are no model, or the model is of a kind in which no node is replaced.
+pub fn fuse(model: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let Some(fused) = crate::fuse::fuse(model)? else { return Ok(model.to_vec()) };
+    let (mut out, mut known) = (Vec::with_capacity(model.len()), false);
+    for field in fields(model) {
+        let Field { number, value, bytes } = field?;
+        match number {
+            number::MODEL_GRAPH => put_bytes(&mut out, number, &fused),
+            _ => out.extend_from_slice(bytes),
+        }
+        known |= number == number::MODEL_OPSETS && is_ours(value.bytes()?)?;
+    }
+    if !known {
+        put_opset(&mut out);
+    }
+    Ok(out)
+}
+
+fn is_ours(opset: &[u8]) -> Result<bool, Refusal> {
+    for field in fields(opset) {
+        let Field { number, value, .. } = field?;
+        if number == number::OPSET_DOMAIN {
+            return Ok(value.text()? == DOMAIN);
+        }
+    }
+    Ok(false)
+}
+
+fn put_opset(out: &mut Vec<u8>) {
     let mut opset = Vec::new();
     put_bytes(&mut opset, number::OPSET_DOMAIN, DOMAIN.as_bytes());
     put_number(&mut opset, number::OPSET_VERSION, 1);
-    put_bytes(&mut out, number::MODEL_OPSETS, &opset);
-    Ok(out)
+    put_bytes(out, number::MODEL_OPSETS, &opset);
 }
 
 /// The graph, and how many of its nodes are new.

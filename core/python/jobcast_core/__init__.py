@@ -1,9 +1,10 @@
-"""The native core: the forest operator of onnxruntime, the rewriting of graphs to it, and the engine of requests."""
+"""The native core: operators of onnxruntime, the rewriting of graphs to it, and the engine of requests."""
 
 from jobcast_core._core import (
     Admitted,
     Counter,
     Engine,
+    Features,
     Histogram,
     InferRequest,
     Kernel,
@@ -11,6 +12,8 @@ from jobcast_core._core import (
     Panicked,
     Passes,
     Places,
+    features,
+    fuse,
     kernels,
     library_path,
     read_infer,
@@ -23,6 +26,7 @@ __all__ = [
     "Admitted",
     "Counter",
     "Engine",
+    "Features",
     "Histogram",
     "InferRequest",
     "Kernel",
@@ -30,6 +34,8 @@ __all__ = [
     "Panicked",
     "Passes",
     "Places",
+    "features",
+    "fuse",
     "kernels",
     "library_path",
     "read_infer",

@@ -11,6 +11,7 @@ __all__ = [
     "Admitted",
     "Counter",
     "Engine",
+    "Features",
     "Histogram",
     "InferRequest",
     "Kernel",
@@ -18,6 +19,8 @@ __all__ = [
     "Panicked",
     "Passes",
     "Places",
+    "features",
+    "fuse",
     "kernels",
     "library_path",
     "read_infer",
@@ -85,6 +88,30 @@ class Kernel:
     def text(self) -> str:
         """All of it in a line."""
 
+@final
+class Features:
+    """Plain operators of a graph that a session of this process holds as one, `jobcast.Features`."""
+
+    @property
+    def serial(self) -> int:
+        """Numbers them and forests in the order of their making, from 1."""
+
+    @property
+    def node(self) -> str:
+        """Name of the node in its graph."""
+
+    @property
+    def operators(self) -> int:
+        """Operators that it replaces, those that only rearrange included."""
+
+    @property
+    def instructions(self) -> int:
+        """Instructions of its program."""
+
+    @property
+    def text(self) -> str:
+        """All of it in a line."""
+
 def library_path() -> str:
     """Return the path of the library for `SessionOptions.register_custom_ops_library`."""
 
@@ -94,6 +121,18 @@ def rewrite(model: bytes) -> bytes:
     Raises:
         ValueError: the bytes are no model, or an ensemble asks for something that the operator does not do.
     """
+
+def fuse(model: bytes) -> bytes:
+    """Return the bytes of a model with `jobcast.Features` in the place of operators that it computes with the same bits.
+
+    A model in which nothing is replaced comes back as it is.
+
+    Raises:
+        ValueError: the bytes are no model, or the model is of a kind in which no operator is replaced.
+    """
+
+def features() -> list[Features]:
+    """Return the fused operators of all sessions of this process, in the order of their making."""
 
 def versions() -> list[tuple[str, str]]:
     """Return names and versions."""

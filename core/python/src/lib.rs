@@ -46,6 +46,23 @@ mod _core {
         text: String,
     }
 
+    /// Operators of a graph that a session of this process holds as one.
+    #[pyclass(frozen, get_all, module = "jobcast_core._core")]
+    struct Features {
+        serial: u64,
+        node: String,
+        operators: usize,
+        instructions: usize,
+        text: String,
+    }
+
+    #[pymethods]
+    impl Features {
+        fn __str__(&self) -> &str {
+            &self.text
+        }
+    }
+
     #[pymethods]
     impl Kernel {
         fn __str__(&self) -> &str {
@@ -65,6 +82,25 @@ mod _core {
             Ok(bytes) => Ok(PyBytes::new(py, &bytes)),
             Err(refusal) => Err(PyValueError::new_err(refusal.to_string())),
         }
+    }
+
+    #[pyfunction]
+    fn fuse<'py>(py: Python<'py>, model: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let fused = py.detach(|| operator::fuse(model));
+        match fused {
+            Ok(bytes) => Ok(PyBytes::new(py, &bytes)),
+            Err(refusal) => Err(PyValueError::new_err(refusal.to_string())),
+        }
+    }
+
+    #[pyfunction]
+    fn features() -> Vec<Features> {
+        let made = operator::living_features().into_iter().map(|living| {
+            let (operators, instructions) = (living.operators, living.instructions);
+            let text = format!("{operators} operators of the graph in {instructions} instructions");
+            Features { serial: living.serial, node: living.node, operators, instructions, text }
+        });
+        made.collect()
     }
 
     #[pyfunction]

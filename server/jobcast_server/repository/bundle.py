@@ -31,6 +31,7 @@ class Bundle:
         example: the first golden row, for warming up.
         forests: how the core computes the graph's trees; empty where onnxruntime's own operator does.
         core: the native engine; None where Python answers.
+        fused: which plain operators of the graph the core computes; empty where onnxruntime computes them all.
     """
 
     manifest: Manifest
@@ -39,6 +40,7 @@ class Bundle:
     example: Feeds
     forests: tuple[str, ...]
     core: Core | None = None
+    fused: tuple[str, ...] = ()
 
     @property
     def forest(self) -> str:
@@ -75,9 +77,13 @@ def load(
         reason: Exception | None = None
         if trees != "stock":
             try:
-                native = forest.rewrite(files.model)
-                if native is not None:
-                    return _verified(files, provider, allowed_ulps, check, builder, native)
+                for native in forest.rewrite(files.model):
+                    try:
+                        return _verified(files, provider, allowed_ulps, check, builder, native)
+                    except Exception as error:
+                        reason = error
+                if reason is not None:
+                    raise reason
             except Exception as error:
                 if trees == "native":
                     raise
@@ -101,7 +107,7 @@ def _verified(
     manifest = files.manifest
     before = forest.newest() if native else 0
     session = Session(native.model, provider, native.library) if native else Session(files.model, provider)
-    forests = forest.reports(before) if native else ()
+    forests, fused = (forest.reports(before), forest.fused(before)) if native else ((), ())
     stored.check_schema(manifest, session.inputs(), session.outputs())
     check(manifest)
     golden = files.golden()
@@ -112,7 +118,7 @@ def _verified(
     worst = stored.check_golden(manifest, golden, [output.tolist() for output in outputs], allowed_ulps)
     core = builder.build(manifest, native.model if native else files.model, feeds, outputs)
     runs = session if core is None else NativeSession(core, manifest)
-    return Bundle(manifest, runs, worst, example, forests, core)
+    return Bundle(manifest, runs, worst, example, forests, core, fused)
 
 
 def read_manifest(folder: Path) -> Manifest:
