@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -91,7 +92,7 @@ class Gathering(Generic[Item]):
         waiting = _Waiting(priority, self._number, item, rows, time.perf_counter(), check, answer)
         heapq.heappush(self._waiting, waiting)
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = asyncio.create_task(self._run(), context=Context())  # a pass is no single call's
         return await answer
 
     async def _run(self) -> None:

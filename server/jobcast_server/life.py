@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import structlog
 
-from jobcast_server import counting, forest, memory, native
+from jobcast_server import counting, forest, memory, native, spans
 from jobcast_server.admission import Admission
 from jobcast_server.cores import usable
 from jobcast_server.errors import BundleError
@@ -29,6 +29,7 @@ from jobcast_server.listener.port import Port
 from jobcast_server.metrics import Metrics
 from jobcast_server.model import Model
 from jobcast_server.modelmetrics import ModelMetrics
+from jobcast_server.observed import observed
 from jobcast_server.openinference.plane import Plane
 from jobcast_server.openinference.service import Service
 from jobcast_server.policy import Policy
@@ -39,12 +40,14 @@ from jobcast_server.rest import listener as rest_listener
 from jobcast_server.rest.app import App
 from jobcast_server.rest.body import Bodies
 from jobcast_server.rest.endpoints import Endpoints
+from jobcast_server.rest.exchange import Exchange
 from jobcast_server.rest.infer import Infer
 from jobcast_server.rtpredictor.calls import Calls
 from jobcast_server.rtpredictor.info import Tally
 from jobcast_server.rtpredictor.stream import Streams
 from jobcast_server.settings import Settings
 from jobcast_server.taskpredictor.service import TaskPredictor
+from jobcast_server.tracing import Tracing, open_tracing
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a worker thread may keep the interpreter while the event loop wants it."""
@@ -59,7 +62,8 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        StartupError: a port is taken, or the provider, the demanded forest or the demanded engine does not exist.
+        StartupError: a port is taken; the provider, the demanded forest or the demanded engine does not exist; or
+            traces cannot be sent.
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event()
@@ -69,8 +73,11 @@ async def serve(settings: Settings) -> None:
     forest.demand(settings.forest)
     native.demand(settings.engine, provider)
     chosen = port.choose(settings, provider)
+    tracing = open_tracing(settings)
     metrics = Metrics(counting.PYTHON if chosen == "asyncio" else counting.native(forest.core()))
     async with contextlib.AsyncExitStack() as stack:
+        if tracing is not None:
+            stack.callback(tracing.close)
         server = _bind(chosen, settings)
         bound = stack.enter_context(rest_listener.bind(settings))
         page, thread = metrics.serve(settings.host, settings.metrics_port)
@@ -78,9 +85,10 @@ async def serve(settings: Settings) -> None:
         stack.callback(page.server_close)
         stack.callback(page.shutdown)
         threads = settings.threads or max(1, usable() - 1)
-        workers = stack.enter_context(ThreadPoolExecutor(threads, "batch"))
+        pool = ThreadPoolExecutor if tracing is None else spans.Workers
+        workers = stack.enter_context(pool(threads, "batch"))
         loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
-        life = Life(settings, metrics, provider, threads, workers, loader)
+        life = Life(settings, metrics, tracing, provider, threads, workers, loader)
         await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page.server_port), stop)
 
 
@@ -106,11 +114,13 @@ class Life:
     """One run of the server."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, provider: str, threads: int, workers: ThreadPoolExecutor,
-        loader: ThreadPoolExecutor,
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | None, provider: str, threads: int,
+        workers: ThreadPoolExecutor, loader: ThreadPoolExecutor,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._metrics = metrics
+        self._tracing = tracing
+        self._verbose = settings.log_level == "debug"
         self._provider = provider
         self._threads = threads
         self._workers = workers
@@ -164,17 +174,19 @@ class Life:
         endpoints = Endpoints(self._plane, self._readiness, self._settings, self._bodies)
         infer = Infer(self._plane, self._metrics, self._bodies)
         app = App(infer, endpoints, self._tasks, self._bodies, self._readiness, self._metrics)
-        return rest_listener.Listener(app, bound, self._settings)
+        exchange = Exchange(app, self._tracing, verbose=self._verbose)
+        return rest_listener.Listener(exchange, bound, self._settings)
 
     def _register(self, server: Port) -> None:
         settings, metrics, admission = self._settings, self._metrics, self._admission
         calls = Calls(
             self._repository, admission, metrics, self._tally, self._health, self._workers,
-            provider=self._provider, threads=self._threads, verbose=settings.log_level == "debug",
+            provider=self._provider, threads=self._threads,
         )  # fmt: skip
         streams = Streams(self._repository, admission, metrics, settings.stream_window)
         inference = Service(self._plane, self._readiness, metrics, settings)
         handlers = methods.collect(calls, streams, inference, self._health, echo=settings.enable_echo)
+        handlers = observed(handlers, self._tracing, verbose=self._verbose)
         server.serve(handlers, streams, admission, metrics, self._threads)
         metrics.watch(server.number, lambda: admission.places.rows)
         metrics.add(ModelMetrics(self._repository, self._readiness, self._provider).collect)

@@ -1,9 +1,16 @@
-"""Structured log lines on standard error; one line per request exists only at debug level."""
+"""Structured log lines on standard error; one line per request exists only at debug level.
+
+A line about a request carries its id, and its trace's when it is traced.
+"""
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
+
+from jobcast_server import identity, spans
 
 
 def configure(level: str, form: str) -> None:
@@ -18,6 +25,7 @@ def configure(level: str, form: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _whose,
     ]
     structlog.configure(
         processors=[*shared, render],
@@ -28,3 +36,12 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)  # what libraries such as grpc log
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def _whose(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say which request the line is about."""
+    if request_id := identity.current.get():
+        event.setdefault("request_id", request_id)
+    if call := spans.current():
+        event.setdefault("trace_id", call.trace)
+    return event

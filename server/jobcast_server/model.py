@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jobcast_proto.manifest import Manifest
 
@@ -18,6 +19,7 @@ from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
 from jobcast_server.rtpredictor.native import NativeEngine as NativeJobEngine
 from jobcast_server.settings import Settings
+from jobcast_server.spans import SpannedGathering, SpannedStatistics
 from jobcast_server.statistics import Statistics
 from jobcast_server.taskpredictor import engine as tasks
 
@@ -49,14 +51,16 @@ class Model:
         self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest, builder)
         self.name = name
         self.version = str(self.bundle.manifest.version)
-        self.statistics = Statistics(kinds)
+        traced = bool(settings.otlp_endpoint)
+        self.statistics = SpannedStatistics(kinds) if traced else Statistics(kinds)
         for _ in range(WARM_UPS):
             self.bundle.session.run(self.bundle.example)
         self.bundle.session.observe = observe
         self.tensors = _tensors(self.bundle, self.statistics, settings.max_batch_rows)
         self.heads = Heads(self.tensors.schema, self.version)
         together, queue = settings.dynamic_batching, self.statistics.queue
-        self.calls: Gathering[Request] = Gathering(
+        gathering: Any = SpannedGathering if traced else Gathering
+        self.calls: Gathering[Request] = gathering(
             self.tensors.one, self.tensors.many, admission, queue, together=together
         )
         self.tasks = tasks.Engine(self.bundle, self.statistics, settings.levels) if tasks.serves(name) else None
@@ -65,7 +69,7 @@ class Model:
         if name == PREDICTOR:
             _jobs(self.bundle, settings.max_batch_rows, Statistics()).warm_up()
             self.jobs = _jobs(self.bundle, settings.max_batch_rows, self.statistics)
-            self.predictions = Gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
+            self.predictions = gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
 
 
 def _tensors(bundle: Bundle, statistics: Statistics, max_rows: int) -> TensorEngine:

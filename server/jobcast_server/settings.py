@@ -88,6 +88,12 @@ class Settings(BaseModel):
     drain_timeout: float = Field(30.0, ge=0, le=3600, description="Seconds that work in flight may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    otlp_endpoint: str = Field(
+        "", description="Where traces go by OTLP over gRPC, such as http://127.0.0.1:4317; empty = no traces."
+    )
+    trace_ratio: float = Field(
+        0.01, ge=0, le=1, description="Share of the calls that are traced where the caller does not say."
+    )
     quantile_levels: str = Field(
         "0.25,0.5,0.75,0.99", description="Quantile levels that answers to tasks hold, ascending, joined by commas."
     )

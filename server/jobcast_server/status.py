@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from jobcast_server import identity
 from jobcast_server.errors import (
     DrainingError,
     ExpiredError,
@@ -70,15 +71,15 @@ def reason_of(error: BaseException) -> str:
 
 
 async def refuse(context: Any, error: RequestError) -> NoReturn:
-    """End the call with the status of `error`; INVALID_ARGUMENT carries a google.rpc.BadRequest."""
+    """End the call with the status of `error` and the request's id; INVALID_ARGUMENT has a google.rpc.BadRequest."""
     message = str(error)[:LONGEST]
-    trailing: tuple[tuple[str, bytes], ...] = ()
+    trailing: tuple[tuple[str, str | bytes], ...] = ((identity.HEADER, identity.of_call(context)),)
     if isinstance(error, InvalidRequestError):
         details = error_details_pb2.BadRequest()
         for violation in error.violations:
             details.field_violations.add(field=violation.field, description=violation.problem[:LONGEST])
         status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=message)
         status.details.add().Pack(details)
-        trailing = (("grpc-status-details-bin", status.SerializeToString()),)
+        trailing += (("grpc-status-details-bin", status.SerializeToString()),)
     await context.abort(status_of(error).code, message, trailing)
     raise AssertionError("abort always raises")

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from jobcast_server.errors import RequestError
 from jobcast_server.metrics import Metrics
 from jobcast_server.readiness import Phase, Readiness
-from jobcast_server.rest import paths, routes
+from jobcast_server.rest import infer, paths, routes
 from jobcast_server.rest.body import Bodies, GoneError, Receive, Scope, Send
 from jobcast_server.rest.endpoints import Endpoints
 from jobcast_server.rest.faults import CLOSE, FAULT, OUTCOMES, HttpError, Refusal, refusal
 from jobcast_server.rest.infer import PROTOCOL, Infer
-from jobcast_server.taskpredictor import predictions
+from jobcast_server.taskpredictor import predictions, socket
 from jobcast_server.taskpredictor.service import TaskPredictor
 
 ELSEWHERE = "Unknown"
@@ -34,10 +34,10 @@ class App:
     """Answers every HTTP request."""
 
     def __init__(
-        self, infer: Infer, endpoints: Endpoints, tasks: TaskPredictor, bodies: Bodies, readiness: Readiness,
+        self, inference: Infer, endpoints: Endpoints, tasks: TaskPredictor, bodies: Bodies, readiness: Readiness,
         metrics: Metrics,
     ) -> None:  # fmt: skip
-        self._infer = infer
+        self._infer = inference
         self._tasks = tasks
         self._bodies = bodies
         self._readiness = readiness
@@ -48,11 +48,11 @@ class App:
         self._others.add_exception_handler(HTTPException, _tell)
         self._others.add_exception_handler(Exception, _tell)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or one socket."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> str:
+        """Answer one request, or one socket; gives its operation."""
         if scope["type"] == "websocket":
             await self._tasks.socket(scope, receive, send)
-            return
+            return socket.OPERATION
         if self._readiness.phase is Phase.STOPPING:
             send = _closing(send)
         try:
@@ -61,22 +61,22 @@ class App:
             asked = predictions.match(path) if path.startswith("/predict") else None
             if model is not None and scope["method"] == "POST":
                 await self._infer(*model, scope, receive, send)
-                return
+                return infer.OPERATION
             if asked is not None and scope["method"] == "POST":
                 await self._tasks.predictions(*asked, scope, receive, send)
-                return
+                return asked[0]
             if model is not None or asked is not None:
                 raise HttpError(405, f"method: must be POST, got {scope['method']}", ((b"allow", b"POST"),))
         except HttpError as error:
             await self._refuse(send, refusal(error))
-            return
-        await self._other({**scope, "path": path}, receive, send)
+            return ELSEWHERE
+        return await self._other({**scope, "path": path}, receive, send)
 
     async def _refuse(self, send: Send, told: Refusal) -> None:
         self._metrics.request(PROTOCOL, ELSEWHERE, told.outcome, 0.0)
         await self._bodies.send(send, told.status, told.body, headers=told.headers)
 
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> str:
         start = time.perf_counter()
         held: dict[str, Any] = {}
 
@@ -88,7 +88,7 @@ class App:
             try:
                 await self._others(scope, receive, hold)
             except GoneError:
-                return
+                return _operation(scope)
             except Exception:  # which FastAPI raises again once it has its answer
                 log.exception("request failed", path=scope["path"][:200])
             outcome = "success" if held["status"] == SUCCESS else OUTCOMES.get(held["status"], "invalid")
@@ -98,9 +98,14 @@ class App:
             accepted = dict(scope["headers"]).get(b"accept-encoding", b"") if scope["path"] in PACKED else b""
             await self._bodies.send(send, held["status"], held["body"], accepted, kind, tuple(headers.items()))
         finally:
-            route = scope.get("route")
-            operation = ELSEWHERE if route is None else route.name
-            self._metrics.request(PROTOCOL, operation, outcome, time.perf_counter() - start)
+            self._metrics.request(PROTOCOL, _operation(scope), outcome, time.perf_counter() - start)
+        return _operation(scope)
+
+
+def _operation(scope: Scope) -> str:
+    """Of a request that went through the routes."""
+    route = scope.get("route")
+    return ELSEWHERE if route is None else str(route.name)
 
 
 async def _tell(request: Request, error: Exception) -> Response:

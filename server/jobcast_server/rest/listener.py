@@ -7,8 +7,8 @@ import socket
 import uvicorn
 
 from jobcast_server.errors import StartupError
-from jobcast_server.rest.app import App
 from jobcast_server.rest.connection import LONGEST_HEAD, Connection
+from jobcast_server.rest.exchange import Exchange
 from jobcast_server.settings import Settings
 
 KEEP_ALIVE_S = 75
@@ -39,7 +39,7 @@ def bind(settings: Settings) -> socket.socket:
 class Listener(uvicorn.Server):
     """Serves an application on a bound socket until it is stopped."""
 
-    def __init__(self, app: App, bound: socket.socket, settings: Settings) -> None:
+    def __init__(self, app: Exchange, bound: socket.socket, settings: Settings) -> None:
         limits = {"most": 2 * settings.max_body_bytes + LONGEST_HEAD}
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a caller's mistake is no line of the log
         super().__init__(

@@ -7,8 +7,6 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-import structlog
-
 from jobcast_server.admission import Admission
 from jobcast_server.deadline import check_deadline
 from jobcast_server.errors import RequestError
@@ -24,15 +22,13 @@ from jobcast_server.status import reason_of, refuse, status_of
 INLINE_ROWS = 32
 INLINE_BYTES = 16 * 1024
 
-log = structlog.get_logger()
-
 
 class Calls:
     """Handlers of the service's unary methods."""
 
     def __init__(
         self, repository: Repository[Model], admission: Admission, metrics: Metrics, tally: Tally, health: Health,
-        workers: Executor, *, provider: str, threads: int, verbose: bool,
+        workers: Executor, *, provider: str, threads: int,
     ) -> None:  # fmt: skip
         self._repository = repository
         self._admission = admission
@@ -42,7 +38,6 @@ class Calls:
         self._workers = workers
         self._provider = provider
         self._threads = threads
-        self._verbose = verbose
 
     async def predict(self, request: bytes, context: Any) -> bytes:
         """Predict: one job."""
@@ -154,8 +149,6 @@ class Calls:
         counted = self._metrics.methods[method]
         counted.count[status]()
         counted.observe(seconds)
-        if self._verbose:
-            log.debug("request", method=method, status=status, seconds=round(seconds, 6))
 
 
 def _step(engine: Engine, piece: bytes, first: int, context: Any) -> batch.Part:
