@@ -28,6 +28,8 @@ pub enum Event {
         metadata: Vec<(String, String)>,
         /// How long the caller still waits.
         left: Option<Duration>,
+        /// Whether its key was checked and its rate counted already.
+        paid: bool,
     },
     /// The next message of a stream, or none when the caller has said all.
     Message(u64, Option<Bytes>),

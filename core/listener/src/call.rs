@@ -20,6 +20,8 @@ pub(crate) struct Head {
     pub headers: HeaderMap,
     pub started: Instant,
     pub deadline: Option<Instant>,
+    /// Whether its key was checked and its rate counted.
+    pub paid: bool,
     /// The thread that has the connection.
     pub home: Handle,
 }

@@ -10,12 +10,14 @@ use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::{Method, Request};
 use jobcast_engine::Request as Tensors;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant as Moment, Sleep, sleep_until, timeout};
+use tokio::time::{Instant as Moment, Sleep, sleep_until, timeout, timeout_at};
 
 use crate::batch;
 use crate::body::{Body, Broken};
 use crate::call::{Call, Head, refuse, send};
+use crate::gate::Verdict;
 use crate::gather::{Asked, Gather, MOST_ROWS, Waiting};
 use crate::grpc::{self, Code, Encoding, Frames, Status};
 use crate::handed;
@@ -50,17 +52,24 @@ pub(crate) async fn serve(shared: Arc<Shared>, gather: Arc<Gather>, socket: TcpS
         .max_concurrent_streams(limits.concurrent_streams)
         .max_header_list_size(limits.header_bytes)
         .max_pending_accept_reset_streams(limits.pending_resets);
-    let Ok(Ok(connection)) = timeout(limits.handshake, builder.handshake(socket)).await else { return };
-    Served { shared, gather, connection }.run().await;
+    let due = Moment::now() + limits.handshake;
+    if let Some(acceptor) = shared.tls.acceptor() {
+        let Ok(Ok(socket)) = timeout_at(due, acceptor.accept(socket)).await else { return };
+        let Ok(Ok(connection)) = timeout_at(due, builder.handshake(socket)).await else { return };
+        Served { shared, gather, connection }.run().await;
+    } else {
+        let Ok(Ok(connection)) = timeout_at(due, builder.handshake(socket)).await else { return };
+        Served { shared, gather, connection }.run().await;
+    }
 }
 
-struct Served {
+struct Served<T> {
     shared: Arc<Shared>,
     gather: Arc<Gather>,
-    connection: Connection<TcpStream, Bytes>,
+    connection: Connection<T, Bytes>,
 }
 
-impl Served {
+impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
     async fn run(mut self) {
         let mut phase = self.shared.phase.subscribe();
         let mut stop = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopping));
@@ -120,6 +129,12 @@ impl Served {
             Ok(encoding) => encoding,
             Err(status) => return refuse(&mut respond, &status),
         };
+        let (here, pass) = match self.shared.gate.check(&parts.headers) {
+            Verdict::Open => (true, None),
+            Verdict::Known(pass) => (true, Some(pass)),
+            Verdict::Elsewhere => (false, None),
+        };
+        let (hot, echo) = (hot.filter(|_| here), echo && here);
         let place = match hot.map(|hot| (hot, Place::call(&self.shared.places))) {
             Some((hot, None)) => return self.shed(hot, &mut respond),
             Some((hot, Some(place))) => Some((hot, place)),
@@ -127,11 +142,14 @@ impl Served {
         };
         let deadline = grpc::timeout(&parts.headers).and_then(|left| started.checked_add(left));
         let home = tokio::runtime::Handle::current();
-        let head = Head { path: path.to_owned(), headers: parts.headers, started, deadline, home };
+        let head =
+            Head { path: path.to_owned(), headers: parts.headers, started, deadline, paid: pass.is_some(), home };
         let mut body = Body::new(stream, Frames::new(encoding, self.shared.limits.message_bytes));
         if kind == Kind::Stream {
             return match &*head.path {
-                STREAM => drop(tokio::spawn(stream::converse(Arc::clone(&self.shared), head, body, respond))),
+                STREAM if here => {
+                    drop(tokio::spawn(stream::converse(Arc::clone(&self.shared), head, body, respond, pass)));
+                }
                 _ => handed::stream(&self.shared, head, body, respond),
             };
         }
@@ -144,7 +162,11 @@ impl Served {
                     Poll::Pending if respond.poll_reset(context).is_ready() => Poll::Ready(Err(Broken::Gone)),
                     found => found,
                 });
-                let found = found.await;
+                let wait = thread.shared.limits.message;
+                let found = timeout(wait, found).await.unwrap_or_else(|_| {
+                    let text = format!("the message did not come within {} s", wait.as_secs_f64());
+                    Err(Broken::Refused(Status::new(Code::DeadlineExceeded, text)))
+                });
                 thread.go_on(head, found, respond);
             })),
         }

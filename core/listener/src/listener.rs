@@ -17,11 +17,14 @@ use tokio::sync::watch;
 
 use crate::bridge::{Bridge, Command, Event};
 use crate::connection;
+use crate::gate::{Gate, Print};
 use crate::gather::Gather;
 use crate::grpc::Status;
 use crate::models::Models;
 use crate::places::Places;
+use crate::rates::Rate;
 use crate::shared::{Kind, Limits, Meters, Phase, Shared, Texts};
+use crate::tls::Tls;
 use crate::workers::Workers;
 
 /// Time after which the port is tried again when no connection can be taken, as when files have run out.
@@ -69,6 +72,8 @@ impl Listener {
             texts: setup.texts,
             methods: setup.methods,
             bridge: Bridge::new()?,
+            gate: Gate::default(),
+            tls: Tls::default(),
             workers: Workers::new(setup.workers)?,
             phase: watch::Sender::new(Phase::Serving),
             echo: setup.echo,
@@ -105,6 +110,19 @@ impl Listener {
     /// Lets these versions answer from now on.
     pub fn serve(&self, models: Models) {
         self.shared.models.store(Arc::new(models));
+    }
+
+    /// From now on only these keys have hot calls answered here, by the prints of their secrets; all when there is no table.
+    pub fn admit(&self, keys: Option<HashMap<Print, Arc<Rate>>>) {
+        self.shared.gate.set(keys);
+    }
+
+    /// Encrypts new connections with a certificate chain and its key, as PEM, and asks clients for certificates of `clients`.
+    ///
+    /// # Errors
+    /// The text says what is wrong with them; what was in force before goes on.
+    pub fn secure(&self, chain: &[u8], key: &[u8], clients: Option<&[u8]>) -> Result<(), String> {
+        self.shared.tls.secure(chain, key, clients)
     }
 
     /// What rings when something happened for the other side.
@@ -188,7 +206,7 @@ fn live(
         let (gathering, all) = (Arc::clone(&gather), Arc::clone(shared));
         tokio::spawn(async move { gathering.run(all).await });
         if let Some((socket, homes)) = accepting {
-            tokio::spawn(accept(socket, homes, shared.phase.subscribe()));
+            tokio::spawn(accept(socket, homes, Arc::clone(shared)));
         }
         let (shared, open) = (Arc::clone(shared), Arc::clone(open));
         tokio::spawn(async move {
@@ -207,7 +225,8 @@ fn live(
     });
 }
 
-async fn accept(socket: TcpListener, homes: Vec<Home>, mut phase: watch::Receiver<Phase>) {
+async fn accept(socket: TcpListener, homes: Vec<Home>, shared: Arc<Shared>) {
+    let mut phase = shared.phase.subscribe();
     let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
     loop {
         let mut stops = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopping));
@@ -219,6 +238,11 @@ async fn accept(socket: TcpListener, homes: Vec<Home>, mut phase: watch::Receive
             None => return,
             Some(Err(_)) => tokio::time::sleep(PAUSE).await,
             Some(Ok((stream, _))) => {
+                let open: usize = homes.iter().map(|home| home.open.load(SeqCst)).sum();
+                if open >= shared.limits.connections {
+                    // Closed at once: the caller sees it, and nothing else is held up.
+                    continue;
+                }
                 let Some(home) = homes.iter().min_by_key(|home| home.open.load(SeqCst)) else { return };
                 if let Ok(stream) = prepared(stream) {
                     home.open.fetch_add(1, SeqCst);

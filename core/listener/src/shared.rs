@@ -9,9 +9,11 @@ use tokio::sync::watch;
 
 use crate::bridge::Bridge;
 use crate::counts::{Counter, Histogram};
+use crate::gate::Gate;
 use crate::grpc::Status;
 use crate::models::Models;
 use crate::places::Places;
+use crate::tls::Tls;
 use crate::workers::Workers;
 
 /// How a method's messages go.
@@ -38,8 +40,12 @@ pub struct Limits {
     pub batch_rows: usize,
     /// Whether requests that come together are answered in one pass.
     pub together: bool,
+    /// Open connections.
+    pub connections: usize,
     /// Time for a connection's first bytes.
     pub handshake: Duration,
+    /// Time for the message of a unary call.
+    pub message: Duration,
     /// A caller that says nothing is asked after this time whether it lives.
     pub keepalive: Duration,
     /// How long it may take to answer that.
@@ -105,6 +111,8 @@ pub(crate) struct Shared {
     pub texts: Texts,
     pub methods: HashMap<String, Kind>,
     pub bridge: Bridge,
+    pub gate: Gate,
+    pub tls: Tls,
     pub workers: Workers,
     pub phase: watch::Sender<Phase>,
     pub echo: bool,

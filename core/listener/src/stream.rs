@@ -15,20 +15,29 @@ use tokio::time::timeout_at;
 use crate::body::{Body, Broken};
 use crate::bridge::{Command, Event};
 use crate::call::{Head, refuse};
+use crate::gate::Pass;
 use crate::gather::{MOST_ROWS, told};
 use crate::grpc::{self, Code, Status, put_frame};
 use crate::handed::{self, write_all};
 use crate::places::Place;
 use crate::shared::{Phase, Shared};
 
+const REVOKED: &str = "the key of this stream is not valid any more";
+
 /// Answers a stream until the caller half-closes, vanishes, or the server drains.
-pub(crate) async fn converse(shared: Arc<Shared>, head: Head, body: Body, respond: SendResponse<Bytes>) {
+pub(crate) async fn converse(
+    shared: Arc<Shared>,
+    head: Head,
+    body: Body,
+    respond: SendResponse<Bytes>,
+    pass: Option<Pass>,
+) {
     if shared.places.draining() {
         return handed::stream(&shared, head, body, respond);
     }
     let Some(place) = Place::stream(&shared.places) else { return handed::stream(&shared, head, body, respond) };
     let deadline = head.deadline;
-    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, out: None, ended: None };
+    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, pass, out: None, ended: None };
     let status = match deadline {
         None => stream.run().await,
         Some(deadline) => match timeout_at(deadline.into(), stream.run()).await {
@@ -46,6 +55,7 @@ struct Stream {
     shared: Arc<Shared>,
     body: Body,
     respond: SendResponse<Bytes>,
+    pass: Option<Pass>,
     out: Option<SendStream<Bytes>>,
     /// How the messages ended, once they have.
     ended: Option<Result<(), Broken>>,
@@ -67,6 +77,17 @@ impl Stream {
                         Some(Some(Status::new(Code::Unavailable, &*self.shared.texts.draining)))
                     }
                 };
+            }
+            if let Some(pass) = &self.pass {
+                if !self.shared.gate.holds(pass) {
+                    return Some(Some(Status::new(Code::Unauthenticated, REVOKED)));
+                }
+                // The stream's own call counted for the first one; a stream that is too quick is slowed down.
+                for _ in 1..taken.len() {
+                    while !pass.rate.take() {
+                        tokio::time::sleep(pass.rate.gap()).await;
+                    }
+                }
             }
             let answers = self.answers(taken).await;
             if self.out.is_none() {

@@ -19,6 +19,7 @@ __all__ = [
     "Panicked",
     "Passes",
     "Places",
+    "Rate",
     "features",
     "fuse",
     "kernels",
@@ -293,6 +294,14 @@ class Places:
     def leave_rows(self, rows: int) -> None:
         """Give them back."""
 
+@final
+class Rate:
+    """So many calls a second, of which a burst may come at once (at least one); any thread may ask."""
+
+    def __new__(cls, per_second: float, burst: float) -> Rate: ...
+    def take(self) -> bool:
+        """Count a call and return True, or return False when none may be made now."""
+
 _Limits: TypeAlias = Mapping[str, float]
 _Status: TypeAlias = tuple[int, str, list[tuple[str, bytes]]]
 
@@ -300,8 +309,8 @@ _Status: TypeAlias = tuple[int, str, list[tuple[str, bytes]]]
 class Listener:
     """A gRPC port served by threads of the core, which answer what is plainly valid; the rest is handed over.
 
-    `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, together, and the seconds
-    handshake_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
+    `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, together,
+    connections, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
     each (success, error, rejected, seconds), and batch_size, prediction, served. `methods` says by path whether messages
     stream. `threads` have the connections, `workers` compute many rows.
     """
@@ -323,13 +332,26 @@ class Listener:
         What serves the name `contract` answers `rtpredictor.v1`.
         """
 
+    def admit(self, keys: Sequence[tuple[bytes, Rate]] | None) -> None:
+        """Have hot calls answered here for these keys alone, by the SHA-256 of their secrets; for all when None.
+
+        Calls with another key or none, or beyond their rate, are handed over.
+        """
+
+    def secure(self, chain: bytes, key: bytes, clients: bytes | None = None) -> None:
+        """Encrypt new connections with a certificate chain and its key, in PEM; `clients` are authorities of callers.
+
+        Raises:
+            ValueError: they are no such things, or do not belong together; what was in force before goes on.
+        """
+
     def fileno(self) -> int:
         """Return what becomes readable when something happened."""
 
     def events(self) -> list[tuple[Any, ...]]:
         """Return what happened since: a word, the number of the call, and what belongs to it.
 
-        `call`: path, message (None for a stream), metadata, seconds left. `message`: bytes, None at the end. `written`.
+        `call`: path, message (None for a stream), metadata, seconds left, whether its key was checked and counted. `message`: bytes, None at the end. `written`.
         `gone`. `predictions`: messages of a stream that need an answer each.
         """
 

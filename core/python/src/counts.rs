@@ -128,3 +128,19 @@ impl Places {
         self.0.held().2
     }
 }
+
+/// How often somebody may call.
+#[pyclass(frozen, module = "jobcast_core._core")]
+pub struct Rate(pub(crate) Arc<listener::Rate>);
+
+#[pymethods]
+impl Rate {
+    #[new]
+    fn new(per_second: f64, burst: f64) -> Self {
+        Self(Arc::new(listener::Rate::new(per_second, burst)))
+    }
+
+    fn take(&self) -> bool {
+        self.0.take()
+    }
+}

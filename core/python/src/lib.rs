@@ -21,7 +21,7 @@ mod _core {
     use pyo3::types::PyBytes;
 
     #[pymodule_export]
-    use crate::counts::{Counter, Histogram, Passes, Places};
+    use crate::counts::{Counter, Histogram, Passes, Places, Rate};
     #[pymodule_export]
     use crate::engine::{Admitted, Engine, InferRequest, Panicked, read_infer, split};
     #[pymodule_export]

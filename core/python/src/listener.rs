@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobcast_listener as listener;
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::counts::{Counter, Histogram, Passes, Places};
+use crate::counts::{Counter, Histogram, Passes, Places, Rate};
 use crate::engine::Engine;
 
 /// Success, error, rejected, seconds.
 type Method<'py> = (PyRef<'py, Counter>, PyRef<'py, Counter>, PyRef<'py, Counter>, PyRef<'py, Histogram>);
+
+/// Number, text and trailing metadata.
+type Status = (u16, String, Vec<(String, Vec<u8>)>);
 
 /// Bounds by name.
 #[derive(FromPyObject)]
@@ -28,7 +31,9 @@ struct Limits {
     pending_resets: usize,
     batch_rows: usize,
     together: bool,
+    connections: usize,
     handshake_s: f64,
+    message_s: f64,
     keepalive_s: f64,
     keepalive_timeout_s: f64,
 }
@@ -116,6 +121,18 @@ impl Listener {
         self.0.serve(listener::Models::new(loaded.collect(), contract));
     }
 
+    fn admit(&self, keys: Option<Vec<(listener::Print, PyRef<Rate>)>>) {
+        let table = |keys: Vec<(listener::Print, PyRef<Rate>)>| {
+            keys.into_iter().map(|(print, rate)| (print, Arc::clone(&rate.0))).collect()
+        };
+        self.0.admit(keys.map(table));
+    }
+
+    #[pyo3(signature = (chain, key, clients=None))]
+    fn secure(&self, chain: &[u8], key: &[u8], clients: Option<&[u8]>) -> PyResult<()> {
+        self.0.secure(chain, key, clients).map_err(PyValueError::new_err)
+    }
+
     fn fileno(&self) -> i32 {
         self.0.ear()
     }
@@ -133,7 +150,7 @@ impl Listener {
     }
 
     #[pyo3(signature = (id, status=None))]
-    fn finish(&self, id: u64, status: Option<(u16, String, Vec<(String, Vec<u8>)>)>) {
+    fn finish(&self, id: u64, status: Option<Status>) {
         let status = status.map(|(code, message, metadata)| listener::Status { code, message, metadata });
         self.0.finish(id, status);
     }
@@ -160,9 +177,9 @@ impl Listener {
 fn told(py: Python<'_>, event: listener::Event) -> PyResult<Bound<'_, PyTuple>> {
     let bytes = |message: &[u8]| PyBytes::new(py, message);
     match event {
-        listener::Event::Call { id, path, message, metadata, left } => {
+        listener::Event::Call { id, path, message, metadata, left, paid } => {
             let message = message.map(|message| bytes(&message));
-            ("call", id, path, message, metadata, left.map(|left| left.as_secs_f64())).into_pyobject(py)
+            ("call", id, path, message, metadata, left.map(|left| left.as_secs_f64()), paid).into_pyobject(py)
         }
         listener::Event::Message(id, message) => ("message", id, message.map(|found| bytes(&found))).into_pyobject(py),
         listener::Event::Written(id) => ("written", id).into_pyobject(py),
@@ -183,7 +200,9 @@ impl From<Limits> for listener::Limits {
             pending_resets: limits.pending_resets,
             batch_rows: limits.batch_rows,
             together: limits.together,
+            connections: limits.connections,
             handshake: Duration::from_secs_f64(limits.handshake_s),
+            message: Duration::from_secs_f64(limits.message_s),
             keepalive: Duration::from_secs_f64(limits.keepalive_s),
             keepalive_timeout: Duration::from_secs_f64(limits.keepalive_timeout_s),
         }

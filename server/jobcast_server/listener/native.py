@@ -31,7 +31,8 @@ HEADER_BYTES = 16 * 1024
 PENDING_RESETS = 64
 """Calls that a caller may reset before anybody looked at them; one that resets more at once is cut off."""
 
-HANDSHAKE_S, KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 10.0, 60.0, 20.0
+MAX_CONNECTIONS = 20_000
+HANDSHAKE_S, MESSAGE_S, KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 10.0, 60.0, 60.0, 20.0
 
 log = structlog.get_logger()
 
@@ -79,7 +80,9 @@ class NativePort:
             "pending_resets": PENDING_RESETS,
             "batch_rows": settings.max_batch_rows,
             "together": settings.dynamic_batching,
+            "connections": MAX_CONNECTIONS,
             "handshake_s": HANDSHAKE_S,
+            "message_s": MESSAGE_S,
             "keepalive_s": KEEPALIVE_S,
             "keepalive_timeout_s": KEEPALIVE_TIMEOUT_S,
         }
@@ -142,8 +145,9 @@ class NativePort:
                     task.cancel()
 
     def _begin(
-        self, number: int, path: str, message: bytes | None, metadata: list[tuple[str, str]], left: float | None
-    ) -> None:
+        self, number: int, path: str, message: bytes | None, metadata: list[tuple[str, str]], left: float | None,
+        paid: bool,
+    ) -> None:  # fmt: skip
         handler = self._handlers[path]
         context = Context(self._core, number, handler, metadata, left)
         task = asyncio.get_running_loop().create_task(self._answer(number, handler, context, message))
