@@ -75,7 +75,22 @@ impl Tie {
     }
 }
 
-/// The places of the `count` best of a row, best first, where `better` says whether a place goes before another.
+/// Sorts values, and their places with them; equal ones keep their order. NaN is not among them.
+pub(crate) fn sort_plain<T: Copy>(row: &mut [T], places: &mut [usize], before: impl Fn(T, T) -> bool) {
+    for at in 0..row.len() {
+        let (value, mut to) = (row[at], at);
+        while to > 0 && before(value, row[to - 1]) {
+            row[to] = row[to - 1];
+            places[to] = places[to - 1];
+            to -= 1;
+        }
+        row[to] = value;
+        places[to] = at;
+    }
+}
+
+/// The places of the `count` best of a row, best first, where `better` says whether a place goes before another: as
+/// libstdc++ selects them, which matters where there is NaN, since then `better` is no order.
 pub(crate) fn select(places: &mut [usize], count: usize, better: &impl Fn(usize, usize) -> bool) {
     for (at, place) in places.iter_mut().enumerate() {
         *place = at;

@@ -1,7 +1,7 @@
 //! Instructions that go row by row: texts, tables, and what needs several columns at once.
 
 use crate::columnwise::{Span, file, floats, wide};
-use crate::order::{fold, select};
+use crate::order::{fold, select, sort_plain};
 use crate::program::{Fold, Instruction, Table};
 use crate::run::{Fault, Rows, Space};
 use crate::split::pieces;
@@ -210,7 +210,7 @@ fn folded_double(kind: Fold, row: &[f64], place: usize) -> f64 {
 
 type Chosen<'a> = (&'a [usize], bool, &'a [usize], &'a [Option<usize>]);
 
-#[allow(clippy::float_cmp, reason = "equal values keep their order")]
+#[allow(clippy::float_cmp, clippy::eq_op, reason = "equal values keep their order, and NaN differs from itself")]
 fn best<T: Copy + PartialOrd>(
     file: &mut [T],
     longs: &mut [i64],
@@ -223,15 +223,21 @@ fn best<T: Copy + PartialOrd>(
     for at in 0..rows.count {
         row.clear();
         row.extend(registers.iter().map(|register| file[register * rows.stride + at]));
-        if largest {
-            select(found, values.len(), &|a, b| row[a] > row[b] || (row[a] == row[b] && a < b));
-        } else {
-            select(found, values.len(), &|a, b| row[a] < row[b] || (row[a] == row[b] && a < b));
+        let plain = row.iter().all(|value| value == value);
+        match (plain, largest) {
+            (true, true) => sort_plain(row, found, |a, b| a > b),
+            (true, false) => sort_plain(row, found, |a, b| a < b),
+            (false, true) => {
+                select(found, values.len(), &|a, b| row[a] > row[b] || (row[a] == row[b] && a < b));
+            }
+            (false, false) => {
+                select(found, values.len(), &|a, b| row[a] < row[b] || (row[a] == row[b] && a < b));
+            }
         }
-        for ((&place, &value), index) in found.iter().zip(values).zip(places) {
-            file[value * rows.stride + at] = row[place];
+        for (place, ((&from, &value), index)) in found.iter().zip(values).zip(places).enumerate() {
+            file[value * rows.stride + at] = row[if plain { place } else { from }];
             if let Some(index) = index {
-                longs[index * rows.stride + at] = i64::try_from(place).unwrap_or(0);
+                longs[index * rows.stride + at] = i64::try_from(from).unwrap_or(0);
             }
         }
     }
