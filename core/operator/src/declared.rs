@@ -8,6 +8,8 @@ use crate::wire::{Field, Malformed, Value, fields, put_bytes, put_number};
 pub(crate) struct Declared<'a> {
     pub name: &'a str,
     pub slot: Option<(Kind, Vec<usize>)>,
+    /// What the model calls the number of its rows; empty when it does not.
+    pub rows: &'a str,
 }
 
 /// `onnx.TensorProto.DataType`.
@@ -33,21 +35,24 @@ fn code_of(kind: Kind) -> u64 {
 }
 
 pub(crate) fn declared(bytes: &[u8]) -> Result<Declared<'_>, Malformed> {
-    let (mut name, mut slot) = ("", None);
+    let (mut name, mut slot, mut rows) = ("", None, "");
     for field in fields(bytes) {
         let Field { number, value, .. } = field?;
         match number {
             1 => name = value.text()?,
-            2 => slot = type_of(value.bytes()?)?,
+            2 => (slot, rows) = type_of(value.bytes()?)?,
             _ => {}
         }
     }
-    Ok(Declared { name, slot })
+    Ok(Declared { name, slot, rows })
 }
 
-/// A `TypeProto` that is a tensor whose first size is open and whose others are known.
-fn type_of(bytes: &[u8]) -> Result<Option<(Kind, Vec<usize>)>, Malformed> {
-    let (mut kind, mut sizes, mut shaped) = (None, Vec::new(), false);
+/// The type and shape of a tensor whose first size is open and whose others are known.
+type Typed = Option<(Kind, Vec<usize>)>;
+
+/// What a `TypeProto` says, and the name of the first size.
+fn type_of(bytes: &[u8]) -> Result<(Typed, &str), Malformed> {
+    let (mut kind, mut sizes, mut rows, mut shaped) = (None, Vec::new(), "", false);
     for field in fields(bytes) {
         let Field { number, value, .. } = field?;
         if number != 1 {
@@ -60,26 +65,33 @@ fn type_of(bytes: &[u8]) -> Result<Option<(Kind, Vec<usize>)>, Malformed> {
                 (2, value) => {
                     shaped = true;
                     for field in fields(value.bytes()?) {
-                        sizes.push(size_of_dim(field?.value.bytes()?)?);
+                        let (size, name) = size_of_dim(field?.value.bytes()?)?;
+                        rows = if sizes.is_empty() { name } else { rows };
+                        sizes.push(size);
                     }
                 }
                 _ => {}
             }
         }
     }
-    let Some((None, rest)) = sizes.split_first() else { return Ok(None) };
+    let Some((None, rest)) = sizes.split_first() else { return Ok((None, rows)) };
     let rest: Option<Vec<usize>> = rest.iter().copied().collect();
-    Ok(kind.zip(rest).filter(|_| shaped))
+    Ok((kind.zip(rest).filter(|_| shaped), rows))
 }
 
-fn size_of_dim(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-    let mut size = None;
+/// A size, and the name of one that is open.
+fn size_of_dim(bytes: &[u8]) -> Result<(Option<usize>, &str), Malformed> {
+    let (mut size, mut name) = (None, "");
     for field in fields(bytes) {
-        if let Field { number: 1, value: Value::Varint(value), .. } = field? {
-            size = Some(usize::try_from(value).map_err(|_| Malformed)?);
+        match field? {
+            Field { number: 1, value: Value::Varint(value), .. } => {
+                size = Some(usize::try_from(value).map_err(|_| Malformed)?);
+            }
+            Field { number: 2, value, .. } => name = value.text()?,
+            _ => {}
         }
     }
-    Ok(size)
+    Ok((size, name))
 }
 
 /// The bytes of a `ValueInfoProto` of `[N, dims]`.

@@ -52,6 +52,10 @@ pub(crate) fn fuse(model: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
     if functions || graph.sparse || graph.nodes.iter().any(|found| found.nested) {
         return Err(Refusal::new("features: the model has functions, sparse constants or graphs within nodes"));
     }
+    let names: HashSet<&str> = graph.inputs.iter().map(|input| input.rows).filter(|rows| !rows.is_empty()).collect();
+    if names.len() > 1 {
+        return Err(Refusal::new("features: the inputs have different numbers of rows"));
+    }
     Ok(Plan::new(&graph)?.written(bytes, &graph))
 }
 

@@ -22,6 +22,12 @@ fn value(place: u64, name: &str, sizes: &[u64]) -> Vec<u8> {
     field(place, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
 }
 
+/// An input whose rows have a name.
+fn named(name: &str, rows: &str) -> Vec<u8> {
+    let tensor = [number(1, FLOAT), field(2, &field(1, &field(2, rows.as_bytes())))].concat();
+    field(11, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
+}
+
 fn constant(name: &str, value: f32) -> Vec<u8> {
     field(5, &[number(1, 1), number(2, FLOAT), field(8, name.as_bytes()), field(9, &value.to_le_bytes())].concat())
 }
@@ -64,11 +70,18 @@ fn models_that_may_mean_something_else_are_refused() {
         model(21, &[sandwich().concat(), nested], &[]),
         [model(21, &sandwich(), &[]), field(25, &[])].concat(),
         model(21, &sandwich(), &field(15, &[])),
+        model(21, &sandwich(), &[named("p", "N"), named("q", "M")].concat()),
     ];
     for model in cases {
         assert!(fuse(&model).expect_err("it is refused").to_string().starts_with("features: "));
     }
     assert!(fuse(b"\x0a\xff").is_err());
+}
+
+#[test]
+fn rows_of_one_name_are_the_same_rows() {
+    let model = model(21, &sandwich(), &[named("p", "N"), named("q", "N")].concat());
+    assert_ne!(fuse(&model).expect("it is a model"), model);
 }
 
 #[test]
