@@ -56,7 +56,7 @@ class Model:
         for _ in range(WARM_UPS):
             self.bundle.session.run(self.bundle.example)
         self.bundle.session.observe = observe
-        self.tensors = _tensors(self.bundle, self.statistics, settings.max_batch_rows)
+        self.tensors = _tensors(self.bundle, self.statistics, settings)
         self.heads = Heads(self.tensors.schema, self.version)
         together, queue = settings.dynamic_batching, self.statistics.queue
         gathering: Any = SpannedGathering if traced else Gathering
@@ -67,21 +67,23 @@ class Model:
         self.jobs: JobEngine | None = None
         self.predictions: Gathering[bytes] | None = None
         if name == PREDICTOR:
-            _jobs(self.bundle, settings.max_batch_rows, Statistics()).warm_up()
-            self.jobs = _jobs(self.bundle, settings.max_batch_rows, self.statistics)
+            _jobs(self.bundle, settings, Statistics()).warm_up()
+            self.jobs = _jobs(self.bundle, settings, self.statistics)
             self.predictions = gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
 
 
-def _tensors(bundle: Bundle, statistics: Statistics, max_rows: int) -> TensorEngine:
+def _tensors(bundle: Bundle, statistics: Statistics, settings: Settings) -> TensorEngine:
+    most, piece = settings.max_batch_rows, settings.piece_rows
     if bundle.core is None:
-        return TensorEngine(bundle, statistics, max_rows)
-    return NativeTensorEngine(bundle, statistics, max_rows, core=bundle.core)
+        return TensorEngine(bundle, statistics, most, piece)
+    return NativeTensorEngine(bundle, statistics, most, piece, core=bundle.core)
 
 
-def _jobs(bundle: Bundle, max_rows: int, statistics: Statistics) -> JobEngine:
+def _jobs(bundle: Bundle, settings: Settings, statistics: Statistics) -> JobEngine:
+    most, piece = settings.max_batch_rows, settings.piece_rows
     if bundle.core is None:
-        return JobEngine(bundle, max_rows, statistics)
-    return NativeJobEngine(bundle, bundle.core, max_rows, statistics)
+        return JobEngine(bundle, most, statistics, piece)
+    return NativeJobEngine(bundle, bundle.core, most, statistics, piece)
 
 
 def _any(manifest: Manifest) -> None:

@@ -29,6 +29,10 @@ TABLE_VARIABLE = "DEFAULT_LOOKUP_TABLE"
 """Variable of the task predictor's contract, without our prefix; JOBCAST_DEFAULT_LOOKUP_TABLE goes before it."""
 
 
+EVIDENCE = "evidence"
+"""Table of a file that says what stands behind its values, for people and programs; the server does not read it."""
+
+
 class Settings(BaseModel):
     """Options of `jobcast serve`; the flag of `metrics_port` is `--metrics-port`, its variable JOBCAST_METRICS_PORT."""
 
@@ -74,6 +78,7 @@ class Settings(BaseModel):
     max_message_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest request message.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest REST body, once decompressed.")
     max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most jobs in one batch.")
+    piece_rows: int = Field(256, ge=32, le=8192, description="Rows of one step of a large request.")
     max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
     max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
     max_pending: int = Field(
@@ -195,6 +200,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise StartupError(f"configuration file {path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise StartupError(f"configuration file {path}: is not TOML: {error}") from None
+    values.pop(EVIDENCE, None)
     for key in values:
         if key not in Settings.model_fields:
             raise StartupError(f"configuration file {path}: unknown key {key!r}{_suggest(key, Settings.model_fields)}")

@@ -15,7 +15,7 @@ from jobcast_proto.manifest import GoldenRows
 from jobcast_server.errors import InvalidRequestError
 from jobcast_server.repository.bundle import tensor
 from jobcast_server.rtpredictor import columns
-from jobcast_server.rtpredictor.batch import CHUNK_ROWS, split
+from jobcast_server.rtpredictor.batch import PIECE_ROWS, split
 from jobcast_server.rtpredictor.validate import Rules
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
@@ -128,7 +128,7 @@ def test_only_the_ten_latest_run_times_are_taken():
 def test_a_batch_of_many_pieces_keeps_its_order(engine):
     jobs = [
         pb.JobFeatures(processors_req=1, nodes_req=1, wallclock_req=60.0 + n, partition="p", qos="q", submit_time=1)
-        for n in range(3 * CHUNK_ROWS + 5)
+        for n in range(3 * PIECE_ROWS + 5)
     ]
     batch = pb.PredictBatchResponse.FromString(
         engine.predict_batch(pb.PredictBatchRequest(jobs=jobs).SerializeToString())

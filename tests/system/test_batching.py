@@ -89,3 +89,14 @@ def test_rows_of_shared_passes_are_not_mixed_up(server, infer_request):
         np.testing.assert_array_equal(
             np.frombuffer(answer.raw_output_contents[0], "<f4"), np.frombuffer(alone[first], "<f4")
         )
+
+
+def test_the_rows_of_a_step_are_those_of_the_option(start, job, infer_request):
+    served = start("--piece-rows", "64")
+    with served.channel() as channel:
+        batch = contract.PredictBatchRequest(jobs=[job] * 200).SerializeToString()
+        answer = channel.unary_unary("/rtpredictor.v1.JobRuntimePredictor/PredictBatch")(batch)
+        assert contract.PredictBatchResponse.FromString(answer).total_predictions == 200
+        rpc.GRPCInferenceServiceStub(channel).ModelInfer(infer_request(130))
+    sizes, _ = batches(served)
+    assert sizes == {2: 1, 8: 1, 64: 5}

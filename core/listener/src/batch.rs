@@ -13,9 +13,6 @@ use crate::places::Rows;
 use crate::shared::Shared;
 use crate::workers::Step;
 
-/// Jobs of a piece.
-pub(crate) const PIECE_ROWS: usize = 256;
-
 /// A batch of at most so many bytes, and of few jobs, is answered at once.
 const SMALL_BYTES: usize = 16 * 1024;
 
@@ -24,7 +21,7 @@ const PREFIX: usize = 5;
 
 /// Answers a batch at once, or puts it to work.
 pub(crate) fn begin(shared: &Arc<Shared>, gather: &Gather, call: Call, model: Arc<Model>) {
-    let pieces = split(&call.message, PIECE_ROWS);
+    let pieces = split(&call.message, shared.limits.piece_rows);
     let rows: usize = pieces.iter().map(|&(_, rows)| rows).sum();
     if rows <= MOST_ROWS && call.message.len() <= SMALL_BYTES {
         return gather.add(Waiting { call, model, asked: Asked::Batch, since: Instant::now() });

@@ -239,7 +239,7 @@ fn infer(shared: &Arc<Shared>, gather: &Gather, call: Call) {
         0..=MOST_ROWS => {
             gather.add(Waiting { call, model, asked: Asked::Infer(request, admitted, parsing), since: asked });
         }
-        rows if rows <= batch::PIECE_ROWS => match Rows::take(&shared.places, rows) {
+        rows if rows <= shared.limits.piece_rows => match Rows::take(&shared.places, rows) {
             None => call.hand_over(shared),
             Some(rows) => {
                 let shared = Arc::clone(shared);

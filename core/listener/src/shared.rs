@@ -38,6 +38,8 @@ pub struct Limits {
     pub pending_resets: usize,
     /// Jobs of a batch.
     pub batch_rows: usize,
+    /// Rows of one step of a large request.
+    pub piece_rows: usize,
     /// Whether requests that come together are answered in one pass.
     pub together: bool,
     /// Open connections.

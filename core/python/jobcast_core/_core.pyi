@@ -309,7 +309,7 @@ _Status: TypeAlias = tuple[int, str, list[tuple[str, bytes]]]
 class Listener:
     """A gRPC port served by threads of the core, which answer what is plainly valid; the rest is handed over.
 
-    `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, together,
+    `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, piece_rows, together,
     connections, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
     each (success, error, rejected, seconds), and batch_size, prediction, served. `methods` says by path whether messages
     stream. `threads` have the connections, `workers` compute many rows.

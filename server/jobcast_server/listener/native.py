@@ -79,6 +79,7 @@ class NativePort:
             "concurrent_streams": settings.max_streams + settings.max_pending,
             "pending_resets": PENDING_RESETS,
             "batch_rows": settings.max_batch_rows,
+            "piece_rows": settings.piece_rows,
             "together": settings.dynamic_batching,
             "connections": MAX_CONNECTIONS,
             "handshake_s": HANDSHAKE_S,

@@ -19,9 +19,6 @@ from jobcast_server.repository.bundle import Bundle
 from jobcast_server.repository.session import Feeds
 from jobcast_server.statistics import Statistics
 
-PIECE_ROWS = 256
-"""Rows of one step of a large request."""
-
 Outputs = list[NDArray[np.float32]]
 
 
@@ -46,11 +43,16 @@ class Request:
 
 @dataclass
 class Engine:
-    """Answers inference requests for one bundle."""
+    """Answers inference requests for one bundle.
+
+    Attributes:
+        max_rows: most rows of a request. piece_rows: rows of one step of a large one.
+    """
 
     bundle: Bundle
     statistics: Statistics
     max_rows: int
+    piece_rows: int
     schema: Schema = field(init=False)
     _columns: Columns = field(init=False)
 
@@ -101,13 +103,13 @@ class Engine:
         return [results[place] for place in range(len(requests))]
 
     def piece(self, request: Request, first: int) -> Outputs:
-        """The outputs of the next `PIECE_ROWS` rows, from row `first`, of a large request.
+        """The outputs of the next `piece_rows` rows, from row `first`, of a large request.
 
         Raises:
             InvalidRequestError: a value breaks a rule of the manifest.
         """
         start = time.perf_counter()
-        rows = min(PIECE_ROWS, request.rows - first)
+        rows = min(self.piece_rows, request.rows - first)
         feeds = self._feeds([_cut(request, self.schema.inputs, first, rows)], rows, first)
         decoded = time.perf_counter()
         outputs = list(self.bundle.session.run(feeds))

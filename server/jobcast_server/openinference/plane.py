@@ -11,7 +11,7 @@ from jobcast_server.admission import Admission
 from jobcast_server.errors import ExpiredError
 from jobcast_server.gathering import MOST_ROWS
 from jobcast_server.model import Model
-from jobcast_server.openinference.engine import PIECE_ROWS, Outputs, Request
+from jobcast_server.openinference.engine import Outputs, Request
 from jobcast_server.repository.repository import Repository
 from jobcast_server.status import reason_of
 
@@ -62,7 +62,7 @@ class Plane:
             return model.tensors.piece(request, first)
 
         with self.admission.queue(request.rows):
-            for first in range(0, request.rows, PIECE_ROWS):
+            for first in range(0, request.rows, model.tensors.piece_rows):
                 parts.append(await loop.run_in_executor(self._workers, step, first))
         start = time.perf_counter()
         outputs = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]

@@ -11,7 +11,7 @@ import rt_predictor_pb2 as pb
 
 from jobcast_server.errors import InvalidRequestError, Violation
 
-CHUNK_ROWS = 256
+PIECE_ROWS = 256
 JOB_TAG = 0x0A
 
 
@@ -31,7 +31,7 @@ class Part:
     batch_id: str = ""
 
 
-def split(request: bytes, rows: int = CHUNK_ROWS) -> Iterator[tuple[bytes, int]]:
+def split(request: bytes, rows: int = PIECE_ROWS) -> Iterator[tuple[bytes, int]]:
     """Cut a request into pieces of at most `rows` jobs, each with its number of jobs.
 
     Cutting stops at the first thing that is not a job; the rest, such as the batch id, is the last piece, with 0 jobs

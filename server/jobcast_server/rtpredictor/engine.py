@@ -26,13 +26,17 @@ class Engine:
 
     Attributes:
         bundle: what it answers from.
-        max_batch_rows: most jobs of one batch.
+        max_batch_rows: most jobs of one batch. piece_rows: jobs of one step of it.
     """
 
-    def __init__(self, bundle: Bundle, max_batch_rows: int, statistics: Statistics | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, max_batch_rows: int, statistics: Statistics | None = None,
+        piece_rows: int = batch.PIECE_ROWS,
+    ) -> None:  # fmt: skip
         self.bundle = bundle
         self._statistics = statistics or Statistics()
         self.max_batch_rows = max_batch_rows
+        self.piece_rows = piece_rows
         self._rules = Rules.of(bundle.manifest)
         self._encoder = answer.Encoder(bundle.manifest)
         self._absent = columns.Absent(bundle.manifest)
@@ -110,7 +114,7 @@ class Engine:
 
     def split(self, request: bytes) -> Iterable[tuple[bytes, int]]:
         """Cut a batch into pieces, each with its number of jobs."""
-        return batch.split(request)
+        return batch.split(request, self.piece_rows)
 
     def part(self, piece: bytes, first: int) -> batch.Part:
         """Answer one piece of a batch, whose first job has the index `first` in the whole.
@@ -148,7 +152,7 @@ class Engine:
     def warm_up(self) -> None:
         """Compute once what the first callers would otherwise wait for."""
         job = pb.JobFeatures(processors_req=1, nodes_req=1, wallclock_req=60, partition="warm", qos="up")
-        for rows in (1, 1, 1, batch.CHUNK_ROWS):
+        for rows in (1, 1, 1, self.piece_rows):
             self.part(pb.PredictBatchRequest(jobs=[job] * rows).SerializeToString(), 0)
         self.predict(pb.PredictRequest(features=job, metadata={importance.KEY: "true"}).SerializeToString())
 

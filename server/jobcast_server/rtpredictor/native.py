@@ -14,8 +14,11 @@ from jobcast_server.statistics import Statistics
 class NativeEngine(Engine):
     """The same bytes for every request as the engine it extends."""
 
-    def __init__(self, bundle: Bundle, core: Core, max_batch_rows: int, statistics: Statistics | None = None) -> None:
-        super().__init__(bundle, max_batch_rows, statistics)
+    def __init__(
+        self, bundle: Bundle, core: Core, max_batch_rows: int, statistics: Statistics | None = None,
+        piece_rows: int = batch.PIECE_ROWS,
+    ) -> None:  # fmt: skip
+        super().__init__(bundle, max_batch_rows, statistics, piece_rows)
         self._core = core
         self._fault: type[Exception] = forest.core().Panicked
         self._split = forest.core().split
@@ -56,7 +59,7 @@ class NativeEngine(Engine):
 
     def split(self, request: bytes) -> Iterable[tuple[bytes, int]]:
         """Cut a batch into pieces, each with its number of jobs."""
-        pieces: list[tuple[bytes, int]] = self._split(request, batch.CHUNK_ROWS)
+        pieces: list[tuple[bytes, int]] = self._split(request, self.piece_rows)
         return pieces
 
     def part(self, piece: bytes, first: int) -> batch.Part:
