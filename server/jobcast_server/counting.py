@@ -136,6 +136,26 @@ class Places:
         self.rows -= rows
 
 
+class Rate:
+    """So many calls a second, of which a burst may come at once (the generic cell rate algorithm of ITU-T I.371)."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._each = 1 / per_second
+        self._ahead = (max(1.0, burst) - 1) * self._each + 1e-9
+        self._due = 0.0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Count a call, or give False when none may be made now."""
+        with self._lock:
+            now = time.monotonic()
+            due = max(self._due, now)
+            if due - now > self._ahead:
+                return False
+            self._due = due + self._each
+            return True
+
+
 class CoreBuckets(Buckets):
     """Buckets in the core."""
 
@@ -172,6 +192,7 @@ class Kinds:
     buckets: Callable[[tuple[float, ...]], Buckets] = Buckets
     passes: Callable[[], Counts] = Passes
     places: Callable[[int, int, int], Places] = Places
+    rate: Callable[[float, float], Rate] = Rate
 
 
 PYTHON = Kinds()
@@ -183,4 +204,4 @@ def native(core: Any) -> Kinds:
     def buckets(bounds: tuple[float, ...]) -> Buckets:
         return CoreBuckets(bounds, core.Histogram(bounds))
 
-    return Kinds(core.Counter, buckets, core.Passes, core.Places)
+    return Kinds(core.Counter, buckets, core.Passes, core.Places, getattr(core, "Rate", Rate))

@@ -71,6 +71,22 @@ class ExpiredError(RequestError):
     """The caller's deadline passed before the work began; nothing was computed."""
 
 
+class UnauthenticatedError(RequestError):
+    """No key that is in force came with the call."""
+
+
+class ForbiddenError(RequestError):
+    """The key does not open this call, or nobody may make it here."""
+
+
+class RateLimitedError(RequestError):
+    """The key's calls come too fast; `seconds` until one may come again."""
+
+    def __init__(self, problem: str, seconds: int) -> None:
+        super().__init__(problem)
+        self.seconds = seconds
+
+
 class InternalError(RequestError):
     """The engine failed on this request, which is a fault of ours; no other request notices."""
 

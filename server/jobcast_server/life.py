@@ -45,6 +45,9 @@ from jobcast_server.rest.infer import Infer
 from jobcast_server.rtpredictor.calls import Calls
 from jobcast_server.rtpredictor.info import Tally
 from jobcast_server.rtpredictor.stream import Streams
+from jobcast_server.security.door import Door
+from jobcast_server.security.page import open_page
+from jobcast_server.security.security import Security
 from jobcast_server.settings import Settings
 from jobcast_server.taskpredictor.service import TaskPredictor
 from jobcast_server.tracing import Tracing, open_tracing
@@ -62,8 +65,8 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        StartupError: a port is taken; the provider, the demanded forest or the demanded engine does not exist; or
-            traces cannot be sent.
+        StartupError: a port is taken; the provider, the demanded forest or the demanded engine does not exist;
+            traces cannot be sent; or the files of keys or of TLS are not right.
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event()
@@ -75,20 +78,24 @@ async def serve(settings: Settings) -> None:
     chosen = port.choose(settings, provider)
     tracing = open_tracing(settings)
     metrics = Metrics(counting.PYTHON if chosen == "asyncio" else counting.native(forest.core()))
+    security = Security(settings, metrics.kinds)
+    metrics.add(security.collect)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(security.close)
+        watch = asyncio.create_task(security.watch())
+        stack.callback(watch.cancel)
         if tracing is not None:
             stack.callback(tracing.close)
         server = _bind(chosen, settings)
         bound = stack.enter_context(rest_listener.bind(settings))
-        page, thread = metrics.serve(settings.host, settings.metrics_port)
-        stack.callback(thread.join)
-        stack.callback(page.server_close)
-        stack.callback(page.shutdown)
+        page = open_page(settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates)
+        page.begin()
+        stack.callback(page.end)
         threads = settings.threads or max(1, usable() - 1)
         pool = ThreadPoolExecutor if tracing is None else spans.Workers
         workers = stack.enter_context(pool(threads, "batch"))
         loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
-        life = Life(settings, metrics, tracing, provider, threads, workers, loader)
+        life = Life(settings, metrics, tracing, security, provider, threads, workers, loader)
         await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page.server_port), stop)
 
 
@@ -114,12 +121,13 @@ class Life:
     """One run of the server."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, tracing: Tracing | None, provider: str, threads: int,
-        workers: ThreadPoolExecutor, loader: ThreadPoolExecutor,
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | None, security: Security, provider: str,
+        threads: int, workers: ThreadPoolExecutor, loader: ThreadPoolExecutor,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._metrics = metrics
         self._tracing = tracing
+        self._security = security
         self._verbose = settings.log_level == "debug"
         self._provider = provider
         self._threads = threads
@@ -174,8 +182,8 @@ class Life:
         endpoints = Endpoints(self._plane, self._readiness, self._settings, self._bodies)
         infer = Infer(self._plane, self._metrics, self._bodies)
         app = App(infer, endpoints, self._tasks, self._bodies, self._readiness, self._metrics)
-        exchange = Exchange(app, self._tracing, verbose=self._verbose)
-        return rest_listener.Listener(exchange, bound, self._settings)
+        exchange = Exchange(Door(app, self._security.gate), self._tracing, verbose=self._verbose)
+        return rest_listener.Listener(exchange, bound, self._settings, self._security.certificates)
 
     def _register(self, server: Port) -> None:
         settings, metrics, admission = self._settings, self._metrics, self._admission

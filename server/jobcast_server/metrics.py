@@ -5,9 +5,7 @@ Labels are bound once: a look-up costs more than counting. What can be read from
 
 import platform
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from wsgiref.simple_server import WSGIServer
 
 import psutil
 from prometheus_client import (
@@ -16,14 +14,12 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobcast_server import statistics
 from jobcast_server.counting import PYTHON, Buckets, Counter, Kinds
-from jobcast_server.errors import StartupError
 from jobcast_server.repository.session import version
 
 METHODS = ("Predict", "PredictBatch", "PredictStream", "GetModelInfo", "HealthCheck")
@@ -131,19 +127,6 @@ class Metrics:
         """Read connections of the gRPC port and the queue when somebody asks."""
         self.connections.set_function(lambda: connections(port))
         self.queue.set_function(queued)
-
-    def serve(self, host: str, port: int) -> tuple[WSGIServer, threading.Thread]:
-        """Start answering /metrics on a thread of its own.
-
-        Raises:
-            StartupError: the port is taken.
-        """
-        try:
-            return start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise StartupError(
-                f"metrics_port: {host}:{port} cannot be listened on ({error.strerror}); choose another --metrics-port"
-            ) from None
 
     def _requests(self) -> Iterator[Metric]:
         contract = CounterMetricFamily("rt_predictor_requests", "Requests by outcome.", labels=["method", "status"])

@@ -33,6 +33,10 @@ EVIDENCE = "evidence"
 """Table of a file that says what stands behind its values, for people and programs; the server does not read it."""
 
 
+CLIENTS_VARIABLE = "JOBCAST_TOKEN"
+"""Variable of the client, which may be beside the server, as for its health check."""
+
+
 class Settings(BaseModel):
     """Options of `jobcast serve`; the flag of `metrics_port` is `--metrics-port`, its variable JOBCAST_METRICS_PORT."""
 
@@ -120,6 +124,21 @@ class Settings(BaseModel):
     )
     trainer: str = Field("jobcast train", min_length=1, description="Command that trains what POST /train asks for.")
     max_trainings: int = Field(8, ge=1, le=1000, description="Most trainings that wait for their turn.")
+    keys: str = Field("", description="File of API keys, made by `jobcast keys`; empty = everybody may call.")
+    admin: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Loading, unloading, training, writing tables; auto: with keys, or where only this machine calls.",
+    )
+    open_health: bool = Field(
+        False, description="Answer grpc.health.v1 and /v2/health/live and ready without a key, as kubelets ask."
+    )
+    tls_cert: str = Field("", description="PEM file of the certificate chain, for TLS on every port; empty = no TLS.")
+    tls_key: str = Field("", description="PEM file of its key.")
+    tls_client_ca: str = Field("", description="PEM file of who signs callers' certificates; given = callers need one.")
+    audit_log: str = Field("", description="File of refusals and acts of administration; empty = the log.")
+    max_connections: int = Field(
+        20_000, ge=1, le=1_000_000, description="Most open connections of the REST port, and of the native gRPC port."
+    )
     enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
 
     @field_validator("version_policy")
@@ -148,6 +167,14 @@ class Settings(BaseModel):
     def _names_only_where_read(self) -> "Settings":
         if self.load_model and self.model_control != "explicit":
             raise ValueError(f"load_model is read with model_control explicit only, got {self.model_control}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_is_whole(self) -> "Settings":
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError(f"tls_cert and tls_key must be given together, got {self.tls_cert or self.tls_key} alone")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError("tls_client_ca must be given with tls_cert and tls_key, got it alone")
         return self
 
     @model_validator(mode="after")
@@ -215,7 +242,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     for key, value in environment.items():
         if key in known:
             values[known[key]] = value
-        elif key.startswith(PREFIX) and key != variable("config"):
+        elif key.startswith(PREFIX) and key not in (variable("config"), CLIENTS_VARIABLE):
             raise StartupError(f"environment: unknown variable {key}{_suggest(key, known)}; unset it")
     return values
 

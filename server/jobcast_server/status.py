@@ -11,12 +11,15 @@ from jobcast_server import identity
 from jobcast_server.errors import (
     DrainingError,
     ExpiredError,
+    ForbiddenError,
     InternalError,
     InvalidRequestError,
     ModelControlError,
     NotReadyError,
     OverloadedError,
+    RateLimitedError,
     RequestError,
+    UnauthenticatedError,
     UnknownModelError,
     UnsupportedError,
 )
@@ -46,10 +49,16 @@ STATUS: dict[type[RequestError], Status] = {
     ModelControlError: Status(grpc.StatusCode.FAILED_PRECONDITION, 409, "invalid", "invalid"),
     UnsupportedError: Status(grpc.StatusCode.UNIMPLEMENTED, 501, "invalid", "unsupported"),
     InternalError: Status(grpc.StatusCode.INTERNAL, 500, "error", "error"),
+    UnauthenticatedError: Status(grpc.StatusCode.UNAUTHENTICATED, 401, "rejected", "unauthenticated"),
+    ForbiddenError: Status(grpc.StatusCode.PERMISSION_DENIED, 403, "rejected", "denied"),
+    RateLimitedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "rejected", "limited"),
 }
 _DENIED = Status(grpc.StatusCode.PERMISSION_DENIED, 403, "invalid", "denied")
 
-OUTCOMES = ("success", "cancelled", "denied", *dict.fromkeys(status.outcome for status in STATUS.values()))
+OUTCOMES = ("success", "cancelled", *dict.fromkeys(status.outcome for status in STATUS.values()))
+
+PUSHBACK = "grpc-retry-pushback-ms"
+"""Trailing metadata by which gRPC's clients wait before they try again."""
 
 LONGEST = 1000
 """Characters of a message; it travels twice in a header of at most 8 KiB."""
@@ -81,5 +90,7 @@ async def refuse(context: Any, error: RequestError) -> NoReturn:
         status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=message)
         status.details.add().Pack(details)
         trailing += (("grpc-status-details-bin", status.SerializeToString()),)
+    elif isinstance(error, RateLimitedError):
+        trailing += ((PUSHBACK, str(1000 * error.seconds)),)
     await context.abort(status_of(error).code, message, trailing)
     raise AssertionError("abort always raises")

@@ -29,9 +29,11 @@ class Connection(HttpToolsProtocol):
 
     Attributes:
         most: bytes that one request may have on the wire, whatever they are.
+        room: connections that may be open at once.
     """
 
     most = 0
+    room = 0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -44,6 +46,9 @@ class Connection(HttpToolsProtocol):
         """A caller came."""
         super().connection_made(transport)
         self._begun = self.loop.time()
+        if len(self.connections) > self.room:
+            self.refuse(503, f"overloaded: max_connections ({self.room}) are open; come back later")
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -123,7 +128,8 @@ class Connection(HttpToolsProtocol):
         fields += [*self.server_state.default_headers, (b"connection", b"close")]
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half of a connection
+            self.transport.write_eof()
         self._begun, self._bytes, self._refused = self.loop.time(), 0, True
         if waiting:
             self.cycle.disconnected = True

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from jobcast_server.errors import RequestError
+from jobcast_server.errors import RateLimitedError, RequestError, UnauthenticatedError
 from jobcast_server.status import LONGEST, status_of
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 CLOSE = (b"connection", b"close")
+CHALLENGE = (b"www-authenticate", b'Bearer realm="jobcast"')
 
 OUTCOMES = {404: "not_found", 408: "expired", 429: "rejected", 500: "error", 501: "unsupported", 503: "not_ready"}
 """Label by status; every other status means that the request is invalid."""
@@ -44,7 +45,12 @@ def refusal(error: RequestError | HttpError) -> Refusal:
     if isinstance(error, HttpError):
         return Refusal(error.status, OUTCOMES.get(error.status, "invalid"), body_of(str(error)), error.headers)
     status = status_of(error)
-    return Refusal(status.http, status.outcome, body_of(str(error)))
+    headers: Headers = ()
+    if isinstance(error, UnauthenticatedError):
+        headers = (CHALLENGE,)
+    elif isinstance(error, RateLimitedError):
+        headers = ((b"retry-after", str(error.seconds).encode()),)
+    return Refusal(status.http, status.outcome, body_of(str(error)), headers)
 
 
 FAULT = Refusal(500, "error", body_of("internal error; the server's log tells more"))

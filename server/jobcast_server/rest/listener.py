@@ -3,18 +3,23 @@
 import asyncio
 import logging
 import socket
+from typing import Any
 
 import uvicorn
 
 from jobcast_server.errors import StartupError
 from jobcast_server.rest.connection import LONGEST_HEAD, Connection
 from jobcast_server.rest.exchange import Exchange
+from jobcast_server.security.tls import Certificates
 from jobcast_server.settings import Settings
 
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be idle: more than the 60 of common load balancers, which are to close first."""
 
 BACKLOG = 2048
+HANDSHAKE_S = 10.0
+"""Seconds that TLS may take to begin a connection, and to end it."""
+
 TICKS = 10
 """Turns of uvicorn's clock between two looks at the connections."""
 
@@ -39,8 +44,10 @@ def bind(settings: Settings) -> socket.socket:
 class Listener(uvicorn.Server):
     """Serves an application on a bound socket until it is stopped."""
 
-    def __init__(self, app: Exchange, bound: socket.socket, settings: Settings) -> None:
-        limits = {"most": 2 * settings.max_body_bytes + LONGEST_HEAD}
+    def __init__(
+        self, app: Exchange, bound: socket.socket, settings: Settings, certificates: Certificates | None
+    ) -> None:
+        limits = {"most": 2 * settings.max_body_bytes + LONGEST_HEAD, "room": settings.max_connections}
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a caller's mistake is no line of the log
         super().__init__(
             uvicorn.Config(
@@ -60,6 +67,7 @@ class Listener(uvicorn.Server):
             )
         )
         self._bound = bound
+        self._certificates = certificates
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -69,6 +77,24 @@ class Listener(uvicorn.Server):
         await self.on_tick(0)
         await self.startup([self._bound])
         self._serving = asyncio.create_task(self.main_loop())
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, over TLS where that is on."""
+        await self.lifespan.startup()
+        tls: dict[str, Any] = {}
+        if self._certificates is not None:
+            tls = {"ssl": self._certificates.context}
+            tls |= dict.fromkeys(("ssl_handshake_timeout", "ssl_shutdown_timeout"), HANDSHAKE_S)
+        loop = asyncio.get_running_loop()
+        self.servers = [await loop.create_server(self._accept, sock=self._bound, backlog=BACKLOG, **tls)]
+        self.started = True
+
+    def _accept(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        connection: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return connection
 
     async def stop(self, seconds: float) -> None:
         """Take no more connections, and let those that are busy finish for at most `seconds`."""

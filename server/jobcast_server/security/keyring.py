@@ -1,0 +1,114 @@
+"""The keys in force, by their hashes. A token is compared in constant time with those whose hash begins as its own.
+
+A caller that is there before and after a change stays the same: its rate goes on, its streams go on. One that is not
+there any more, holds a scope less or has expired is `ended`, which ends its streams.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from jobcast_server.counting import Kinds, Rate
+from jobcast_server.security.keys import Key, digest
+from jobcast_server.security.scopes import Scope, Scopes
+
+PREFIX = 4
+"""Bytes of a hash that are looked up; the rest is compared."""
+
+NO_LIMIT = (1e6, 1e6)
+
+
+class Caller:
+    """Who calls.
+
+    Attributes:
+        id: of the key; empty where nobody asked for one. scopes: what it opens. rate: of its calls.
+        ended: set when the key is in force no more.
+    """
+
+    def __init__(self, key: Key | None, kinds: Kinds) -> None:
+        self.key = key
+        self.id = key.id if key else ""
+        self.scopes: Scopes = key.scopes if key else frozenset()
+        self.rate: Rate = kinds.rate(*(key.bounds if key and key.bounds else NO_LIMIT))
+        self.ended = asyncio.Event()
+
+    def stays(self, key: Key) -> bool:
+        """Whether calls under way may go on under this key."""
+        return (
+            self.key is not None and self.key.sha256 == key.sha256 and self.id == key.id and self.scopes <= key.scopes
+        )
+
+    def become(self, key: Key, kinds: Kinds) -> None:
+        """Hold another key of the same secret."""
+        if self.key is None or self.key.bounds != key.bounds:
+            self.rate = kinds.rate(*(key.bounds or NO_LIMIT))
+        self.key, self.scopes = key, key.scopes
+
+
+class Keyring:
+    """Callers by their keys. Changed from the event loop only; any thread may `find`.
+
+    Attributes:
+        changed: called after every change.
+    """
+
+    def __init__(self, keys: Iterable[Key], kinds: Kinds) -> None:
+        self._kinds = kinds
+        self._callers: dict[str, Caller] = {}
+        self._found: dict[bytes, tuple[Caller, ...]] = {}
+        self.changed: list[Callable[[], None]] = []
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[Key]) -> None:
+        """Let these keys be in force and no others."""
+        now = datetime.now(UTC)
+        before, self._callers = self._callers, {}
+        for key in keys:
+            if key.over(now):
+                continue
+            caller = before.get(key.id)
+            if caller is not None and caller.stays(key):
+                caller.become(key, self._kinds)
+            else:
+                caller = Caller(key, self._kinds)
+            self._callers[key.id] = caller
+        self._settle(before)
+
+    def expire(self) -> None:
+        """Let go of the keys whose time is over."""
+        now = datetime.now(UTC)
+        over = [caller.id for caller in self._callers.values() if caller.key is not None and caller.key.over(now)]
+        if over:
+            before, self._callers = self._callers, {k: c for k, c in self._callers.items() if k not in over}
+            self._settle(before)
+
+    def find(self, token: bytes) -> Caller | None:
+        """Who has this token; None when nobody has."""
+        given = digest(token)
+        for caller in self._found.get(given[:PREFIX], ()):
+            key = caller.key
+            if key is not None and hmac.compare_digest(key.digest, given):
+                return None if key.expires is not None and key.over(datetime.now(UTC)) else caller
+        return None
+
+    def admitted(self, scope: Scope) -> list[tuple[bytes, Rate]]:
+        """Hash and rate of every key that opens a scope."""
+        return [(c.key.digest, c.rate) for c in self._callers.values() if c.key is not None and scope in c.scopes]
+
+    def __len__(self) -> int:
+        return len(self._callers)
+
+    def _settle(self, before: dict[str, Caller]) -> None:
+        found: dict[bytes, tuple[Caller, ...]] = {}
+        for caller in self._callers.values():
+            if caller.key is not None:
+                prefix = caller.key.digest[:PREFIX]
+                found[prefix] = (*found.get(prefix, ()), caller)
+        self._found = found
+        for name, caller in before.items():
+            if self._callers.get(name) is not caller:
+                caller.ended.set()
+        for tell in self.changed:
+            tell()

@@ -1,0 +1,121 @@
+"""The server's certificate, for all of its ports, and whose certificates callers must have.
+
+New connections get the files' present contents; those that are open keep what they began with. TLS 1.2 or later.
+"""
+
+import ssl
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+
+from jobcast_server.errors import StartupError
+
+log = structlog.get_logger()
+
+
+class Context(ssl.SSLContext):
+    """Begins every connection with the context that is in force then.
+
+    Attributes:
+        current: that context.
+    """
+
+    current: ssl.SSLContext
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """Begin a connection of an event loop."""
+        return self.current.wrap_bio(*arguments, **named)
+
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        """Begin a connection of a thread."""
+        return self.current.wrap_socket(*arguments, **named)
+
+
+class Certificates:
+    """Certificate, key and, for mutual TLS, the authorities of callers.
+
+    Attributes:
+        context: for ports of Python. pem: chain, key and authorities, as they are in force.
+        changed: called after every change but the first.
+    """
+
+    def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
+        self._cert, self._key, self._client_ca = cert, key, client_ca
+        self.context = Context(ssl.PROTOCOL_TLS_SERVER)
+        self.pem: tuple[bytes, bytes, bytes | None] = (b"", b"", None)
+        self.changed: list[Callable[[], None]] = []
+        self._told: Any = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [path for path in (self._cert, self._key, self._client_ca) if path is not None]
+
+    def load(self) -> None:
+        """Read the files and put them in force.
+
+        Raises:
+            StartupError: they cannot be read, are broken, or do not belong together; nothing has changed.
+        """
+        pem = self._read()
+        context = self._context()
+        if pem != self._read():
+            raise StartupError("tls_cert: the files were changed while they were read")
+        self.context.current = context
+        self.pem = pem
+        for tell in self.changed:
+            tell()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For gRPC's own server."""
+        self._told = self.pem
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(), self._fetch, require_client_authentication=self._client_ca is not None
+        )
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """What a new connection gets; None = as the one before."""
+        if self._told is self.pem:
+            return None
+        self._told = self.pem
+        return self._configuration()
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        chain, key, authorities = self.pem
+        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
+
+    def _read(self) -> tuple[bytes, bytes, bytes | None]:
+        try:
+            authorities = None if self._client_ca is None else self._client_ca.read_bytes()
+            return self._cert.read_bytes(), self._key.read_bytes(), authorities
+        except OSError as error:
+            raise StartupError(f"tls_cert: {error.filename} cannot be read: {error.strerror}") from None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._key.stat().st_mode & stat.S_IROTH:
+            log.warning("the key of TLS can be read by everybody", file=str(self._key), mend=f"chmod 600 {self._key}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self._cert, self._key, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise StartupError(
+                f"tls_cert: {self._cert} and {self._key} must be a PEM certificate chain and its key without a "
+                f"password: {error}"
+            ) from None
+        if self._client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            try:
+                context.load_verify_locations(self._client_ca)
+            except (OSError, ValueError) as error:
+                raise StartupError(f"tls_client_ca: {self._client_ca} must be PEM certificates: {error}") from None
+        return context
+
+
+def _no_password() -> str:
+    """Nobody is there to be asked."""
+    raise ValueError("it has a password")

@@ -1,0 +1,64 @@
+"""Files that are read again when they change. What is broken leaves in force what was read before, and is told once."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from jobcast_server.errors import StartupError
+
+log = structlog.get_logger()
+
+Look = tuple[tuple[int, ...], ...]
+
+
+class Watched:
+    """Some files that belong together.
+
+    Attributes:
+        stale: whether what lies there now is not what is in force.
+    """
+
+    def __init__(self, name: str, paths: list[Path], load: Callable[[], None]) -> None:
+        """Read them.
+
+        Args:
+            load: reads them, and puts them in force only if all is right.
+
+        Raises:
+            StartupError: they are not right.
+        """
+        self._name = name
+        self._paths = paths
+        self._load = load
+        self.stale = False
+        self._seen = self._fingerprint()
+        load()
+
+    def look(self) -> None:
+        """Read them again if they look otherwise than before."""
+        seen = self._fingerprint()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._load()
+        except StartupError as error:
+            self.stale = True
+            log.error(f"{self._name} not reloaded, those from before stay in force", reason=str(error))
+        else:
+            self.stale = False
+            log.info(f"{self._name} reloaded")
+
+    def _fingerprint(self) -> Look:
+        return tuple(map(_look_at, self._paths))
+
+
+def _look_at(path: Path) -> tuple[int, ...]:
+    """How a file looks from outside, whatever links lead to it."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
