@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jobcast.access import AccessFields
     from jobcast.aio import AsyncClient
     from jobcast.client import Client
     from jobcast.deployable import DeployableModel, Forecast
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         BadBundle,
         Conflict,
         DeadlineExceeded,
+        Denied,
         InputError,
         InvalidInput,
         JobcastError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from jobcast.tasks.stream import PredictionStream
 
 __all__ = [
+    "AccessFields",
     "Acknowledgement",
     "Acknowledgements",
     "AsyncClient",
@@ -54,6 +57,7 @@ __all__ = [
     "Client",
     "Conflict",
     "DeadlineExceeded",
+    "Denied",
     "DeployableModel",
     "Distribution",
     "Forecast",
@@ -85,6 +89,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "access": ("AccessFields",),
     "aio": ("AsyncClient",),
     "client": ("Client",),
     "deployable": ("DeployableModel", "Forecast"),
@@ -92,6 +97,7 @@ _HOMES = {
         "BadBundle",
         "Conflict",
         "DeadlineExceeded",
+        "Denied",
         "InputError",
         "InvalidInput",
         "JobcastError",

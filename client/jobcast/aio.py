@@ -1,6 +1,7 @@
 """The asyncio client: one channel, made and used within one event loop."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -9,6 +10,7 @@ import grpc.aio
 from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
 from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
+from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
 from jobcast.aio_stream import answered
 from jobcast.client import the_job
@@ -21,19 +23,23 @@ from jobcast.status import as_jobcast_error
 class AsyncClient:
     """`Client` for asyncio: the same methods, arguments and errors; use it as an async context manager."""
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0, **access: Unpack[AccessFields]
+    ) -> None:
         """Open a channel within the running event loop; nothing is sent before the first call.
 
         Args:
             address: `HOST:PORT` of the server.
             timeout: seconds that one request may take, unless a call says otherwise.
+            **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
         Raises:
-            InvalidInput: the address is none.
+            InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
         self.timeout = timeout
-        self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._access = Access(**access)
+        self._channel = self._access.channel(grpc.aio, self.address, CHANNEL_OPTIONS)
         self._stub = JobRuntimePredictorStub(self._channel)
 
     async def predict(
@@ -66,7 +72,8 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncGenerator[Prediction, None]:
         """Predict jobs as they come, many of them in flight, answers in order; see `Client.predict_stream`."""
-        stream = answered(self._stub.PredictStream, jobs, feature_importance, timeout)
+        call = partial(self._stub.PredictStream, metadata=self._access.metadata)
+        stream = answered(call, jobs, feature_importance, timeout)
         try:
             async for prediction in stream:
                 yield prediction
@@ -98,6 +105,6 @@ class AsyncClient:
     async def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         seconds = self.timeout if timeout is None else timeout
         try:
-            return await method(request, timeout=seconds)
+            return await method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:
             raise as_jobcast_error(error, self.address, seconds) from error

@@ -1,6 +1,7 @@
 """The blocking client: one channel, safe to share between threads."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -8,6 +9,7 @@ import grpc
 from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
 from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
+from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
 from jobcast.job import Job, JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
@@ -22,19 +24,23 @@ class Client:
     Every method raises `Unavailable`, `Overloaded`, `DeadlineExceeded` or `ServerFault` when no answer comes.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0, **access: Unpack[AccessFields]
+    ) -> None:
         """Open a channel; nothing is sent before the first call.
 
         Args:
             address: `HOST:PORT` of the server.
             timeout: seconds that one request may take, unless a call says otherwise.
+            **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
         Raises:
-            InvalidInput: the address is none.
+            InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._access = Access(**access)
+        self._channel = self._access.channel(grpc, self.address, CHANNEL_OPTIONS)
         self._stub = JobRuntimePredictorStub(self._channel)
 
     def predict(
@@ -95,7 +101,8 @@ class Client:
         Yields:
             One prediction for every job, in the same order. Leaving the loop early ends the stream.
         """
-        stream = answered(self._stub.PredictStream, jobs, feature_importance, timeout)
+        call = partial(self._stub.PredictStream, metadata=self._access.metadata)
+        stream = answered(call, jobs, feature_importance, timeout)
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -126,7 +133,7 @@ class Client:
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         seconds = self.timeout if timeout is None else timeout
         try:
-            return method(request, timeout=seconds)
+            return method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:
             raise as_jobcast_error(error, self.address, seconds) from error
 

@@ -101,6 +101,10 @@ class Conflict(JobcastError):  # noqa: N818
     """The same is under way already."""
 
 
+class Denied(JobcastError, PermissionError):  # noqa: N818
+    """No token came with the call, it is not known, or its key does not open this."""
+
+
 class Overloaded(JobcastError):  # noqa: N818
     """The server sheds load, or the message is larger than it takes."""
 

@@ -6,7 +6,7 @@ Tensors go as raw bytes both ways, so that no number changes on the way.
 import struct
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 import open_inference_pb2 as pb
@@ -14,6 +14,7 @@ from jobcast_proto.manifest import Schema
 from open_inference_pb2_grpc import GRPCInferenceServiceStub
 from pydantic import ValidationError
 
+from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
@@ -34,19 +35,23 @@ class InferenceClient:
     Every method raises `Unavailable`, `Overloaded`, `DeadlineExceeded` or `ServerFault` when no answer comes.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = 10.0, **access: Unpack[AccessFields]
+    ) -> None:
         """Open a channel; nothing is sent before the first call.
 
         Args:
             address: `HOST:PORT` of the server.
             timeout: seconds that one request may take.
+            **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
         Raises:
-            InvalidInput: the address is none.
+            InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._access = Access(**access)
+        self._channel = self._access.channel(grpc, self.address, CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def schema(self, model: str) -> tuple[Schema, int]:
@@ -96,7 +101,7 @@ class InferenceClient:
 
     def _call(self, method: Callable[..., Any], request: object) -> Any:
         try:
-            return method(request, timeout=self.timeout)
+            return method(request, timeout=self.timeout, metadata=self._access.metadata)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise NotFound(f"the server at {self.address} has no such model: {error.details()}") from error

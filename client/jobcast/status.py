@@ -4,6 +4,7 @@ import grpc
 
 from jobcast.errors import (
     DeadlineExceeded,
+    Denied,
     InvalidInput,
     JobcastError,
     Overloaded,
@@ -39,6 +40,10 @@ def as_jobcast_error(error: grpc.RpcError, address: str, timeout: float | None) 
             )
         case grpc.StatusCode.UNAVAILABLE:
             return Unavailable(f"the server at {address} is not available: {details}; retry in a moment")
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return Denied(f"the server at {address} wants a token: {details}; give token=, --token or JOBCAST_TOKEN")
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return Denied(f"the server at {address} refused: {details}")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             limit = "the deadline" if timeout is None else f"{timeout:g} s"
             return DeadlineExceeded(

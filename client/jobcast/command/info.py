@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from jobcast.access import AccessFields
 from jobcast.command.output import print_table
 from jobcast.command.server import connected, server_options
 from jobcast.quantity import human_duration
@@ -13,9 +14,9 @@ from jobcast.quantity import human_duration
 
 @click.command()
 @server_options
-def info(address: str, timeout: float, as_json: bool) -> None:
+def info(address: str, timeout: float, as_json: bool, access: AccessFields) -> None:
     """Show the served model: version, training data, errors on held-out jobs."""
-    with connected(address, timeout) as client:
+    with connected(address, timeout, access) as client:
         model = client.model_info()
     if as_json:
         click.echo(json.dumps(asdict(model)))
@@ -37,9 +38,9 @@ def info(address: str, timeout: float, as_json: bool) -> None:
 @click.command()
 @server_options
 @click.pass_context
-def health(ctx: click.Context, address: str, timeout: float, as_json: bool) -> None:
+def health(ctx: click.Context, address: str, timeout: float, as_json: bool, access: AccessFields) -> None:
     """Show the server's state; exit with 1 unless it is serving."""
-    with connected(address, timeout) as client:
+    with connected(address, timeout, access) as client:
         state = client.health()
     if as_json:
         click.echo(json.dumps(asdict(state)))

@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 from jobcast_proto.manifest import Schema
 
+from jobcast.access import AccessFields
 from jobcast.command.file import as_text, check_apart, created, opened
 from jobcast.command.output import print_table
 from jobcast.command.recordfile import SHAPE, FileError, RecordFile, Rows, kind_of, parquet, records_of
@@ -40,6 +41,7 @@ def predict_model(
     as_json: bool,
     address: str,
     timeout: float,
+    access: AccessFields,
 ) -> int:
     """Predict one record, or every record of a file.
 
@@ -54,7 +56,7 @@ def predict_model(
         raise click.UsageError("--out only goes with --file")
     if (source is None) == (not pairs):
         raise click.UsageError("describe one record with --set NAME=VALUE, or name a file of them with --file")
-    with told(), InferenceClient(address, timeout=timeout) as client:
+    with told(), InferenceClient(address, timeout=timeout, **access) as client:
         schema, most = client.schema(model)
         outputs = {spec.name for spec in schema.outputs}
         if not {"quantiles", "point"} <= outputs:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from jobcast.access import AccessFields
 from jobcast.command.file import predict_file
 from jobcast.command.output import as_data, print_prediction
 from jobcast.command.server import SOME_ROWS_FAILED, connected, server_options
@@ -91,6 +92,7 @@ def predict(
     address: str,
     timeout: float,
     as_json: bool,
+    access: AccessFields,
     explain: bool,
     source: str | None,
     out: str | None,
@@ -112,16 +114,18 @@ def predict(
         )
         from jobcast.command.model import predict_model  # what it needs costs the other form nothing
 
-        ctx.exit(predict_model(model, pairs, source, out, as_json=as_json, address=address, timeout=timeout))
+        ctx.exit(
+            predict_model(model, pairs, source, out, as_json=as_json, address=address, timeout=timeout, access=access)
+        )
     _refuse(ctx, {"--set": pairs}, "only goes with a model's name, such as `jobcast predict build-memory --set ...`")
     if source is None:
         _refuse(ctx, {"--out": out}, "only goes with --file")
-        _predict_one(fields, explain, as_json, address, timeout)
+        _predict_one(fields, explain, as_json, address, timeout, access)
         return
     _refuse(
         ctx, {_FLAGS[name]: value for name, value in fields.items()} | {"--explain": explain}, "does not go with --file"
     )
-    with connected(address, timeout) as client:
+    with connected(address, timeout, access) as client:
         try:
             failed = predict_file(client, source, out, as_json)
         except TableError as error:
@@ -136,13 +140,15 @@ def _refuse(ctx: click.Context, options: dict[str, Any], reason: str) -> None:
         raise click.UsageError(f"{', '.join(given)} {reason}", ctx)
 
 
-def _predict_one(fields: dict[str, Any], explain: bool, as_json: bool, address: str, timeout: float) -> None:
+def _predict_one(
+    fields: dict[str, Any], explain: bool, as_json: bool, address: str, timeout: float, access: AccessFields
+) -> None:
     missing = [_FLAGS[name] for name in REQUIRED if name not in fields]
     if missing:
         raise click.UsageError(
             f"missing {', '.join(missing)}; describe one job, or name a CSV file of jobs with --file"
         )
-    with connected(address, timeout) as client:
+    with connected(address, timeout, access) as client:
         try:
             prediction = client.predict(fields, feature_importance=explain)
         except InvalidInput as error:

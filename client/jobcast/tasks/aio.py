@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
+from jobcast.access import AccessFields
 from jobcast.errors import JobcastError
 from jobcast.tasks import call, exchange
 from jobcast.tasks.answers import (
@@ -30,7 +31,10 @@ T = TypeVar("T")
 class AsyncPredictorClient:
     """Predicts task times from asyncio code; what `PredictorClient` is for threads, of the loop it is first used in."""
 
-    def __init__(self, base_url: str = exchange.DEFAULT_URL, *, timeout: float | None = 10.0, retries: int = 2) -> None:
+    def __init__(
+        self, base_url: str = exchange.DEFAULT_URL, *, timeout: float | None = 10.0, retries: int = 2,
+        **access: Unpack[AccessFields],
+    ) -> None:  # fmt: skip
         """Make the client; the arguments are those of `PredictorClient`.
 
         Raises:
@@ -39,7 +43,8 @@ class AsyncPredictorClient:
         self.base_url = exchange.address(base_url)
         self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
-        self._http = httpx.AsyncClient(timeout=timeout)
+        self._access = access
+        self._http = httpx.AsyncClient(timeout=timeout, **exchange.access(self.base_url, access))
 
     async def is_available(self) -> bool:
         """Whether the service is there and can answer predictions; never raises, never tries again."""
@@ -103,7 +108,7 @@ class AsyncPredictorClient:
         Yields:
             One prediction for every request, in the same order. Leaving the loop early ends the stream.
         """
-        return PredictionStream.over(requests, self.base_url, self.timeout, self.retries, in_flight)
+        return PredictionStream.over(requests, self.base_url, self.timeout, self.retries, in_flight, **self._access)
 
     async def get_available_models(self) -> tuple[TaskModel, ...]:
         """Models by type and name."""

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
+from jobcast.access import AccessFields
 from jobcast.errors import JobcastError
 from jobcast.tasks import call, exchange
 from jobcast.tasks.answers import (
@@ -33,7 +34,10 @@ class PredictorClient:
     `Unavailable`, `DeadlineExceeded` or `ServerFault` when there is no answer.
     """
 
-    def __init__(self, base_url: str = exchange.DEFAULT_URL, *, timeout: float | None = 10.0, retries: int = 2) -> None:
+    def __init__(
+        self, base_url: str = exchange.DEFAULT_URL, *, timeout: float | None = 10.0, retries: int = 2,
+        **access: Unpack[AccessFields],
+    ) -> None:  # fmt: skip
         """Make the client; nothing is sent before the first call.
 
         Args:
@@ -41,6 +45,7 @@ class PredictorClient:
             timeout: seconds to connect, and for each wait for more of an answer; None = no limit.
             retries: how often a broken connection is tried again, after 0.1, 0.2, 0.4 ... s. An answer of any status
                 and a timeout never are; what must not happen twice is not, once it was sent.
+            **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
         Raises:
             InvalidInput: an argument breaks its rule.
@@ -48,7 +53,7 @@ class PredictorClient:
         self.base_url = exchange.address(base_url)
         self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
-        self._http = httpx.Client(timeout=timeout)
+        self._http = httpx.Client(timeout=timeout, **exchange.access(self.base_url, access))
 
     def is_available(self) -> bool:
         """Whether the service is there and can answer predictions; never raises, never tries again."""

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from jobcast.access import Access, AccessFields
 from jobcast.errors import (
     Conflict,
     DeadlineExceeded,
+    Denied,
     InvalidInput,
     JobcastError,
     NotFound,
@@ -49,6 +51,17 @@ def address(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidInput(Violation("base_url", f"must be like {DEFAULT_URL}, got {base_url!r}"))
     return base_url.rstrip("/")
+
+
+def access(base_url: str, fields: AccessFields) -> dict[str, Any]:
+    """What gives access, for httpx; certificates cost time, so they are read only where they are needed.
+
+    Raises:
+        InvalidInput: a file cannot be read, or the token is none.
+    """
+    found = Access(**fields)
+    given = base_url.startswith("https:") and (found.tls_ca or found.tls_cert)
+    return {"headers": found.headers} | ({"verify": found.context()} if given else {})
 
 
 def tries(retries: int) -> int:
@@ -132,6 +145,8 @@ def refused(status: int, body: bytes, where: str) -> JobcastError:
     match status:
         case 400 | 422:
             return InvalidInput(*(violations or (Violation("", text),)))
+        case 401 | 403:
+            return Denied(f"the server at {where} refused: {text}")
         case 404:
             return NotFound(text)
         case 409:

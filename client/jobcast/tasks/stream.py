@@ -9,12 +9,13 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from jobcast.errors import DeadlineExceeded, InvalidInput, JobcastError, Unavailable, Violation
+from jobcast.access import Access, AccessFields
+from jobcast.errors import DeadlineExceeded, Denied, InvalidInput, JobcastError, Unavailable, Violation
 from jobcast.tasks import answers, exchange
 from jobcast.tasks.answers import TaskPrediction
 from jobcast.tasks.payload import encoded
@@ -22,6 +23,8 @@ from jobcast.tasks.payload import encoded
 PATH = "/ws/predict"
 IN_FLIGHT = 256
 MALFORMED = 422
+REVOKED = 1008
+"""Code of a socket whose key is in force no more."""
 
 Requests = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
@@ -35,7 +38,7 @@ class PredictionStream:
 
     def __init__(
         self, base_url: str = exchange.DEFAULT_URL, *, timeout: float | None = 10.0, retries: int = 2,
-        in_flight: int = IN_FLIGHT,
+        in_flight: int = IN_FLIGHT, **access: Unpack[AccessFields],
     ) -> None:  # fmt: skip
         """Make the stream; it connects when it is entered.
 
@@ -44,6 +47,7 @@ class PredictionStream:
             timeout: seconds to connect, and without an answer while one is awaited; None = no limit.
             retries: how often the connecting is tried again; a stream that breaks later is not.
             in_flight: most requests whose answers were not yet taken.
+            **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
         Raises:
             InvalidInput: an argument breaks its rule.
@@ -53,6 +57,7 @@ class PredictionStream:
         self.base_url = exchange.address(base_url)
         self.timeout = exchange.limit(timeout)
         self.retries = exchange.tries(retries)
+        self._access = Access(**access)
         self._window = asyncio.Semaphore(in_flight)
         self._answers: asyncio.Queue[TaskPrediction | JobcastError | None] = asyncio.Queue()
         self._order: deque[TaskPrediction | None] = deque()
@@ -64,10 +69,10 @@ class PredictionStream:
     @classmethod
     async def over(
         cls, requests: Requests, base_url: str = exchange.DEFAULT_URL, timeout: float | None = 10.0, retries: int = 2,
-        in_flight: int = IN_FLIGHT,
+        in_flight: int = IN_FLIGHT, **access: Unpack[AccessFields],
     ) -> AsyncGenerator[TaskPrediction, None]:  # fmt: skip
         """Send requests and yield their answers, in order; what the source raises reaches the caller."""
-        async with cls(base_url, timeout=timeout, retries=retries, in_flight=in_flight) as stream:
+        async with cls(base_url, timeout=timeout, retries=retries, in_flight=in_flight, **access) as stream:
             sending = asyncio.create_task(stream._send_all(requests))
             try:
                 async for answer in stream:
@@ -129,10 +134,14 @@ class PredictionStream:
     async def _connect(self) -> ClientConnection:
         pauses = exchange.pauses(self.retries)
         url = "ws" + self.base_url.removeprefix("http") + PATH
+        tls = self._access.context() if url.startswith("wss:") else None
+        headers = self._access.headers
         while True:
             try:
                 # Messages are small, and packing them costs more than it saves.
-                return await connect(url, open_timeout=self.timeout, compression=None)
+                return await connect(
+                    url, open_timeout=self.timeout, compression=None, additional_headers=headers, ssl=tls
+                )
             except InvalidStatus as error:
                 response = error.response
                 raise exchange.refused(response.status_code, bytes(response.body or b""), self.base_url) from error
@@ -202,8 +211,10 @@ class PredictionStream:
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"no answer from {self.base_url} within {self.timeout:g} s: give a longer timeout")
 
-    def _closed(self, error: ConnectionClosed) -> Unavailable:
+    def _closed(self, error: ConnectionClosed) -> JobcastError:
         code = error.rcvd.code if error.rcvd else None
+        if code == REVOKED:
+            return Denied(f"the server at {self.base_url} ended the stream: {error.rcvd.reason if error.rcvd else ''}")
         why = "the server is stopping" if code == 1012 else f"the connection was closed ({error})"
         return Unavailable(f"the stream to {self.base_url} ended before every request was answered: {why}")
 
