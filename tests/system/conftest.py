@@ -195,9 +195,7 @@ def server() -> Iterator[Served]:
     end(served)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., Served]]:
-    """Start servers with flags and variables of one's own."""
+def starting() -> Iterator[Callable[..., Served]]:
     running: list[Served] = []
 
     def starter(*flags: str, **extra: str) -> Served:
@@ -207,6 +205,18 @@ def start() -> Iterator[Callable[..., Served]]:
     yield starter
     for served in running:
         end(served)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Served]]:
+    """Start servers with flags and variables of one's own."""
+    yield from starting()
+
+
+@pytest.fixture(scope="module")
+def start_for_all() -> Iterator[Callable[..., Served]]:
+    """The same, for every test of a module."""
+    yield from starting()
 
 
 @pytest.fixture
