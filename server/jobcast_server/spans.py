@@ -42,12 +42,18 @@ class Call:
         self._tracer = tracer
         self._within = within
         self._left = MOST_STAGES
+        self._told = 0
 
     def stage(self, name: str, begin: int, end: int) -> None:
-        """Tell a stage."""
+        """Tell a stage; it begins no earlier than the one before ended.
+
+        The time of decoding holds what a call read before it waited, too, which is shown before `queue` as nothing.
+        """
+        begin = max(begin, self._told)
+        self._told = max(begin, end)
         if self._left:
             self._left -= 1
-            self._tracer.start_span(name, self._within, start_time=begin).end(end)
+            self._tracer.start_span(name, self._within, start_time=begin).end(self._told)
 
 
 class Together:

@@ -158,7 +158,9 @@ def test_every_protocol_and_a_large_batch_are_traced(served, receiver, job, infe
     assert pieces[0] == "queue"
     assert pieces.count("compute") >= 2
     assert len(pieces) == 1 + 3 * pieces.count("compute")
-    assert [stage.name for stage in receiver.stages(infer[0])] == STAGES
+    stages = receiver.stages(infer[0])
+    assert [stage.name for stage in stages] == STAGES
+    assert all(one.end_time_unix_nano <= two.start_time_unix_nano for one, two in itertools.pairwise(stages))
     pieces = [stage.name for stage in receiver.stages(large[0])]
     assert (pieces[0], pieces.count("decode"), pieces[-1], pieces.count("encode")) == ("queue", 3, "encode", 1)
     assert "compute" in [stage.name for stage in receiver.stages(stream[0])]
