@@ -21,11 +21,14 @@ current: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request in hand; empty while nobody asked for it."""
 
 
+def make() -> str:
+    """A new id, unlike any of this process or of another one."""
+    return f"{_RUN}-{next(_numbers):x}"
+
+
 def take(given: str | None) -> str:
     """The caller's id, or a new one where there is none, or it has more than 128 characters or others than ASCII's."""
-    if given and _SHAPE.fullmatch(given):
-        return given
-    return f"{_RUN}-{next(_numbers):x}"
+    return given if given and _SHAPE.fullmatch(given) else make()
 
 
 def of_call(context: Any) -> str:

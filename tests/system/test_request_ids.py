@@ -120,6 +120,19 @@ def test_a_line_about_a_request_has_its_id(served):
     assert all("request_id" not in line for line in lines if line["event"] in ("draining", "stopped"))
 
 
+def test_lines_about_what_a_call_sets_going_have_its_id(start):
+    served = start("--model-control", "explicit", "--listener", "asyncio")
+    with served.channel() as channel:
+        stub = inference.GRPCInferenceServiceStub(channel)
+        load = oip.RepositoryModelLoadRequest(model_name="hpc-runtime")
+        stub.RepositoryModelLoad(load, metadata=(("x-request-id", "load-1"),))
+    assert asked(served, "/v2/repository/models/llm-latency/load", {"x-request-id": "load-2"}, b"")[0] == 200
+    assert served.terminate() == 0
+    lines = [json.loads(line) for line in served.process.stderr.read().splitlines()]
+    told = {(line["model"], line["request_id"]) for line in lines if line["event"] in ("model ready", "model serving")}
+    assert told == {("hpc-runtime", "load-1"), ("llm-latency", "load-2")}
+
+
 def test_a_fault_of_ours_is_told_and_logged_with_the_id():
     ended = subprocess.run([sys.executable, "-c", FAULTY], capture_output=True, text=True, timeout=60)
     code, request_id, details = ended.stdout.strip().split(" ", 2)

@@ -9,7 +9,7 @@ import grpc
 import open_inference_pb2 as pb
 from google.protobuf.message import DecodeError
 
-from jobcast_server import native
+from jobcast_server import identity, native
 from jobcast_server.deadline import check_deadline
 from jobcast_server.errors import InvalidRequestError, RequestError, UnsupportedError, Violation
 from jobcast_server.metrics import Metrics
@@ -102,6 +102,7 @@ class Service:
     async def _answer(self, name: str, kind: Any, answer: Callable[[Any], Any], request: bytes, context: Any) -> bytes:
         start = time.perf_counter()
         outcome = "error"
+        identity.of_call(context)  # for the lines about loading and unloading
         try:
             try:
                 message = kind.FromString(request)

@@ -37,8 +37,11 @@ class Exchange:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or one socket."""
-        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        request_id = identity.take(given.decode("latin-1"))
+        request_id = ""
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                request_id = identity.take(value.decode("latin-1"))
+        request_id = request_id or identity.make()
         identity.current.set(request_id)
         answer = _Answer(send, request_id)
         if self._told:
@@ -71,6 +74,8 @@ class _Answer:
     Attributes:
         status: of the answer; 0 before it began.
     """
+
+    __slots__ = ("_header", "_send", "status")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
