@@ -182,6 +182,15 @@ def test_a_refused_call_says_its_status_and_is_no_error_of_the_server(served, re
     assert receiver.call(http).status.code != ERROR
 
 
+def test_a_call_that_the_native_listener_hands_over_is_traced(start, where, receiver):
+    served = start(*where, "--listener", "auto", OTEL_BSP_SCHEDULE_DELAY="10")
+    trace, span, metadata = parent()
+    with served.channel() as channel, pytest.raises(grpc.RpcError):
+        rpc.JobRuntimePredictorStub(channel).Predict(pb.PredictRequest(), metadata=metadata)
+    assert receiver.call(trace).parent_span_id.hex() == span
+    assert attributes(receiver.call(trace))["rpc.response.status_code"] == "INVALID_ARGUMENT"
+
+
 def test_calls_that_share_a_pass_keep_their_own_traces(served, receiver, job):
     parents, before = [parent() for _ in range(8 * 48)], passes(served)
 
