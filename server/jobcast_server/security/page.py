@@ -21,12 +21,14 @@ from jobcast_server.security.tls import Certificates
 
 CONNECTIONS = 64
 TIMEOUT_S = 10.0
+BACKLOG = 128
 
 
 class Page(ThreadingWSGIServer):
     """The port; `begin` and `end` it."""
 
     certificates: Certificates | None = None
+    request_queue_size = BACKLOG
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._open: dict[int, socket.socket] = {}
@@ -60,10 +62,12 @@ class Page(ThreadingWSGIServer):
         if self.certificates is None:
             super().finish_request(request, client_address)
             return
-        with self.certificates.context.wrap_socket(request, server_side=True) as wrapped:
+        begin = self.certificates.context.wrap_socket
+        with begin(request, server_side=True, do_handshake_on_connect=False) as wrapped:
             with self._lock:
                 if id(request) in self._open:
                     self._open[id(request)] = wrapped
+            wrapped.do_handshake()
             super().finish_request(wrapped, client_address)
 
     def shutdown_request(self, request: Any) -> None:
