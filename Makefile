@@ -32,7 +32,7 @@ SEEDS_infer := $(RECORDED)/ModelInfer $(RECORDED)/ModelStreamInfer
 SEEDS_rewrite := core/fuzz/seeds/rewrite
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-core train bench load peers lint lint-core sanitize fuzz docs docs-serve proto accuracy install install-server clean
+.PHONY: help serve test test-core train bench load peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -115,6 +115,10 @@ lint: install lint-core ## every linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/licences.py --check
+
+licences: $(VENV)/.all ## list the licences of what the server installs in docs/licences.md
+	@$(BIN)/python .ci/licences.py
 
 $(DENY):
 	@echo "building cargo-deny, which takes minutes once"
