@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from jobcast_server import statistics
 from jobcast_server.counting import PYTHON, Buckets, Counter, Kinds
 from jobcast_server.repository.session import version
+from jobcast_server.status import OUTCOMES
 
 METHODS = ("Predict", "PredictBatch", "PredictStream", "GetModelInfo", "HealthCheck")
 STATUSES = ("success", "invalid", "error", "partial", "rejected")
@@ -138,9 +139,11 @@ class Metrics:
             "jobcast_requests", "Requests of the Open Inference Protocol by outcome.",
             labels=["protocol", "method", "outcome"],
         )  # fmt: skip
-        for labels, counter in self._outcomes.copy().items():
-            if value := counter.value():
-                family.add_metric(labels, value)
+        counted = {labels: value for labels, counter in self._outcomes.copy().items() if (value := counter.value())}
+        # all outcomes of a method begin with its first request, or a rate would not see the first failure
+        begun = {(*labels[:2], outcome): 0 for labels in counted for outcome in OUTCOMES}
+        for labels, value in (begun | counted).items():
+            family.add_metric(labels, value)
         yield family
 
     def _request_times(self) -> Iterator[Metric]:

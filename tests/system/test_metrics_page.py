@@ -102,4 +102,6 @@ def test_models_and_protocols_are_counted(start, job, infer_request):
     for outcome, count in (("success", 3), ("invalid", 1), ("not_found", 1)):
         labels = {"protocol": "grpc", "method": "ModelInfer", "outcome": outcome}
         assert value(samples, "jobcast_requests_total", **labels) == count
+    never = {"protocol": "grpc", "method": "ModelInfer", "outcome": "error"}
+    assert value(samples, "jobcast_requests_total", **never) == 0
     assert value(samples, "jobcast_request_duration_seconds_count", protocol="grpc", method="ModelInfer") == 5
