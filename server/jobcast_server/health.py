@@ -40,6 +40,11 @@ class Health(aio.HealthServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.NOT_FOUND, f"service {request.service[:100]!r} is not known")
         return State(status=states[request.service])
 
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - the method's name on the wire
+        """Every service with its state at this moment."""
+        statuses = {service: State(status=state) for service, state in self._states().items()}
+        return health_pb2.HealthListResponse(statuses=statuses)
+
     async def tell(self) -> None:
         """Tell every watcher what is true now."""
         for service, state in self._states().items():

@@ -86,7 +86,7 @@ async def serve(settings: Settings) -> None:
         stack.callback(watch.cancel)
         if tracing is not None:
             stack.callback(tracing.close)
-        server = _bind(chosen, settings)
+        server = _bind(chosen, settings, security)
         bound = stack.enter_context(rest_listener.bind(settings))
         page = open_page(settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates)
         page.begin()
@@ -99,13 +99,15 @@ async def serve(settings: Settings) -> None:
         await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page.server_port), stop)
 
 
-def _bind(chosen: str, settings: Settings) -> Port:
+def _bind(chosen: str, settings: Settings, security: Security) -> Port:
     """The gRPC port.
 
     Raises:
         StartupError: it is taken.
     """
-    return AsyncioPort(settings) if chosen == "asyncio" else NativePort(settings, settings.listener_threads or usable())
+    if chosen == "asyncio":
+        return AsyncioPort(settings, security)
+    return NativePort(settings, settings.listener_threads or usable(), security)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Open:
     def __init__(self, channel: grpc.Channel, path: str, message: bytes, metadata) -> None:
         self._said: queue.Queue[bytes] = queue.Queue()
         self._message = message
-        self.call = channel.stream_stream(path)(iter(self._said.get, None), metadata=metadata, timeout=120)
+        self.call = channel.stream_stream(path)(iter(self._said.get, None), metadata=metadata, timeout=PATIENCE_S)
         self.talk()
 
     def talk(self) -> None:

@@ -14,6 +14,9 @@ from jobcast_server.model import Model
 from jobcast_server.openinference.service import PROTOCOL
 from jobcast_server.repository.repository import Repository
 from jobcast_server.rtpredictor.stream import Streams
+from jobcast_server.security.calls import Calls
+from jobcast_server.security.security import Security
+from jobcast_server.security.tls import Certificates
 from jobcast_server.settings import Settings
 from jobcast_server.status import refuse
 
@@ -27,12 +30,13 @@ class AsyncioPort:
 
     name = "asyncio"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, security: Security) -> None:
         """Bind the port.
 
         Raises:
             StartupError: it is taken.
         """
+        self._gate = security.gate
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # two servers on one port would be a mistake that nobody sees
@@ -47,9 +51,14 @@ class AsyncioPort:
             ]
         )
         try:
-            self.number: int = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+            self.number = self._bind(f"{settings.host}:{settings.port}", security.certificates)
         except RuntimeError as error:
             raise taken(settings, f"{str(error).split(':')[0]}: is another server running there?") from None
+
+    def _bind(self, address: str, certificates: Certificates | None) -> int:
+        if certificates is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, certificates.credentials()))
 
     def serve(
         self, handlers: Mapping[str, grpc.RpcMethodHandler], streams: Streams, admission: Admission, metrics: Metrics,
@@ -60,7 +69,7 @@ class AsyncioPort:
             f"/{CONTRACT}/{name}": metrics.methods[name].count["rejected"] for name in ("Predict", "PredictBatch")
         }
         rejected[f"/{INFERENCE}/ModelInfer"] = partial(metrics.request, PROTOCOL, "ModelInfer", "rejected", 0.0)
-        self._server.add_generic_rpc_handlers((Shedder(handlers, admission, rejected),))
+        self._server.add_generic_rpc_handlers((Shedder(Calls(handlers, self._gate), admission, rejected),))
 
     def refresh(self, repository: Repository[Model]) -> None:
         """Nothing: the methods ask the repository."""
@@ -80,11 +89,8 @@ class AsyncioPort:
 class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Hands calls to their handlers, and those that are too many to one that ends them unread, which costs less."""
 
-    def __init__(
-        self, handlers: Mapping[str, grpc.RpcMethodHandler], admission: Admission,
-        rejected: Mapping[str, Callable[[], object]],
-    ) -> None:  # fmt: skip
-        self._handlers = handlers
+    def __init__(self, calls: Calls, admission: Admission, rejected: Mapping[str, Callable[[], object]]) -> None:
+        self._calls = calls
         self._admission = admission
         self._refusals = {
             path: grpc.stream_stream_rpc_method_handler(self._refusal(count)) for path, count in rejected.items()
@@ -95,7 +101,8 @@ class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]
         method = handler_call_details.method
         if method in self._refusals and self._admission.full():
             return self._refusals[method]
-        return self._handlers.get(method)
+        handler, _ = self._calls.enter(method, handler_call_details.invocation_metadata)
+        return handler
 
     def _refusal(self, count: Callable[[], object]) -> Callable[[Any, Any], Awaitable[None]]:
         async def end(requests: Any, context: Any) -> None:

@@ -41,6 +41,10 @@ class Context:
         """What the caller said besides, as text."""
         return self._metadata
 
+    def peer(self) -> str:
+        """Who calls; the core does not say."""
+        return ""
+
     async def read(self) -> Any:
         """The next message; `grpc.aio.EOF` when the caller has said all."""
         if self._ended:

@@ -23,6 +23,9 @@ from jobcast_server.model import PREDICTOR, Model
 from jobcast_server.openinference.service import PROTOCOL
 from jobcast_server.repository.repository import Repository
 from jobcast_server.rtpredictor.stream import Streams
+from jobcast_server.security.calls import Calls
+from jobcast_server.security.scopes import Scope
+from jobcast_server.security.security import Security
 from jobcast_server.settings import Settings
 from jobcast_server.statistics import Statistics
 
@@ -31,7 +34,6 @@ HEADER_BYTES = 16 * 1024
 PENDING_RESETS = 64
 """Calls that a caller may reset before anybody looked at them; one that resets more at once is cut off."""
 
-MAX_CONNECTIONS = 20_000
 HANDSHAKE_S, MESSAGE_S, KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 10.0, 60.0, 60.0, 20.0
 
 log = structlog.get_logger()
@@ -46,7 +48,7 @@ class NativePort:
 
     name = "native"
 
-    def __init__(self, settings: Settings, cores: int) -> None:
+    def __init__(self, settings: Settings, cores: int, security: Security) -> None:
         """Bind the port, to be served by a thread for each of `cores`.
 
         Raises:
@@ -54,6 +56,7 @@ class NativePort:
         """
         self._settings = settings
         self._cores = cores
+        self._security = security
         host = settings.host.strip("[]")
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -62,7 +65,7 @@ class NativePort:
             raise taken(settings, str(error.strerror)) from None
         self.number = int(self._bound.getsockname()[1])
         self._core: Any = None
-        self._handlers: Mapping[str, grpc.RpcMethodHandler] = {}
+        self._calls = Calls({}, security.gate)
         self._streams: Streams | None = None
         self._open: dict[int, tuple[Context, asyncio.Task[None]]] = {}
 
@@ -72,7 +75,7 @@ class NativePort:
     ) -> None:  # fmt: skip
         """Take the methods by path, and what counts and bounds them; `threads` are for many rows."""
         settings = self._settings
-        self._handlers, self._streams = handlers, streams
+        self._calls, self._streams = Calls(handlers, self._security.gate), streams
         limits = {
             "message_bytes": settings.max_message_bytes,
             "header_bytes": HEADER_BYTES,
@@ -81,7 +84,7 @@ class NativePort:
             "batch_rows": settings.max_batch_rows,
             "piece_rows": settings.piece_rows,
             "together": settings.dynamic_batching,
-            "connections": MAX_CONNECTIONS,
+            "connections": settings.max_connections,
             "handshake_s": HANDSHAKE_S,
             "message_s": MESSAGE_S,
             "keepalive_s": KEEPALIVE_S,
@@ -92,6 +95,25 @@ class NativePort:
             limits, admission.places, _meters(metrics), str(admission.overload()), STREAM_ENDS, paths, self._cores,
             threads, settings.enable_echo,
         )  # fmt: skip
+        self._guard()
+
+    def _guard(self) -> None:
+        """Let the core know the keys and the certificate, now and whenever they change."""
+        keys, certificates = self._security.keys, self._security.certificates
+        if keys is not None:
+            keys.changed.append(self._admit)
+            self._admit()
+        if certificates is not None:
+            certificates.changed.append(self._secure)
+            self._secure()
+
+    def _admit(self) -> None:
+        keys = self._security.keys
+        self._core.admit(None if keys is None else keys.admitted(Scope.PREDICT))
+
+    def _secure(self) -> None:
+        if self._security.certificates is not None:
+            self._core.secure(*self._security.certificates.pem)
 
     def refresh(self, repository: Repository[Model]) -> None:
         """Let the versions that are ready now answer, in one step; calls that began keep theirs."""
@@ -149,7 +171,9 @@ class NativePort:
         self, number: int, path: str, message: bytes | None, metadata: list[tuple[str, str]], left: float | None,
         paid: bool,
     ) -> None:  # fmt: skip
-        handler = self._handlers[path]
+        handler, goes_on = self._calls.enter(path, metadata, paid=paid)
+        assert handler is not None  # noqa: S101 - the core knows the methods
+        message = message if goes_on else None  # a refusal reads none
         context = Context(self._core, number, handler, metadata, left)
         task = asyncio.get_running_loop().create_task(self._answer(number, handler, context, message))
         self._open[number] = context, task

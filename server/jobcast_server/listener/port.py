@@ -56,6 +56,8 @@ def choose(settings: Settings, provider: str) -> str:
         core = forest.core()
         if not hasattr(core, "Listener"):
             raise forest.ForestError("jobcast_core is of an older version, without a listener")
+        if not hasattr(core.Listener, "admit"):
+            raise forest.ForestError("jobcast_core is of an older version, whose listener asks for no keys")
     except forest.ForestError as error:
         if settings.listener == "native":
             problem = f"listener: native is not available: {error}; build it, or use auto or asyncio"
