@@ -64,7 +64,8 @@ class Calls:
         method = handler.stream_stream or handler.unary_stream
 
         async def stream(asked: Any, context: Any) -> None:
-            work = asyncio.ensure_future(_run(method(asked, context), context))
+            own = _Paced(context, caller) if caller.limited else context
+            work = asyncio.ensure_future(_run(method(asked, own), own))
             end = asyncio.ensure_future(caller.ended.wait())
             try:
                 await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +88,26 @@ class Calls:
         error = UnauthenticatedError(REVOKED)
         self._gate.tell(path, context.peer(), error, caller)
         await refuse(context, error)
+
+
+class _Paced:
+    """A context whose messages come at their key's rate; the call itself counted for the first."""
+
+    def __init__(self, context: Any, caller: Caller) -> None:
+        self._context = context
+        self._caller = caller
+        self._first = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        """The next message."""
+        message = await self._context.read()
+        if message is not grpc.aio.EOF and not self._first:
+            await self._caller.pace()
+        self._first = False
+        return message
 
 
 async def _run(answers: Any, context: Any) -> None:

@@ -71,6 +71,7 @@ class Door:
     async def _socket(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> str:
         """A socket, which ends when its key does."""
         ending: asyncio.Task[None] | None = None
+        first = True  # the call itself counted for the first message
 
         async def end() -> None:
             await caller.ended.wait()
@@ -83,9 +84,14 @@ class Door:
                 ending = asyncio.create_task(end())
 
         async def heard() -> Any:
+            nonlocal first
             message = await receive()
-            if caller.ended.is_set() and message["type"] == "websocket.receive":
-                return {"type": "websocket.disconnect", "code": POLICY}
+            if message["type"] == "websocket.receive":
+                if not first:
+                    await caller.pace()
+                first = False
+                if caller.ended.is_set():
+                    return {"type": "websocket.disconnect", "code": POLICY}
             return message
 
         try:

@@ -18,6 +18,9 @@ PREFIX = 4
 
 NO_LIMIT = (1e6, 1e6)
 
+LONGEST_PAUSE_S = 1.0
+"""Seconds until a stream that waits for its rate looks again, which may be another by then."""
+
 
 class Caller:
     """Who calls.
@@ -33,6 +36,17 @@ class Caller:
         self.scopes: Scopes = key.scopes if key else frozenset()
         self.rate: Rate = kinds.rate(*(key.bounds if key and key.bounds else NO_LIMIT))
         self.ended = asyncio.Event()
+
+    @property
+    def limited(self) -> bool:
+        """Whether its calls have a rate."""
+        return self.key is not None and self.key.bounds is not None
+
+    async def pace(self) -> None:
+        """Wait until one more may come: a stream that is too quick is slowed down, not ended."""
+        while not self.rate.take():
+            bounds = self.key.bounds if self.key else None
+            await asyncio.sleep(min(1 / bounds[0], LONGEST_PAUSE_S) if bounds else 0)
 
     def stays(self, key: Key) -> bool:
         """Whether calls under way may go on under this key."""
