@@ -1,5 +1,6 @@
 """What the micro-benchmarks share: the shipped bundle, loaded and verified once."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from jobcast_bench.inprocess import newest_bundle
 from jobcast_server import forest
 from jobcast_server.native import Builder
 from jobcast_server.repository.bundle import Bundle, load
+
+sys.path.insert(0, str(Path(__file__).parent))  # for three_forests: pytest imports the files of this folder one by one
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
