@@ -24,6 +24,7 @@ UNSTABLE = cd core && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $(1)" CAR
 COVERAGE := -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
 	level=4 inline-8bit-counters pc-table trace-compares)
 SECONDS ?= 60
+PEERS ?= mlserver kserve litserve
 FUZZED := predict batch infer rewrite
 RECORDED := tests/core/engine/recorded
 SEEDS_predict := $(RECORDED)/Predict $(RECORDED)/PredictStream
@@ -31,8 +32,16 @@ SEEDS_batch := $(RECORDED)/PredictBatch
 SEEDS_infer := $(RECORDED)/ModelInfer $(RECORDED)/ModelStreamInfer
 SEEDS_rewrite := core/fuzz/seeds/rewrite
 
+# Tools that check deploy/, where there is Go: kustomize, the loader of docker compose, and KServe's definitions.
+GO := $(shell command -v go)
+KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+COMPOSE := github.com/compose-spec/compose-go/v2/cmd@v2.9.1
+KSERVE := github.com/kserve/kserve@v0.19.0
+KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd/full/serving.kserve.io_$(one).yaml)
+DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-core train bench load peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean
+.PHONY: help serve test test-core train bench load tonic-echo compare peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -104,11 +113,19 @@ accuracy: $(VENV)/.all ## train and test on every log in LOGS with SEEDS seeds, 
 load: ## build the load generator jobcast-load; where it is not built, the load comes from Python
 	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-load,echo "no cargo here: jobcast-load is not built, the load comes from Python")
 
-bench: install load ## measure the server against benchmarks/slo.toml
-	$(BIN)/jobcast bench --micro --slo benchmarks/slo.toml --out reports/bench
+bench: install load ## measure the server against benchmarks/slo.toml, or slo-native.toml where the native core answers
+	$(BIN)/jobcast bench --micro --out reports/bench
 
-peers: $(VENV)/.all ## environments of the peers that tests and benchmarks run beside ours
+tonic-echo: ## build the bare echo that the native listener is measured beside
+	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-listener --example tonic_echo,echo "no cargo here: tonic_echo is not built, and left out of comparisons")
+
+compare: install load tonic-echo peers ## measure beside other servers and listeners, into docs/performance.md and docs/engine.md
+	@$(foreach one,$(PEERS),$(BIN)/jobcast bench --peer $(one) --page docs/performance.md --out reports/peer-$(one) || code=$$?;) \
+		$(BIN)/jobcast bench --compare-listeners --page docs/engine.md --out reports/listeners || code=$$?; exit $${code:-0}
+
+peers: $(VENV)/.all ## environments and the model of the peers that tests and benchmarks run beside ours
 	@$(BIN)/python -m jobcast_bench.peers.environment >/dev/null
+	@$(BIN)/python -m jobcast_bench.peers.bundle >/dev/null
 
 lint: install lint-core ## every linter
 	$(BIN)/ruff check .
@@ -130,6 +147,21 @@ lint-core: install $(if $(CARGO),$(DENY)) ## linters of the native core, its lic
 	$(if $(CARGO),cd core && cargo clippy --quiet --release --locked --all-targets -- --deny warnings)
 	$(if $(CARGO),$(DENY) --manifest-path core/Cargo.toml --locked check --hide-inclusion-graph licenses bans sources)
 	$(if $(CARGO),$(BIN)/python -m mypy.stubtest jobcast_core)
+
+$(VENV)/.deploy: $(VENV)/.all
+	@echo "building what checks deploy/"
+	@GOBIN=$(abspath $(VENV))/go $(GO) install $(KUSTOMIZE)
+	@GOBIN=$(abspath $(VENV))/go $(GO) install $(COMPOSE) && mv $(VENV)/go/cmd $(VENV)/go/compose-spec
+	@mkdir -p $(VENV)/kserve && cd "$$($(GO) mod download -json $(KSERVE) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" && \
+		install -m 644 $(KSERVE_DEFINITIONS) $(abspath $(VENV))/kserve
+	@touch $@
+
+check-deploy: install $(if $(GO),$(VENV)/.deploy) ## check recipe, compose files and Kubernetes objects (fully with Go), and balancing
+	@$(BIN)/hadolint Dockerfile.arm64
+	@$(BIN)/python -m pytest --quiet $(DEPLOY_TESTS)
+
+check-arm64: install ## build the image for 64-bit ARM by its recipe, run it emulated, compare its answers (root on Debian)
+	@$(BIN)/python deploy/container/check.py
 
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 

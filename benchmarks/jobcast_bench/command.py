@@ -5,10 +5,13 @@ Exit codes: 0 all objectives met, 4 an objective failed or a call failed, 1 the 
 
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
@@ -24,18 +27,29 @@ from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
-from jobcast_bench.side_command import run_batching, run_engines, run_generators, run_peer
+from jobcast_bench.serving import Runs
+from jobcast_bench.side_command import PEERS, run_batching, run_engines, run_generators, run_listeners, run_peer
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
 from jobcast_bench.task import PREDICTOR
 
 SHIPPED_SLO = Path(__file__).resolve().parents[1] / "slo.toml"
 SHIPPED_PEER_SLO = SHIPPED_SLO.with_name("peer.toml")
 SHIPPED_LOAD_SLO = SHIPPED_SLO.with_name("load.toml")
+SHIPPED_NATIVE_SLO = SHIPPED_SLO.with_name("slo-native.toml")
+SHIPPED_LISTENER_SLO = SHIPPED_SLO.with_name("listeners.toml")
 FAILED = 4
 HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio", *RATIOS)
 
 FULL_DURATION_S, FULL_REPEATS = 2.0, 3
 QUICK_DURATION_S, QUICK_REPEATS = 0.4, 2
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A run of servers side by side, and the objectives that it is judged by when no others are named."""
+
+    run: Callable[[Settings, list[Slo], str, Path, Path | None], tuple[list[Result], list[Verdict]]]
+    slo: Path | None = None
 
 
 class RateType(click.ParamType[Rate]):
@@ -68,9 +82,14 @@ class RateType(click.ParamType[Rate]):
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the requests.")
 @click.option("--quick", is_flag=True, help="A run of about 20 s with fewer scenarios, for CI.")
 @click.option("--micro", is_flag=True, help="Also the engine's stages, in process.")
-@click.option("--peer", type=click.Choice(["mlserver"]), help="Instead: side by side with this server.")
+@click.option("--peer", type=click.Choice(sorted(PEERS)), help="Instead: side by side with this server.")
 @click.option("--compare-batching", is_flag=True, help="Instead: side by side with and without dynamic batching.")
 @click.option("--compare-engines", is_flag=True, help="Instead: side by side with the native engine and Python's.")
+@click.option(
+    "--compare-listeners",
+    is_flag=True,
+    help="Instead: the native listener, the asyncio one and a bare echo side by side.",
+)
 @click.option("--check-load", is_flag=True, help="Instead: jobcast-load beside h2load on one server.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the side-by-side table in.")
 @click.option("--serve-arg", "server_arguments", multiple=True, help="Passed on to `jobcast serve`; repeatable.")
@@ -92,6 +111,7 @@ def bench(
     peer: str | None,
     compare_batching: bool,
     compare_engines: bool,
+    compare_listeners: bool,
     check_load: bool,
     page: Path | None,
     server_arguments: tuple[str, ...],
@@ -122,27 +142,30 @@ def bench(
         generator=chosen,
     )
     command = shlex.join(["jobcast", *sys.argv[1:]])
-    modes = {
-        run_peer: peer is not None,
-        run_batching: compare_batching,
-        run_engines: compare_engines,
-        run_generators: check_load,
+    beside = PEERS[peer] if peer else None
+    wanted: dict[str, Mode | None] = {
+        "--peer": Mode(partial(run_peer, beside), SHIPPED_PEER_SLO) if beside else None,
+        "--compare-batching": Mode(run_batching) if compare_batching else None,
+        "--compare-engines": Mode(run_engines) if compare_engines else None,
+        "--compare-listeners": Mode(run_listeners, SHIPPED_LISTENER_SLO) if compare_listeners else None,
+        "--check-load": Mode(run_generators, SHIPPED_LOAD_SLO) if check_load else None,
     }
-    compare = next((mode for mode, wanted in modes.items() if wanted), None)
-    if compare and (address is not None or groups or sum(modes.values()) > 1):
+    modes = [mode for mode in wanted.values() if mode]
+    if modes and (address is not None or groups or len(modes) > 1):
         raise click.UsageError(
-            "--peer, --compare-batching, --compare-engines and --check-load start their own servers: one of them, and "
-            "not with --address or --scenario"
+            f"{', '.join(wanted)} start their own servers: one of them, and not with --address or --scenario"
         )
-    if page is not None and compare is None:
-        raise click.UsageError("--page goes with --peer, --compare-batching, --compare-engines or --check-load")
-    shipped = {None: SHIPPED_SLO, run_peer: SHIPPED_PEER_SLO, run_generators: SHIPPED_LOAD_SLO}
-    slos = _objectives(slo_file, shipped.get(compare))
+    named = click.get_current_context().get_parameter_source("models") is not ParameterSource.DEFAULT
+    if beside and named:
+        raise click.UsageError("--peer measures on a model that it makes: not with --models")
+    if page is not None and not modes:
+        raise click.UsageError(f"--page goes with one of {', '.join(wanted)}")
+    slos = _objectives(slo_file, modes[0].slo if modes else None)
     try:
-        if compare:
-            results, verdicts = compare(settings, slos, command, out, page)
+        if modes:
+            results, verdicts = modes[0].run(settings, slos, command, out, page)
         else:
-            results, verdicts = _run(settings, micro, slos, command, out)
+            results, verdicts = _run(settings, micro, slos if slo_file else None, command, out)
     except (ServerError, MicroError, PeerError, GeneratorError) as error:
         raise click.ClickException(str(error)) from error
     _tell(results, verdicts, page or out / "report.md")
@@ -152,16 +175,24 @@ def bench(
 
 
 def _run(
-    settings: Settings, micro: bool, slos: list[Slo], command: str, out: Path
+    settings: Settings, micro: bool, slos: list[Slo] | None, command: str, out: Path
 ) -> tuple[list[Result], list[Verdict]]:
     if settings.address is not None:
         # Start and memory belong to a process that is not ours to look at.
         settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
-    results = _measure(settings, micro)
+    results, runs = _measure(settings, micro)
+    if slos is None:
+        slos = _objectives(None, shipped_slo(runs))
+        click.echo(f"the server runs {runs}")
     report = Report(command, settings, split_cores(), results, judge(slos, results))
     report.write(out)
     draw(results, out, cpu_model())
     return results, report.verdicts
+
+
+def shipped_slo(runs: Runs) -> Path:
+    """The objectives that hold for what a server says it runs; Python's where it was not asked."""
+    return SHIPPED_NATIVE_SLO if runs.native else SHIPPED_SLO
 
 
 def _rival_failed(result: Result) -> bool:
@@ -182,10 +213,11 @@ def _objectives(slo_file: Path | None, shipped: Path | None) -> list[Slo]:
         raise click.ClickException(f"--slo {slo_file}: {error.strerror}") from error
 
 
-def _measure(settings: Settings, micro: bool) -> list[Result]:
+def _measure(settings: Settings, micro: bool) -> tuple[list[Result], Runs]:
     with steps(windows_of(settings) + micro) as step:
-        results = [run_micro(settings.models)] if micro else []
-        return [*measure(settings, split_cores(), step), *results]
+        stages = [run_micro(settings.models)] if micro else []
+        results, runs = measure(settings, split_cores(), step)
+        return [*results, *stages], runs
 
 
 def _tell(results: list[Result], verdicts: list[Verdict], written: Path) -> None:

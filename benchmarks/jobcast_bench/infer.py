@@ -15,7 +15,7 @@ from jobcast_proto.manifest import InputSpec, Manifest
 
 from jobcast_bench.answers import Check
 from jobcast_bench.http1 import post
-from jobcast_bench.inprocess import columns, session
+from jobcast_bench.inprocess import columns, golden_columns, session
 
 VARIANTS = 512
 OUTPUT = "quantiles"
@@ -27,7 +27,8 @@ Row = dict[str, np.ndarray[Any, Any]]
 @lru_cache(maxsize=2)
 def _rows(bundle: Path, seed: int) -> tuple[list[InputSpec], list[Row]]:
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
-    made = columns(bundle, VARIANTS, seed)
+    contract = bundle.parent.name == "hpc-runtime"
+    made = columns(bundle, VARIANTS, seed) if contract else golden_columns(bundle, VARIANTS)
     rows = [{name: values[index : index + 1] for name, values in made.items()} for index in range(VARIANTS)]
     return manifest.inputs, rows
 
@@ -84,6 +85,20 @@ def rest_requests(bundle: Path, seed: int, host: str) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=2)
+def litserve_requests(bundle: Path, seed: int, host: str) -> tuple[bytes, ...]:
+    """HTTP messages with the same rows, of a bundle with one input, for `peers/runtimes/litserve_onnx.py`."""
+    specs, rows = _rows(bundle, seed)
+    if len(specs) != 1:
+        raise ValueError(f"{bundle.parent.name}: must have one input, got {len(specs)}")
+    name = specs[0].name
+    made = []
+    for index, row in enumerate(rows):
+        body = json.dumps({"id": f"bench-{index}", name: _plain(row[name])}, separators=(",", ":"))
+        made.append(post(host, "/predict", body.encode()))
+    return tuple(made)
+
+
+@lru_cache(maxsize=2)
 def expected(bundle: Path, seed: int) -> dict[str, bytes]:
     """The bytes of each request's quantiles (float32, little-endian) by its id."""
     _, rows = _rows(bundle, seed)
@@ -121,6 +136,20 @@ def check_rest(bundle: Path, seed: int, exact: bool) -> Check:
         except (ValueError, KeyError, StopIteration, TypeError) as error:
             return f"no JSON answer with {OUTPUT}: {error!r}"
         return _differs(asked["id"], told.get("id"), raw, bundle, seed, exact)
+
+    return check
+
+
+def check_litserve(bundle: Path, seed: int, exact: bool) -> Check:
+    """As `check_infer`, for an answer that has no id."""
+
+    def check(request: bytes, answer: bytes) -> str | None:
+        asked = json.loads(request.partition(b"\r\n\r\n")[2])["id"]
+        try:
+            raw = np.array(json.loads(answer)[OUTPUT], dtype="<f4").tobytes()
+        except (ValueError, KeyError, TypeError) as error:
+            return f"no JSON answer with {OUTPUT}: {error!r}"
+        return _differs(asked, asked, raw, bundle, seed, exact)
 
     return check
 

@@ -1,5 +1,6 @@
 """The yardstick of a batch: the same rows through the same graph in plain onnxruntime, without server or wire."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime loads
 import onnxruntime
 
 Columns = dict[str, np.ndarray[Any, Any]]
+
+DTYPES: dict[str, Any] = {"float64": np.float64, "int64": np.int64, "string": object}
+"""Of columns, by the manifest's types."""
 
 
 def newest_bundle(models: Path, predictor: str = "hpc-runtime") -> Path | None:
@@ -44,6 +48,17 @@ def columns(bundle: Path, rows: int, seed: int) -> Columns:
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
     made = jobs(rows, seed)
     return {spec.name: _column(spec, made) for spec in manifest.inputs}
+
+
+def golden_columns(bundle: Path, rows: int) -> Columns:
+    """The inputs of a bundle that answers no contract: its golden rows in turn."""
+    manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
+    golden = json.loads((bundle / "golden.json").read_text())["inputs"]
+    whole = {
+        spec.name: np.array(golden[spec.name], DTYPES[spec.type]).reshape(-1, *spec.shape[1:])
+        for spec in manifest.inputs
+    }
+    return {name: values[np.arange(rows) % len(values)] for name, values in whole.items()}
 
 
 def session(bundle: Path) -> onnxruntime.InferenceSession:

@@ -23,11 +23,13 @@ MEASURES = {
     "echo_calls_per_s": "calls per second of the raw-bytes echo beside it",
     "echo_p50_us": "p50 of the echo, us",
     "echo_p99_us": "p99 of the echo, us",
+    "echo_server_cpu_us": "CPU of the echo's server per successful call, us",
     "echo_ratio": "calls per second divided by the echo's",
     "echo_p50_ratio": "p50 divided by the echo's",
     "onnxruntime_rows_per_s": "rows per second of the same graph and rows in process",
     "onnxruntime_ratio": "rows per second divided by onnxruntime's in process",
     "rival_calls_per_s": "calls per second of the server beside it",
+    "rival_rows_per_s": "predictions per second of the server beside it",
     "rival_p50_us": "p50 of the server beside it, us",
     "rival_p99_us": "p99 of the server beside it, us",
     "rival_server_cpu_us": "CPU of the server beside it per successful call, us",
@@ -136,6 +138,7 @@ def _columns(repeats: list[Repeat], rows: int) -> dict[str, list[float | None]]:
         if echo is not None and echo.succeeded:
             p50, p99 = echo.latency.percentile(50.0), echo.latency.percentile(99.0)
             values["echo_calls_per_s"] = echo.rate_per_s
+            values["echo_server_cpu_us"] = echo.server_cpu_us
             values["echo_p50_us"] = None if p50 is None else float(p50)
             values["echo_p99_us"] = None if p99 is None else float(p99)
             p50_subject = subject.latency.percentile(50.0)
@@ -143,16 +146,17 @@ def _columns(repeats: list[Repeat], rows: int) -> dict[str, list[float | None]]:
             # In an open loop both rates are given: their ratio says nothing.
             values["echo_ratio"] = None if repeat.offered_per_s else subject.rate_per_s / echo.rate_per_s
         if repeat.rival is not None and repeat.rival.succeeded:
-            values |= _beside(subject, repeat.rival)
+            values |= _beside(subject, repeat.rival, rows)
         for name, value in values.items():
             taken[name].append(value)
     return taken
 
 
-def _beside(subject: Window, rival: Window) -> dict[str, float | None]:
+def _beside(subject: Window, rival: Window, rows: int) -> dict[str, float | None]:
     """The figures of the server that ran the same load right after, and the ratios to them."""
     values: dict[str, float | None] = {
         "rival_calls_per_s": rival.rate_per_s,
+        "rival_rows_per_s": rival.rate_per_s * rows,
         "rival_server_cpu_us": rival.server_cpu_us,
         "throughput_ratio": subject.rate_per_s / rival.rate_per_s,
     }

@@ -23,7 +23,7 @@ class Section:
     """Two servers side by side, as one section of a page.
 
     `key` names the section in the page; `subject` and `rival` are the servers' names in the table; `notes` are lines
-    of their own above it.
+    of their own above it. `table` stands in place of the two servers' own.
     """
 
     key: str
@@ -37,6 +37,7 @@ class Section:
     verdicts: list[Verdict]
     notes: list[str]
     rival_versions: Mapping[str, str] | None = None
+    table: list[str] | None = None
 
     def as_markdown(self) -> str:
         """The section with its heading."""
@@ -46,7 +47,7 @@ class Section:
             if self.cores.server and self.cores.client
             else "nothing pinned"
         )
-        bundle = newest_bundle(settings.models)
+        bundle = newest_bundle(settings.models, settings.predictor)
         lines = [
             f"## {self.title}",
             "",
@@ -60,7 +61,7 @@ class Section:
             *(f"- {note}" for note in self.notes),
             f"- command: `{self.command}`",
             "",
-            *self._table(),
+            *(self._table() if self.table is None else self.table),
             *[line.replace("## ", "### ", 1) if line.startswith("## ") else line for line in slo_table(self.verdicts)],
         ]
         return "\n".join(lines).rstrip() + "\n"

@@ -55,11 +55,14 @@ class ServerProcess:
         if self._process.poll() is not None:
             raise self.failure(f"ended with code {self._process.returncode}")
 
+    def said(self) -> str:
+        """What the server wrote so far."""
+        # Its own offset is the server's too: the place to write at.
+        return os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size, 0).decode(errors="replace")
+
     def failure(self, what: str) -> ServerError:
         """An error that says what happened and what the server said last."""
-        self._output.seek(0)
-        said = self._output.read().decode(errors="replace")[-MOST_TOLD:]
-        return ServerError(f"{self._name} {what}; it said:\n{said}")
+        return ServerError(f"{self._name} {what}; it said:\n{self.said()[-MOST_TOLD:]}")
 
     def close(self) -> None:
         """SIGTERM, then SIGKILL when the drain takes too long."""

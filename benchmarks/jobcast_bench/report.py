@@ -55,7 +55,7 @@ class Report:
     def _settings(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "bundle": _bundle(settings.models),
+            "bundle": _bundle(settings),
             "scenarios": list(settings.groups),
             "rates": [str(rate) for rate in settings.rates],
             "duration_s": settings.duration_s,
@@ -99,8 +99,8 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def _bundle(models: Path) -> str | None:
-    found = newest_bundle(models)
+def _bundle(settings: Settings) -> str | None:
+    found = newest_bundle(settings.models, settings.predictor)
     return None if found is None else f"{found.parent.name}/{found.name}"
 
 

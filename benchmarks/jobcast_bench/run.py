@@ -12,7 +12,7 @@ from jobcast_bench.measures import Repeat, Result, Summary, result_of
 from jobcast_bench.probe import Probe
 from jobcast_bench.process import ServerError
 from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
-from jobcast_bench.serving import Served, require_ready
+from jobcast_bench.serving import Runs, Served, require_ready
 from jobcast_bench.task import PREDICTOR
 from jobcast_bench.worker import OVER_HTTP, Load, echo_bytes
 
@@ -36,6 +36,7 @@ class Settings:
     address: str | None = None
     server_arguments: tuple[str, ...] = ()
     generator: Generator = "python"
+    predictor: str = "hpc-runtime"
 
     @property
     def scenarios(self) -> list[Scenario]:
@@ -52,7 +53,7 @@ def windows_of(settings: Settings) -> int:
 def load_of(scenario: Scenario, settings: Settings, address: str, bundle: Path | None) -> Load:
     """The load of a scenario on one address, without its rate; raises ServerError where it lacks a bundle."""
     if bundle is None and scenario.target in ("infer", *OVER_HTTP):
-        predictor = PREDICTOR if scenario.target == "task" else "hpc-runtime"
+        predictor = PREDICTOR if scenario.target == "task" else settings.predictor
         raise ServerError(f"{scenario.name}: no bundle of {predictor} in {settings.models.name}/ to make requests from")
     return Load(
         address=address,
@@ -154,9 +155,10 @@ def _start(settings: Settings, cores: Cores, progress: Progress) -> tuple[Served
     return served, Result("server", "The server process", measures)
 
 
-def measure(settings: Settings, cores: Cores, progress: Progress) -> list[Result]:
+def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[Result], Runs]:
     """Measure everything that the settings ask for; raises ServerError when the server does not come up."""
     results: list[Result] = []
+    runs = Runs()
     with ExitStack() as stack:
         own: Result | None = None
         probe: Probe | None = None
@@ -175,6 +177,8 @@ def measure(settings: Settings, cores: Cores, progress: Progress) -> list[Result
         if own is not None:
             results.append(own)
         results.extend(bench.scenario(scenario, progress) for scenario in settings.scenarios)
+        if settings.address is None:
+            runs = served.runs()
         if own is not None and probe is not None:
             own.measures["rss_mib"] = Summary.of([probe.rss_mib()])
-    return results
+    return results, runs

@@ -1,7 +1,7 @@
 """What can be measured: each scenario with its load, and the echo that carries the same bytes beside it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from jobcast_bench.arrivals import Process
@@ -42,6 +42,7 @@ class Scenario:
     """One load. `processes` None means all of the fleet; `rate` makes it an open loop.
 
     `echo_bytes` are those of a load that is an echo itself; `same`: every request is the same.
+    `rival`: what the server beside it is asked for, where it does not know `target`.
     """
 
     name: str
@@ -56,6 +57,12 @@ class Scenario:
     process: Process = "constant"
     echo_bytes: int = 0
     same: bool = False
+    rival: Target | None = None
+
+    @property
+    def of_rival(self) -> "Scenario":
+        """The same load for the server beside it."""
+        return self if self.rival is None else replace(self, target=self.rival)
 
 
 def open_scenario(process: Process, rate: Rate) -> Scenario:
@@ -109,6 +116,7 @@ TASK_SATURATED = Scenario(
     in_flight=SATURATING,
     connections=SATURATING,
 )
+STREAM_BESIDE = replace(STREAM, name="listener-stream")
 BATCHES = tuple(_batch(rows) for rows in (10, 100, 1_000, 10_000))
 
 GROUPS = (
@@ -130,6 +138,43 @@ PEER_SCENARIOS = (
     *(_beside("peer-rest", "rest", "REST infer, JSON", connections) for connections in (1, 8)),
 )
 """Loads for two servers side by side, one call in flight over each connection."""
+
+_OWN_ENDPOINT: tuple[tuple[str, Target, str], ...] = (
+    ("peer-http", "rest", "REST infer beside /predict"),
+    ("peer-fastest", "infer", "gRPC ModelInfer beside HTTP /predict"),
+)
+
+LITSERVE_SCENARIOS = tuple(
+    replace(_beside(*load, connections), rival="litserve") for load in _OWN_ENDPOINT for connections in (1, 8)
+)
+"""The same for a server with an endpoint of its own."""
+
+LISTENER_SCENARIOS = (
+    *(_beside("listener-predict", "predict", "Predict", connections) for connections in (1, 8)),
+    Scenario(
+        "listener-predict-8x8", "Predict, 8 connections x 8 calls in flight", "predict", "echo",
+        in_flight=64, connections=8,
+    ),
+    Scenario(
+        "listener-batch-100", "PredictBatch of 100, open loop, 1,000/s", "batch", "echo",
+        rows=100, rate=Rate(1000, "/s"),
+    ),
+    Scenario(
+        "listener-batch-1000", "PredictBatch of 1,000, 4 connections, one core", "batch", "echo",
+        in_flight=4, connections=4, rows=1000,
+    ),
+    STREAM_BESIDE,
+)  # fmt: skip
+"""Loads for the native listener, and beside it the asyncio one."""
+
+TWO_CORES = Scenario(
+    "listener-batch-1000-two-cores", "PredictBatch of 1,000, 4 connections, two cores", "batch", "echo",
+    in_flight=4, connections=4, rows=1000,
+)  # fmt: skip
+"""The same for servers that may use every core, which the load shares."""
+
+WITH_PYTHON = "-python"
+"""Ends the names of results beside the asyncio listener with Python's engine."""
 
 BATCHING_SCENARIOS = (
     *(_beside("batching-predict", "predict", "Predict", connections) for connections in (1, 8, 64)),
@@ -172,11 +217,14 @@ DEFAULT_RATES = (Rate(50, "%"), Rate(80, "%"), Rate(1000, "/s"))
 _OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
 
 
+_BESIDE = (*PEER_SCENARIOS, *LITSERVE_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS, *GENERATOR_SCENARIOS)
+
+
 def known_result(name: str) -> bool:
     """Whether a result (and so an SLO) can bear this scenario name."""
-    beside = any(
-        name == scenario.name
-        for scenario in (*PEER_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS, *GENERATOR_SCENARIOS)
+    listened = (*LISTENER_SCENARIOS, TWO_CORES)
+    beside = any(name == scenario.name for scenario in (*_BESIDE, *listened)) or any(
+        name == scenario.name + WITH_PYTHON for scenario in listened
     )
     return (name in GROUPS and name != "predict-open") or name == "micro" or beside or bool(_OPEN.fullmatch(name))
 

@@ -1,9 +1,11 @@
 """The server under measure, as its own process: started, waited for until it says it is ready, stopped by signal."""
 
+import json
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -16,6 +18,33 @@ SERVING = b"\x08\x01"
 
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What a server says it runs; empty where it was not asked."""
+
+    listener: str = ""
+    engine: str = ""
+    forest: str = ""
+
+    def __str__(self) -> str:
+        return f"listener {self.listener}, engine {self.engine}, trees {self.forest}" if self.listener else "elsewhere"
+
+    @property
+    def native(self) -> bool:
+        """Whether listener and engine are the core's."""
+        return self.listener == self.engine == "native"
+
+    @classmethod
+    def read(cls, said: str) -> "Runs":
+        """From its log as JSON, of the line `ready`: an engine that not every model has is told as the others' too."""
+        for line in said.splitlines():
+            if '"event": "ready"' in line:
+                ready = json.loads(line)
+                each = ["+".join(sorted(set(ready[key].values()))) for key in ("engine", "forest")]
+                return cls(ready["listener"], *each)
+        return cls()
 
 
 def free_port() -> int:
@@ -63,13 +92,17 @@ class Served:
         command = [
             str(Path(sys.executable).with_name("jobcast")), "serve", "--enable-echo", "--models", str(models),
             "--host", "127.0.0.1", "--port", str(port), "--http-port", str(http_port), "--metrics-port", "0",
-            *arguments,
+            "--log-format", "json", *arguments,
         ]  # fmt: skip
         started = time.monotonic()
         self._process = ServerProcess("jobcast serve", command, cores)
         self.pid = self._process.pid
         self._await(started)
         self.ready_s = time.monotonic() - started
+
+    def runs(self) -> Runs:
+        """What it says it runs."""
+        return Runs.read(self._process.said())
 
     def _await(self, started: float) -> None:
         while time.monotonic() - started < READY_TIMEOUT_S:

@@ -7,19 +7,24 @@ from jobcast_bench import h2load
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
 from jobcast_bench.generator import choose
+from jobcast_bench.listeners import OPTIONS, beside_listeners, listener_steps, table
 from jobcast_bench.measures import Result
 from jobcast_bench.page import Section
-from jobcast_bench.peers import mlserver
+from jobcast_bench.peers import bundle
+from jobcast_bench.peers.kserve import KSERVE
+from jobcast_bench.peers.litserve import LITSERVE
+from jobcast_bench.peers.mlserver import MLSERVER
+from jobcast_bench.peers.peer import Peer
 from jobcast_bench.report import Report
 from jobcast_bench.run import Settings
-from jobcast_bench.scenarios import PEER_SCENARIOS, Scenario
+from jobcast_bench.scenarios import Scenario
 from jobcast_bench.sides import (
     NEARLY,
     TRIAL_ROUNDS,
     Trial,
     batching_steps,
     beside_h2load,
-    beside_mlserver,
+    beside_peer,
     beside_python,
     beside_unbatched,
     best,
@@ -28,6 +33,10 @@ from jobcast_bench.sides import (
     peer_steps,
 )
 from jobcast_bench.slo import Slo, Verdict, judge
+from jobcast_bench.tonic_echo import built
+
+PEERS = {peer.name: peer for peer in (KSERVE, LITSERVE, MLSERVER)}
+"""Servers that ours can be measured beside, by their names on the command line."""
 
 METHOD = (
     "closed loop, one call in flight over each connection, from one load process; the same request bytes to both; "
@@ -36,27 +45,30 @@ METHOD = (
 
 
 def run_peer(
-    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+    peer: Peer, settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
 ) -> tuple[list[Result], list[Verdict]]:
-    """Measure beside MLServer; raises as `beside_mlserver`."""
-    cores = split_cores()
-    theirs = mlserver.versions()
-    with steps(peer_steps(settings)) as step:
-        results, trials = beside_mlserver(settings, cores, step)
+    """Measure beside a peer, on a model that is made for it; raises as `beside_peer`."""
+    cores, theirs = split_cores(), peer.versions()
+    settings = replace(settings, models=bundle.repository(), predictor=bundle.PREDICTOR)
+    with steps(peer_steps(peer, settings)) as step:
+        results, trials, runs = beside_peer(peer, settings, cores, step)
     notes = [
         METHOD + "; quantiles in one answer of 101 are held to the graph's own, bit for bit, on both servers",
-        "MLServer runs as its documentation advises, with `debug` off and, for each load, the setup that was best in a "
-        f"trial of {TRIAL_ROUNDS} such windows: the lowest p99 among those with at least {NEARLY:.0%} of the most "
-        "calls per second",
-        *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in PEER_SCENARIOS),
-        "MLServer does not take the binary-tensor extension over REST: both get JSON",
+        "the model: 24 numbers in one tensor, 500 trees of depth 8 each by XGBoost, LightGBM and CatBoost, merged into "
+        f"one standard operator; {peer.title} runs it in plain onnxruntime on one thread",
+        f"jobcast says that it runs {runs}",
+        f"{peer.title} runs, for each load, in the setup that was best in a trial of {TRIAL_ROUNDS} such windows: the "
+        f"lowest p99 among those with at least {NEARLY:.0%} of the most calls per second",
+        *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in peer.scenarios),
+        *peer.notes,
     ]
+    slos = [slo for slo in slos if any(slo.scenario == scenario.name for scenario in peer.scenarios)]
     verdicts = judge(slos, results)
     section = Section(
-        "peer-mlserver",
-        "Beside MLServer",
+        f"peer-{peer.name}",
+        f"Beside {peer.title}",
         "jobcast",
-        "MLServer",
+        peer.title,
         command,
         settings,
         cores,
@@ -114,6 +126,39 @@ def run_engines(
         results,
         verdicts,
         notes,
+    )
+    _write(section, out, page)
+    return results, verdicts
+
+
+def run_listeners(
+    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
+) -> tuple[list[Result], list[Verdict]]:
+    """Measure the native listener beside the asyncio one and a bare echo; raises as `beside_listeners`."""
+    cores = split_cores()
+    with steps(listener_steps(settings)) as step:
+        results, runs = beside_listeners(settings, cores, step)
+    notes = [
+        "the same server three times and a bare echo of the same number of bytes on tonic, from one load process, one "
+        "after the other in each repeat; medians over the repeats with lowest and highest, ratios within a repeat",
+        *(f"{name}: `{' '.join(options)}`; it says that it runs {runs[name]}" for name, options in OPTIONS.items()),
+        "closed loop, except where a rate is told: there, latency counts from the time when a request was due",
+        "on two cores, servers and load share them; p50 and p99 have the load's own share in them",
+        *([] if built() else ["the bare tonic echo is not built (`make tonic-echo` does it where cargo is): left out"]),
+    ]
+    verdicts = judge(slos, results)
+    section = Section(
+        "listeners",
+        "The native listener, the asyncio one and a bare echo",
+        "jobcast",
+        "echo",
+        command,
+        settings,
+        cores,
+        results,
+        verdicts,
+        notes,
+        table=table(results),
     )
     _write(section, out, page)
     return results, verdicts

@@ -3,7 +3,7 @@
 Both run all the time on the same core; the one that is not asked is idle.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,20 +14,19 @@ from jobcast_bench.fleet import Cores, Fleet, Window
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.latency import Latency
 from jobcast_bench.measures import Repeat, Result, result_of
-from jobcast_bench.peers.mlserver import MlServer, Setup
+from jobcast_bench.peers.peer import Peer
 from jobcast_bench.probe import Probe
 from jobcast_bench.run import Progress, Settings, load_of
-from jobcast_bench.scenarios import BATCHING_SCENARIOS, ENGINE_SCENARIOS, GENERATOR_SCENARIOS, PEER_SCENARIOS, Scenario
-from jobcast_bench.serving import Served
+from jobcast_bench.scenarios import BATCHING_SCENARIOS, ENGINE_SCENARIOS, GENERATOR_SCENARIOS, Scenario
+from jobcast_bench.serving import Runs, Served
 from jobcast_bench.worker import OVER_HTTP, echo_bytes
 
-SETUPS = (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001))
 TRIAL_ROUNDS = 2
 NEARLY = 0.9
 
 
 class Server(Protocol):
-    """A server that is up, whoever made it."""
+    """A server that is up, whoever made it; one with HTTP alone has the same address twice."""
 
     address: str
     http_address: str
@@ -39,12 +38,12 @@ class Trial:
     """What a setup of the peer reached under one scenario: the median of its windows, and the p99 of them all."""
 
     scenario: Scenario
-    setup: Setup
+    setup: Hashable
     calls_per_s: float
     p99_us: int | None
 
     @classmethod
-    def of(cls, scenario: Scenario, setup: Setup, windows: list[Window]) -> "Trial":
+    def of(cls, scenario: Scenario, setup: Hashable, windows: list[Window]) -> "Trial":
         """Summarise at least one window."""
         latency = Latency()
         for window in windows:
@@ -61,7 +60,8 @@ def best(trials: Iterable[Trial]) -> Trial:
 
 
 @contextmanager
-def _watched(server: Server) -> Iterator[Probe]:
+def watched(server: Server) -> Iterator[Probe]:
+    """A probe of its process."""
     probe = Probe(server.pid)
     try:
         yield probe
@@ -79,13 +79,15 @@ class Sides:
 
     def __init__(self, settings: Settings, fleet: Fleet, step: Progress) -> None:
         self._settings = settings
-        self._bundle = newest_bundle(settings.models)
+        self._bundle = newest_bundle(settings.models, settings.predictor)
         self._fleet = fleet
         self._step = step
 
     def window(self, scenario: Scenario, server: Server, probe: Probe | None = None) -> Window:
         """One window of a scenario on one server."""
         load = load_of(scenario, self._settings, address_of(server, scenario), self._bundle)
+        if scenario.rate is not None:
+            load = replace(load, rate=scenario.rate.value)
         measured = self._fleet.measure(load, 1, probe)
         self._step(scenario.title)
         return measured
@@ -93,57 +95,60 @@ class Sides:
     def beside(self, scenario: Scenario, subject: Server, rival: Server, *, echo: bool = False) -> Result:
         """A scenario against both, A B A B; with `echo` the same bytes to the subject's echo after each."""
         repeats = []
-        with _watched(subject) as own, _watched(rival) as other:
+        with watched(subject) as own, watched(rival) as other:
             for _ in range(self._settings.repeats):
                 repeat = Repeat(self.window(scenario, subject, own))
                 if echo:
-                    repeat.echo = self._echo(scenario, subject, own, repeat.subject.answer_bytes)
-                repeat.rival = self.window(scenario, rival, other)
+                    repeat.echo = self.echo(scenario, subject, own, repeat.subject.answer_bytes)
+                repeat.rival = self.window(scenario.of_rival, rival, other)
                 repeats.append(repeat)
         return result_of(scenario.name, scenario.title, scenario.rows, repeats)
 
-    def _echo(self, scenario: Scenario, server: Server, probe: Probe, answer_bytes: int) -> Window:
+    def echo(self, scenario: Scenario, server: Server, probe: Probe, answer_bytes: int) -> Window:
+        """As many bytes as the scenario moves, to the echo of a server."""
         load = load_of(scenario, self._settings, address_of(server, scenario), self._bundle)
         payload = echo_bytes(load, answer_bytes)
         return self.window(replace(scenario, target=scenario.echo, echo_bytes=payload), server, probe)
 
 
-def peer_steps(settings: Settings) -> int:
-    """How many steps `beside_mlserver` reports."""
-    return TRIAL_ROUNDS * len(PEER_SCENARIOS) * len(SETUPS) + 2 * settings.repeats * len(PEER_SCENARIOS)
+def peer_steps(peer: Peer, settings: Settings) -> int:
+    """How many steps `beside_peer` reports."""
+    return (TRIAL_ROUNDS * len(peer.setups) + 2 * settings.repeats) * len(peer.scenarios)
 
 
-def _tried(servers: Mapping[Setup, Server], settings: Settings, fleet: Fleet, step: Progress) -> list[Trial]:
+def _tried(
+    peer: Peer, servers: Mapping[Hashable, Server], settings: Settings, fleet: Fleet, step: Progress
+) -> list[Trial]:
     """Every setup under every scenario, in turns, in windows as long as the run's: some pauses come late in them."""
     sides = Sides(settings, fleet, step)
-    windows: dict[tuple[Scenario, Setup], list[Window]] = {}
-    for scenario, _, (setup, server) in product(PEER_SCENARIOS, range(TRIAL_ROUNDS), servers.items()):
-        windows.setdefault((scenario, setup), []).append(sides.window(scenario, server))
+    windows: dict[tuple[Scenario, Hashable], list[Window]] = {}
+    for scenario, _, (setup, server) in product(peer.scenarios, range(TRIAL_ROUNDS), servers.items()):
+        windows.setdefault((scenario, setup), []).append(sides.window(scenario.of_rival, server))
     return [Trial.of(scenario, setup, seen) for (scenario, setup), seen in windows.items()]
 
 
-def beside_mlserver(settings: Settings, cores: Cores, step: Progress) -> tuple[list[Result], list[Trial]]:
-    """Our server beside MLServer on the same bundle, in the setup that is best here for each scenario.
+def beside_peer(peer: Peer, settings: Settings, cores: Cores, step: Progress) -> tuple[list[Result], list[Trial], Runs]:
+    """Our server beside a peer on the same bundle, in the setup that is best here for each scenario.
 
     Raises:
-        PeerError: MLServer's environment cannot be made.
+        PeerError: the peer's environment cannot be made.
         ServerError: one of the servers does not come up.
     """
     results = []
     with ExitStack() as stack:
         ours = stack.enter_context(Served(settings.models, cores, settings.server_arguments))
-        servers = {setup: stack.enter_context(MlServer(settings.models, cores, setup)) for setup in SETUPS}
+        servers = {setup: stack.enter_context(peer.start(settings.models, cores, setup)) for setup in peer.setups}
         fleet = stack.enter_context(Fleet(1, cores, settings.seed))
-        trials = _tried(servers, settings, fleet, step)
+        trials = _tried(peer, servers, settings, fleet, step)
         chosen = {
-            scenario: best(trial for trial in trials if trial.scenario is scenario).setup for scenario in PEER_SCENARIOS
+            scenario: best(trial for trial in trials if trial.scenario is scenario).setup for scenario in peer.scenarios
         }
-        for setup in set(SETUPS) - set(chosen.values()):
+        for setup in set(peer.setups) - set(chosen.values()):
             servers[setup].close()
         sides = Sides(settings, fleet, step)
         for scenario, setup in chosen.items():
             results.append(sides.beside(scenario, ours, servers[setup]))
-    return results, trials
+        return results, trials, ours.runs()
 
 
 def batching_steps(settings: Settings) -> int:
@@ -196,7 +201,7 @@ def beside_h2load(settings: Settings, cores: Cores, step: Progress) -> list[Resu
     with (
         Served(settings.models, cores, settings.server_arguments) as server,
         Fleet(1, cores, settings.seed) as fleet,
-        _watched(server) as probe,
+        watched(server) as probe,
     ):
         ours = Sides(replace(settings, generator="jobcast-load"), fleet, step)
         theirs = Sides(replace(settings, generator="h2load"), fleet, step)

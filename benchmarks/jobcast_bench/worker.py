@@ -19,7 +19,14 @@ from jobcast_bench.answers import Check, check_batch, check_echo, check_single
 from jobcast_bench.arrivals import Process, offsets
 from jobcast_bench.generator import Generator
 from jobcast_bench.http1 import Connection, LoneConnection
-from jobcast_bench.infer import check_infer, check_rest, infer_requests, rest_requests
+from jobcast_bench.infer import (
+    check_infer,
+    check_litserve,
+    check_rest,
+    infer_requests,
+    litserve_requests,
+    rest_requests,
+)
 from jobcast_bench.latency import Latency
 from jobcast_bench.loops import LATE_NS, Bounds, Call, Tally, closed_loop, lone_loop, open_loop, stream_loop
 from jobcast_bench.rows import batch_requests, single_requests
@@ -48,10 +55,10 @@ CHECKS: dict[str, Check] = {
     "echo-stream": check_echo,
 }
 
-Target = Literal["predict", "batch", "stream", "infer", "rest", "task", "echo", "echo-stream"]
+Target = Literal["predict", "batch", "stream", "infer", "rest", "litserve", "task", "echo", "echo-stream"]
 
 
-OVER_HTTP = ("rest", "task")
+OVER_HTTP = ("rest", "litserve", "task")
 LONE = ("predict", "batch", "infer", "echo", *OVER_HTTP)
 """Targets that a blocking client can drive, one call at a time."""
 
@@ -129,6 +136,8 @@ def _variants(load: Load) -> tuple[bytes, ...]:
         return infer_requests(_bundle(load), load.seed)
     if load.target == "rest":
         return rest_requests(_bundle(load), load.seed, load.address)
+    if load.target == "litserve":
+        return litserve_requests(_bundle(load), load.seed, load.address)
     if load.target == "task":
         return task_requests(_bundle(load), load.seed, load.address)
     return single_requests(load.seed)
@@ -147,6 +156,8 @@ def check_of(load: Load) -> Check:
         return check_infer(_bundle(load), load.seed, load.exact)
     if load.target == "rest":
         return check_rest(_bundle(load), load.seed, load.exact)
+    if load.target == "litserve":
+        return check_litserve(_bundle(load), load.seed, load.exact)
     if load.target == "task":
         return check_task(_bundle(load), load.seed, load.address, load.exact)
     return CHECKS[load.target]

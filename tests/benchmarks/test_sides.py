@@ -64,15 +64,17 @@ def test_a_rival_that_failed_is_told_and_does_not_count_as_ours() -> None:
 @pytest.mark.parametrize(
     ("ours", "states"),
     [
-        (window(2000, 250), ["met", "met", "met"]),
-        (window(1990, 250), ["failed", "met", "met"]),
-        (window(2000, 260), ["met", "failed", "met"]),
-        (window(2000, 250, errors=1), ["met", "met", "failed"]),
+        (window(10_000, 166), ["met", "met", "met"]),
+        (window(9_990, 166), ["failed", "met", "met"]),
+        (window(10_000, 168), ["met", "failed", "met"]),
+        (window(10_000, 166, errors=1), ["met", "met", "failed"]),
     ],
 )
-def test_the_shipped_objectives_ask_twice_the_throughput_and_half_the_p99(ours: Window, states: list[str]) -> None:
+def test_the_shipped_objectives_ask_ten_times_the_throughput_and_a_third_of_the_p99(
+    ours: Window, states: list[str]
+) -> None:
     slos = read(SHIPPED_PEER_SLO)
-    for name in ("peer-grpc-8", "peer-rest-8"):
+    for name in ("peer-grpc-8", "peer-http-8", "peer-fastest-8"):
         result = beside((ours, window(1000, 500)), name=name)
         verdicts = [verdict for verdict in judge(slos, [result]) if verdict.slo.scenario == name]
         assert [verdict.state for verdict in verdicts] == states

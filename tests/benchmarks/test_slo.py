@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from jobcast_bench.command import SHIPPED_SLO
+from jobcast_bench.command import SHIPPED_LISTENER_SLO, SHIPPED_NATIVE_SLO, SHIPPED_SLO
 from jobcast_bench.measures import Result, Summary
 from jobcast_bench.slo import Slo, SloError, judge, read
 
@@ -18,8 +18,17 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert read(written(tmp_path, GOOD)) == [Slo("predict", "p99_us", "<=", 800.0)]
 
 
-def test_the_shipped_file_is_read() -> None:
-    assert len(read(SHIPPED_SLO)) >= 9
+@pytest.mark.parametrize("shipped", [SHIPPED_SLO, SHIPPED_NATIVE_SLO, SHIPPED_LISTENER_SLO])
+def test_the_shipped_files_are_read(shipped: Path) -> None:
+    assert len(read(shipped)) >= 9
+
+
+def test_the_native_core_promises_no_less_than_python() -> None:
+    native = {(slo.scenario, slo.measure): slo for slo in read(SHIPPED_NATIVE_SLO)}
+    for slo in read(SHIPPED_SLO):
+        kept = native.get((slo.scenario, slo.measure))
+        if kept is not None:
+            assert kept.value <= slo.value if slo.comparison == "<=" else kept.value >= slo.value, str(slo)
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,18 @@ Settings go through its variables, as its documentation has them; the repository
 """
 
 import tempfile
-import time
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores
-from jobcast_bench.http1 import LoneConnection
-from jobcast_bench.loops import CallError
 from jobcast_bench.peers.environment import PeerError, python_of
+from jobcast_bench.peers.peer import Peer, await_http
 from jobcast_bench.process import ServerError, ServerProcess
+from jobcast_bench.scenarios import PEER_SCENARIOS
 from jobcast_bench.serving import free_port
 
 NAME = "mlserver"
 RUNTIME = Path(__file__).resolve().parents[3] / "deploy" / "mlserver"
-READY_TIMEOUT_S = 60.0
-PAUSE_S = 0.05
-PACKAGES = ("mlserver", "grpcio", "uvicorn", "uvloop", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True)
@@ -50,13 +45,6 @@ class Setup:
             "MLSERVER_MODEL_MAX_BATCH_SIZE": str(self.max_batch_size),
             "MLSERVER_MODEL_MAX_BATCH_TIME": str(self.max_batch_time),
         }
-
-
-def versions() -> dict[str, str]:
-    """The versions in MLServer's environment that a figure depends on; raises PeerError as `python_of`."""
-    site = next((python_of(NAME).parents[1] / "lib").glob("python*/site-packages"))
-    found = {dist.name: dist.version for dist in distributions(path=[str(site)])}
-    return {name: found[name] for name in PACKAGES}
 
 
 class MlServer:
@@ -94,26 +82,12 @@ class MlServer:
         self._process = ServerProcess("mlserver start", command, cores, variables, Path(self._folder.name))
         self.pid = self._process.pid
         try:
+            # It calls itself ready before it has loaded a model.
             for settings in sorted(models.glob("*/model-settings.json")):
-                self._await(settings.parent.name)
+                await_http(self._process, self.http_address, f"/v2/models/{settings.parent.name}/ready")
         except ServerError:
             self.close()
             raise
-
-    def _await(self, model: str) -> None:
-        """It calls itself ready before it has loaded a model, and says nothing when it has: ask until it has."""
-        question = f"GET /v2/models/{model}/ready HTTP/1.1\r\nHost: {self.http_address}\r\n\r\n".encode()
-        end = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < end:
-            try:
-                with LoneConnection(self.http_address, timeout_s=1.0) as connection:
-                    connection.call(question)
-            except CallError:
-                self._process.require_running()
-                time.sleep(PAUSE_S)
-                continue
-            return
-        raise self._process.failure(f"was not ready within {READY_TIMEOUT_S:.0f} s")
 
     def __enter__(self) -> "MlServer":
         return self
@@ -125,3 +99,17 @@ class MlServer:
         """End the server and wait for it."""
         self._process.close()
         self._folder.cleanup()
+
+
+MLSERVER = Peer(
+    NAME,
+    "MLServer",
+    ("mlserver", "grpcio", "uvicorn", "uvloop", "onnxruntime", "numpy"),
+    (Setup(0), Setup(1), Setup(0, 8, 0.001), Setup(1, 8, 0.001)),
+    PEER_SCENARIOS,
+    MlServer,
+    (
+        "`debug` is off, so that MLServer logs no line for every request",
+        "MLServer does not take the binary-tensor extension over REST: both get JSON",
+    ),
+)
