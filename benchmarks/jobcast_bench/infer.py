@@ -33,19 +33,22 @@ def _rows(bundle: Path, seed: int) -> tuple[list[InputSpec], list[Row]]:
     return manifest.inputs, rows
 
 
-def _raw(spec: InputSpec, values: np.ndarray[Any, Any]) -> bytes:
+def raw_of(spec: InputSpec, values: np.ndarray[Any, Any]) -> tuple[str, bytes]:
+    """Datatype and raw contents of an input."""
+    datatype, layout = _TYPES[spec.type]
     if spec.type != "string":
-        return values.astype(_TYPES[spec.type][1]).tobytes()
+        return datatype, values.astype(layout).tobytes()
     texts = [text.encode() for text in values.ravel()]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    return datatype, b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
 def _request(index: int, model: str, specs: list[InputSpec], row: Row) -> bytes:
     request = oip.ModelInferRequest(model_name=model, id=f"bench-{index}")
     for spec in specs:
         values = row[spec.name]
-        request.inputs.add(name=spec.name, datatype=_TYPES[spec.type][0], shape=values.shape)
-        request.raw_input_contents.append(_raw(spec, values))
+        datatype, raw = raw_of(spec, values)
+        request.inputs.add(name=spec.name, datatype=datatype, shape=values.shape)
+        request.raw_input_contents.append(raw)
     message: bytes = request.SerializeToString()
     return message
 

@@ -18,6 +18,7 @@ import grpc
 from jobcast_bench.answers import Check, check_batch, check_echo, check_single
 from jobcast_bench.arrivals import Process, offsets
 from jobcast_bench.generator import Generator
+from jobcast_bench.golden import check_golden, golden_requests
 from jobcast_bench.http1 import Connection, LoneConnection
 from jobcast_bench.infer import (
     check_infer,
@@ -43,6 +44,7 @@ METHODS = {
     "batch": "/rtpredictor.v1.JobRuntimePredictor/PredictBatch",
     "stream": "/rtpredictor.v1.JobRuntimePredictor/PredictStream",
     "infer": "/inference.GRPCInferenceService/ModelInfer",
+    "golden": "/inference.GRPCInferenceService/ModelInfer",
     "echo": "/jobcast.Echo/Echo",
     "echo-stream": "/jobcast.Echo/EchoStream",
 }
@@ -55,11 +57,11 @@ CHECKS: dict[str, Check] = {
     "echo-stream": check_echo,
 }
 
-Target = Literal["predict", "batch", "stream", "infer", "rest", "litserve", "task", "echo", "echo-stream"]
+Target = Literal["predict", "batch", "stream", "infer", "golden", "rest", "litserve", "task", "echo", "echo-stream"]
 
 
 OVER_HTTP = ("rest", "litserve", "task")
-LONE = ("predict", "batch", "infer", "echo", *OVER_HTTP)
+LONE = ("predict", "batch", "infer", "golden", "echo", *OVER_HTTP)
 """Targets that a blocking client can drive, one call at a time."""
 
 
@@ -134,6 +136,8 @@ def _variants(load: Load) -> tuple[bytes, ...]:
         return batch_requests(load.rows, load.seed)
     if load.target == "infer":
         return infer_requests(_bundle(load), load.seed)
+    if load.target == "golden":
+        return golden_requests(_bundle(load), load.rows)
     if load.target == "rest":
         return rest_requests(_bundle(load), load.seed, load.address)
     if load.target == "litserve":
@@ -154,6 +158,8 @@ def check_of(load: Load) -> Check:
     """What the answers of a load are held to."""
     if load.target == "infer":
         return check_infer(_bundle(load), load.seed, load.exact)
+    if load.target == "golden":
+        return check_golden(load.rows)
     if load.target == "rest":
         return check_rest(_bundle(load), load.seed, load.exact)
     if load.target == "litserve":
