@@ -48,7 +48,13 @@ UNROUTED = (
 )  # fmt: skip
 """What no route declares, because the framework is not to read it."""
 
-INFER = (404, *BODY, 429, 503)
+INFER = (404, *BODY, 503)
+
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Token of a key, where the server asks for one."},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same, in another header."},
+}
+"""How a key is shown."""
 
 
 class Docs:
@@ -89,6 +95,8 @@ def make(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     _, defined = models_json_schema([(model, "validation") for model in UNROUTED], ref_template=REF)
     components.update(defined["$defs"])
     components.update(tasks.components())
+    made["components"]["securitySchemes"] = KEYS
+    made["security"] = [{}, *({name: []} for name in KEYS)]
     stem = "/v2/models/{name}"
     inference = {f"{stem}/infer": _infer(False), f"{stem}/versions/{{version}}/infer": _infer(True)}
     made["paths"] = dict(sorted((made["paths"] | inference | tasks.paths()).items()))

@@ -26,13 +26,15 @@ class Caller:
     """Who calls.
 
     Attributes:
-        id: of the key; empty where nobody asked for one. scopes: what it opens. rate: of its calls.
+        id: of the key; empty where nobody asked for one. digest: of its token. scopes: what it opens.
+        rate: of its calls.
         ended: set when the key is in force no more.
     """
 
     def __init__(self, key: Key | None, kinds: Kinds) -> None:
         self.key = key
         self.id = key.id if key else ""
+        self.digest = key.digest if key else b""
         self.scopes: Scopes = key.scopes if key else frozenset()
         self.rate: Rate = kinds.rate(*(key.bounds if key and key.bounds else NO_LIMIT))
         self.ended = asyncio.Event()
@@ -102,14 +104,14 @@ class Keyring:
         """Who has this token; None when nobody has."""
         given = digest(token)
         for caller in self._found.get(given[:PREFIX], ()):
-            key = caller.key
-            if key is not None and hmac.compare_digest(key.digest, given):
-                return None if key.expires is not None and key.over(datetime.now(UTC)) else caller
+            if hmac.compare_digest(caller.digest, given):
+                key = caller.key
+                return None if key is None or (key.expires and key.over(datetime.now(UTC))) else caller
         return None
 
     def admitted(self, scope: Scope) -> list[tuple[bytes, Rate]]:
         """Hash and rate of every key that opens a scope."""
-        return [(c.key.digest, c.rate) for c in self._callers.values() if c.key is not None and scope in c.scopes]
+        return [(caller.digest, caller.rate) for caller in self._callers.values() if scope in caller.scopes]
 
     def __len__(self) -> int:
         return len(self._callers)
@@ -117,9 +119,8 @@ class Keyring:
     def _settle(self, before: dict[str, Caller]) -> None:
         found: dict[bytes, tuple[Caller, ...]] = {}
         for caller in self._callers.values():
-            if caller.key is not None:
-                prefix = caller.key.digest[:PREFIX]
-                found[prefix] = (*found.get(prefix, ()), caller)
+            prefix = caller.digest[:PREFIX]
+            found[prefix] = (*found.get(prefix, ()), caller)
         self._found = found
         for name, caller in before.items():
             if self._callers.get(name) is not caller:
