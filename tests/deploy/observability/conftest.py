@@ -112,7 +112,7 @@ class Server:
         """Outcomes of three keys: forecast rightly, errors that changed, always too short."""
         for name, took in (
             ("right", [60, 60, 60, 60, 120] * 50),
-            ("changed", [60, 61] * 100 + [89] * 60),
+            ("changed", [60, 60, 60, 60, 120] * 40 + [120] * 20),
             ("short", [120] * 250),
         ):
             key = dict(zip(IDENTITY, ("m", name, "A100", "vllm", "1"), strict=True))

@@ -88,12 +88,12 @@ def test_every_selector_of_every_rule_finds_series(watched, selector):
 def test_only_what_is_wrong_fires(watched):
     assert watched.firing() - {"JobcastLatencyBurn"} == FIRING
     told = {
-        one["metric"]["alertname"]: one["metric"].get("model_key") or one["metric"]["version"]
+        (one["metric"]["alertname"], one["metric"].get("model_key") or one["metric"]["version"])
         for one in watched.ask('ALERTS{alertstate="firing", alertname!="JobcastLatencyBurn"}')
     }
     assert told == {
-        "JobcastCoverageDrift": "m/short/A100/vllm/1", "JobcastErrorDrift": "m/changed/A100/vllm/1",
-        "JobcastModelRefused": "2",
+        ("JobcastCoverageDrift", "m/short/A100/vllm/1"), ("JobcastErrorDrift", "m/changed/A100/vllm/1"),
+        ("JobcastModelRefused", "2"),
     }  # fmt: skip
 
 
