@@ -131,6 +131,13 @@ def test_callers_stay_as_long_as_their_key_does():
     assert [digest for digest, _ in changes[-1]] == [keyfile.digest(b"a"), keyfile.digest(b"other")]
 
 
+def test_the_whole_hash_is_compared():
+    begins_alike = Key(id="a", sha256=keyfile.digest(b"a").hex()[:32] + "0" * 32, scopes=frozenset((Scope.PREDICT,)))
+    ring = Keyring([begins_alike, made("b", b"b")], PYTHON)
+    assert ring.find(b"a") is None
+    assert ring.find(b"b").id == "b"
+
+
 def test_an_expired_key_opens_nothing_and_ends_its_streams(monkeypatch):
     soon = datetime.now(UTC) + timedelta(hours=1)
     ring = Keyring([made("a", b"a", expires=soon), made("b", b"b")], PYTHON)

@@ -111,9 +111,9 @@ def test_a_socket_ends_with_its_key(start, keys):
     asyncio.run(talk())
 
 
-def test_a_broken_file_leaves_the_keys_as_they_were(start, keys, listener):
+def test_a_broken_file_leaves_the_keys_as_they_were(start, keys):
     keys.add("ops", "report")
-    served = start("--listener", listener, "--keys", str(keys.path))
+    served = start("--keys", str(keys.path))
     good = keys.path.read_bytes()
     for spoilt in (b"", good[:-5], b'{"keys": [{"id": "x"}]}'):
         keys.path.write_bytes(spoilt)

@@ -135,8 +135,8 @@ def test_a_new_certificate_is_for_new_connections_and_ends_no_call(start, files,
     assert sending == [b"before", b"after", b"at last"]
 
 
-def test_a_broken_certificate_leaves_the_old_one_in_force(start, files, authority, listener):
-    served = start("--listener", listener, *files.flags)
+def test_a_broken_certificate_leaves_the_old_one_in_force(start, files, authority):
+    served = start(*files.flags)
     served.tls = trusting(authority)
     good = files.cert.read_bytes()
     for spoilt in (b"no certificate", good[: len(good) // 2], trustme.CA().issue_cert("x").cert_chain_pems[0].bytes()):

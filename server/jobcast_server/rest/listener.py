@@ -45,7 +45,7 @@ class Listener(uvicorn.Server):
     """Serves an application on a bound socket until it is stopped."""
 
     def __init__(
-        self, app: Exchange, bound: socket.socket, settings: Settings, certificates: Certificates | None
+        self, app: Exchange, bound: socket.socket, settings: Settings, certificates: Certificates | None = None
     ) -> None:
         limits = {"most": 2 * settings.max_body_bytes + LONGEST_HEAD, "room": settings.max_connections}
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a caller's mistake is no line of the log
