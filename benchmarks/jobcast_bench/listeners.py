@@ -75,7 +75,9 @@ def _measured(
                     kept.append(Repeat(seen[NATIVE], floor, seen[name], offered_per_s=offered))
             results += [
                 result_of(scenario.name, scenario.title, scenario.rows, repeats[ASYNCIO]),
-                result_of(scenario.name + WITH_PYTHON, scenario.title, scenario.rows, repeats[PYTHON]),
+                result_of(
+                    scenario.name + WITH_PYTHON, f"{scenario.title}, beside {PYTHON}", scenario.rows, repeats[PYTHON]
+                ),
             ]
         runs = {name: server.runs() for name, server in ours.items()}
     for result in results:
@@ -110,10 +112,18 @@ def table(results: Sequence[Result]) -> list[str]:
             cells = _cells(source, which)
             lines.append(f"| {result.title if label == NATIVE else ''} | {label} | {' | '.join(cells)} |")
     lines.append("")
-    told = [f"- {result.title}: {note}" for result in results for note in result.notes if not note.startswith("p999")]
-    told += [f"- {r.title}: failed {code} {count:,} times" for r in results for code, count in r.errors.items()]
-    told += [f"- {result.title}: wrong answer: {reason}" for result in results for reason in result.invalid[:3]]
-    return [*lines, *dict.fromkeys(told), *([""] if told else [])]
+    told = [f"- {result.title}: {note}" for result in results for note in _notes(result)]
+    single = [result for result in results if not result.name.endswith(WITH_PYTHON)]
+    told += [f"- {r.title}: failed {code} {count:,} times" for r in single for code, count in r.errors.items()]
+    told += [f"- {result.title}: wrong answer: {reason}" for result in single for reason in result.invalid[:3]]
+    return [*lines, *told, *([""] if told else [])]
+
+
+def _notes(result: Result) -> list[str]:
+    """Those on what the table shows; of a result beside Python's engine the ones on that alone: the others are told."""
+    if result.name.endswith(WITH_PYTHON):
+        return [note for note in result.notes if "beside it" in note]
+    return [note for note in result.notes if not note.startswith("p999")]
 
 
 def _cells(result: Result, which: str) -> list[str]:

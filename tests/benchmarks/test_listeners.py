@@ -69,6 +69,19 @@ def test_rows_are_told_of_batches_and_no_echo_leaves_its_row_empty() -> None:
     assert set(found[ECHO]) == set(found["ratio to the echo"]) == {"-"}
 
 
+def test_a_failure_is_told_once_and_of_whom() -> None:
+    subject, slow, slower = window(4000, 250), window(1000, 1000), window(500, 2000)
+    subject.errors, slower.errors = Counter({"UNAVAILABLE": 2}), Counter({"RESOURCE_EXHAUSTED": 7})
+    results = [
+        result_of("listener-x", "X", 1, [Repeat(subject, None, slow)]),
+        result_of("listener-x-python", "X, beside Python", 1, [Repeat(subject, None, slower)]),
+    ]
+    assert [line for line in table(results) if line.startswith("- ") and "p999" not in line] == [
+        "- X, beside Python: the server beside it failed calls: {'RESOURCE_EXHAUSTED': 7}",
+        "- X: failed UNAVAILABLE 2 times",
+    ]
+
+
 def test_a_server_says_what_it_runs() -> None:
     ready = {
         "event": "ready",
