@@ -29,11 +29,16 @@ def test_a_flood_is_summed_up(tmp_path, monkeypatch):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_acts_of_administration_are_all_written(tmp_path):
+def test_acts_that_succeeded_are_all_written(tmp_path):
     audit = Audit(tmp_path / "audit.jsonl")
     for _ in range(500):
         audit.acted("load", "peer", "success", "ops")
     assert len(lines(tmp_path / "audit.jsonl")) == 500
+    for _ in range(500):
+        audit.acted("load", "peer", "failed (404)", "ops")
+    assert len(lines(tmp_path / "audit.jsonl")) < 500 + 2 * audits.LINES
+    audit.sum_up(last=True)
+    assert lines(tmp_path / "audit.jsonl")[-1]["outcomes"].keys() == {"failed (404)"}
 
 
 def test_a_file_may_be_moved_away(tmp_path):

@@ -1,8 +1,8 @@
 """What was refused and what was changed: a line of JSON for each, never with a secret.
 
-Every act of administration has its line. Refusals have at most `LINES` at once and one a second after that; those
-beyond are counted and summed up, so that a flood cannot fill the disk. The file is opened for each line: it may be
-moved away at any time.
+Every act of administration that succeeded has its line. Refusals, and acts that failed, have at most `LINES` at once
+and one a second after that; those beyond are counted and summed up, so that a flood cannot fill the disk. The file is
+opened for each line: it may be moved away at any time.
 """
 
 import json
@@ -21,6 +21,9 @@ from jobcast_server.counting import Rate
 LINES = 100
 SUMMARY_S = 10.0
 """Seconds between two lines that sum up."""
+
+SUCCESS = "success"
+"""Outcome of an act that did what was asked for."""
 
 LONGEST = 200
 """Characters of what a caller wrote in a line."""
@@ -49,15 +52,13 @@ class Audit:
 
     def refused(self, call: str, peer: str, outcome: str, problem: str, key: str) -> None:
         """Tell of a call that was refused."""
-        if self._rate.take():
+        if self._has_room(outcome):
             self._write("refused", call=call[:LONGEST], peer=peer, outcome=outcome, key=key, problem=problem[:LONGEST])
-        else:
-            with self._lock:
-                self._hidden[outcome] += 1
 
     def acted(self, call: str, peer: str, outcome: str, key: str) -> None:
         """Tell of an act of administration."""
-        self._write("admin", call=call[:LONGEST], peer=peer, outcome=outcome, key=key)
+        if outcome == SUCCESS or self._has_room(outcome):
+            self._write("admin", call=call[:LONGEST], peer=peer, outcome=outcome, key=key)
 
     def sum_up(self, *, last: bool = False) -> None:
         """Tell of refusals that have no line, if it is time, or for the last time."""
@@ -68,9 +69,17 @@ class Audit:
         self._summed = time.monotonic()
         self._write("more refused", total=hidden.total(), outcomes=dict(hidden))
 
+    def _has_room(self, outcome: str) -> bool:
+        """Whether one more line may be written; what may not is counted."""
+        if self._rate.take():
+            return True
+        with self._lock:
+            self._hidden[outcome] += 1
+        return False
+
     def _write(self, event: str, **fields: object) -> None:
         if self._path is None:
-            log.warning(f"audit: {event}", **fields)
+            (log.info if fields.get("outcome") == SUCCESS else log.warning)(f"audit: {event}", **fields)
             return
         about = {"time": datetime.now(UTC).isoformat(), "event": event, **fields}
         if request_id := identity.current.get():

@@ -8,6 +8,7 @@ import grpc
 
 from jobcast_server.errors import RequestError, UnauthenticatedError
 from jobcast_server.security import scopes
+from jobcast_server.security.audit import SUCCESS
 from jobcast_server.security.gate import ANYBODY, Gate
 from jobcast_server.security.keyring import Caller
 from jobcast_server.status import refuse
@@ -52,7 +53,7 @@ class Calls:
             outcome = "failed"
             try:
                 answer = await handler.unary_unary(request, context)
-                outcome = "success"
+                outcome = SUCCESS
                 return answer
             finally:
                 self._gate.acted(path, context.peer(), caller, outcome)

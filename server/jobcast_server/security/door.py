@@ -10,6 +10,7 @@ from jobcast_server.rest import paths
 from jobcast_server.rest.body import JSON, Receive, Scope, Send
 from jobcast_server.rest.faults import HttpError, Refusal, refusal
 from jobcast_server.security import scopes
+from jobcast_server.security.audit import SUCCESS
 from jobcast_server.security.gate import ANYBODY, Gate
 from jobcast_server.security.keyring import Caller
 
@@ -66,7 +67,7 @@ class Door:
         try:
             return await self._app(scope, receive, told)
         finally:
-            self._gate.acted(call, peer, caller, "success" if 200 <= status < 300 else f"failed ({status})")
+            self._gate.acted(call, peer, caller, SUCCESS if 200 <= status < 300 else f"failed ({status})")
 
     async def _socket(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> str:
         """A socket, which ends when its key does."""
