@@ -133,6 +133,7 @@ lint: install lint-core ## every linter
 	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/licences.py --check
+	$(BIN)/hadolint Dockerfile.arm64
 
 licences: $(VENV)/.all ## list the licences of what the server installs in docs/licences.md
 	@$(BIN)/python .ci/licences.py
