@@ -16,7 +16,10 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 /// Runs `work`, whose state nobody sees again when it panics.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+///
+/// # Errors
+/// It panicked.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
 }
 

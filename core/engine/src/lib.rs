@@ -27,7 +27,7 @@ pub use admission::Admitted;
 pub use answer::{Levels, batch_tail};
 pub use column::Kind;
 pub use engine::Engine;
-pub use fault::Panicked;
+pub use fault::{Panicked, guarded};
 pub use graph::{Graph, Input, Output, Passed, Values};
 pub use infer::Request;
 pub use job::Bounds;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use jobcast_engine::{Admitted, Request, batch_id, batch_tail, split};
+use jobcast_engine::{Admitted, Request, batch_id, batch_tail, guarded, split};
 
 use crate::call::Call;
 use crate::gather::{Asked, Gather, MOST_ROWS, Waiting, inferred, told};
@@ -21,7 +21,10 @@ const PREFIX: usize = 5;
 
 /// Answers a batch at once, or puts it to work.
 pub(crate) fn begin(shared: &Arc<Shared>, gather: &Gather, call: Call, model: Arc<Model>) {
-    let pieces = split(&call.message, shared.limits.piece_rows);
+    let pieces = match guarded(|| split(&call.message, shared.limits.piece_rows)) {
+        Ok(pieces) => pieces,
+        Err(fault) => return call.fail(&shared.meters.batch, Some(&model.statistics), &fault.to_string()),
+    };
     let rows: usize = pieces.iter().map(|&(_, rows)| rows).sum();
     if rows <= MOST_ROWS && call.message.len() <= SMALL_BYTES {
         return gather.add(Waiting { call, model, asked: Asked::Batch, since: Instant::now() });
@@ -49,7 +52,7 @@ pub(crate) fn at_once(shared: &Arc<Shared>, call: Call, model: &Model) {
             finish(shared, call, model, answers, &passed.answer.batch_id, passed.rows);
         }
         Ok(None) => call.hand_over(shared),
-        Err(fault) => call.fail(&shared.meters.batch, &model.statistics, &fault.to_string()),
+        Err(fault) => call.fail(&shared.meters.batch, Some(&model.statistics), &fault.to_string()),
     }
 }
 
@@ -101,7 +104,7 @@ impl Step for Batch {
             Ok(None) => self.hand_over(),
             Err(fault) => {
                 let Self { shared, call, model, .. } = *self;
-                call.fail(&shared.meters.batch, &model.statistics, &fault.to_string());
+                call.fail(&shared.meters.batch, Some(&model.statistics), &fault.to_string());
                 None
             }
         }
@@ -181,7 +184,7 @@ impl Step for Tensors {
                 inferred(&shared, call, &model, queued, &passed.answer[0]);
             }
             Ok(None) => call.hand_over(&shared),
-            Err(fault) => call.fail(&shared.meters.infer, &model.statistics, &fault.to_string()),
+            Err(fault) => call.fail(&shared.meters.infer, Some(&model.statistics), &fault.to_string()),
         }
         None
     }

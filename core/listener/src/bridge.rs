@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,17 +85,12 @@ impl Bridge {
         &self.ear
     }
 
-    /// A new call's number, and its commands.
-    pub(crate) fn open(&self) -> (u64, UnboundedReceiver<Command>) {
+    /// A new call, which is open as long as somebody has its commands.
+    pub(crate) fn open(self: &Arc<Self>) -> Commands {
         let id = self.last.fetch_add(1, SeqCst);
         let (sender, receiver) = unbounded_channel();
         self.calls().insert(id, sender);
-        (id, receiver)
-    }
-
-    /// The call has ended.
-    pub(crate) fn close(&self, id: u64) {
-        self.calls().remove(&id);
+        Commands { id, bridge: Arc::clone(self), receiver }
     }
 
     /// Tells the other side.
@@ -127,8 +123,31 @@ impl Bridge {
     }
 }
 
+/// Commands for an open call.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    /// Number of the call.
+    pub id: u64,
+    bridge: Arc<Bridge>,
+    receiver: UnboundedReceiver<Command>,
+}
+
+impl Commands {
+    pub(crate) fn poll(&mut self, context: &mut Context) -> Poll<Option<Command>> {
+        self.receiver.poll_recv(context)
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.bridge.calls().remove(&self.id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -145,14 +164,20 @@ mod tests {
 
     #[test]
     fn commands_reach_open_calls_alone() {
-        let bridge = Bridge::new().unwrap();
-        let (id, mut commands) = bridge.open();
-        bridge.command(id, Command::Read);
-        bridge.command(id + 1, Command::Read);
-        assert!(matches!(commands.try_recv(), Ok(Command::Read)));
-        assert!(commands.try_recv().is_err());
-        bridge.close(id);
-        bridge.command(id, Command::Read);
-        assert!(commands.try_recv().is_err());
+        let bridge = Arc::new(Bridge::new().unwrap());
+        let mut commands = bridge.open();
+        let mut context = Context::from_waker(Waker::noop());
+        bridge.command(commands.id, Command::Read);
+        bridge.command(commands.id + 1, Command::Read);
+        assert!(matches!(commands.poll(&mut context), Poll::Ready(Some(Command::Read))));
+        assert!(commands.poll(&mut context).is_pending());
+    }
+
+    #[test]
+    fn a_call_whose_commands_nobody_has_is_forgotten() {
+        let bridge = Arc::new(Bridge::new().unwrap());
+        let (one, other) = (bridge.open(), bridge.open());
+        drop(one);
+        assert_eq!(bridge.calls().keys().collect::<Vec<_>>(), [&other.id]);
     }
 }

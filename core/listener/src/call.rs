@@ -66,13 +66,15 @@ impl Call {
         handed::unary(shared, head, message, respond);
     }
 
-    /// Ends it with a fault of ours.
-    pub(crate) fn fail(mut self, method: &Method, statistics: &Statistics, text: &str) {
+    /// Ends it with a fault of ours, of a version once that is known.
+    pub(crate) fn fail(mut self, method: &Method, statistics: Option<&Statistics>, text: &str) {
         let seconds = self.seconds();
         method.error.add(1);
         method.seconds.observe(seconds, 1);
-        statistics.failure.observe(seconds, 1);
-        statistics.errors.add(1);
+        if let Some(statistics) = statistics {
+            statistics.failure.observe(seconds, 1);
+            statistics.errors.add(1);
+        }
         refuse(&mut self.respond, &Status::new(Code::Internal, text));
     }
 }

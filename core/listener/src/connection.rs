@@ -9,10 +9,10 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::{Method, Request};
-use jobcast_engine::Request as Tensors;
+use jobcast_engine::{Request as Tensors, guarded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant as Moment, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant as Moment, Sleep, sleep_until, timeout_at};
 
 use crate::batch;
 use crate::body::{Body, Broken};
@@ -92,7 +92,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
             match next {
                 Next::Call(Some(Ok((request, respond)))) => {
                     if let Some(pulse) = &mut pulse {
-                        pulse.alive();
+                        pulse.heard = true;
                     }
                     self.begin(request, respond);
                 }
@@ -135,11 +135,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
             Verdict::Elsewhere => (false, None),
         };
         let (hot, echo) = (hot.filter(|_| here), echo && here);
-        let place = match hot.map(|hot| (hot, Place::call(&self.shared.places))) {
-            Some((hot, None)) => return self.shed(hot, &mut respond),
-            Some((hot, Some(place))) => Some((hot, place)),
-            None => None,
-        };
+        // A place is for a whole message: a caller that is slow to send one would hold it for nothing.
+        if let Some(hot) = hot.filter(|_| self.shared.places.full()) {
+            return shed(&self.shared, hot, &mut respond);
+        }
         let deadline = grpc::timeout(&parts.headers).and_then(|left| started.checked_add(left));
         let home = tokio::runtime::Handle::current();
         let head =
@@ -153,51 +152,60 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                 _ => handed::stream(&self.shared, head, body, respond),
             };
         }
-        let thread = Unary { shared: Arc::clone(&self.shared), gather: Arc::clone(&self.gather), place, echo };
+        let unary = Unary { shared: Arc::clone(&self.shared), gather: Arc::clone(&self.gather), hot, echo };
         // The message mostly came with the headers.
         match body.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(found) => thread.go_on(head, found, respond),
+            Poll::Ready(found) => unary.go_on(head, found, respond),
             Poll::Pending => drop(tokio::spawn(async move {
                 let found = poll_fn(|context| match body.poll(context) {
                     Poll::Pending if respond.poll_reset(context).is_ready() => Poll::Ready(Err(Broken::Gone)),
                     found => found,
                 });
-                let wait = thread.shared.limits.message;
-                let found = timeout(wait, found).await.unwrap_or_else(|_| {
-                    let text = format!("the message did not come within {} s", wait.as_secs_f64());
-                    Err(Broken::Refused(Status::new(Code::DeadlineExceeded, text)))
-                });
-                thread.go_on(head, found, respond);
+                let found = awaited(&unary.shared, &head, found).await;
+                unary.go_on(head, found, respond);
             })),
         }
     }
+}
 
-    /// Refuses a call unread, which costs little.
-    fn shed(&self, hot: Hot, respond: &mut SendResponse<Bytes>) {
-        let meters = &self.shared.meters;
-        match hot {
-            Hot::Predict => meters.predict.rejected.add(1),
-            Hot::Batch => meters.batch.rejected.add(1),
-            Hot::Infer => {
-                meters.infer.rejected.add(1);
-                meters.infer.seconds.observe(0.0, 1);
-            }
-        }
-        refuse(respond, &self.shared.overload());
+/// The message of a call, within the time that the caller or the server gives it.
+async fn awaited(shared: &Shared, head: &Head, found: impl Future<Output = Found>) -> Found {
+    let wait = shared.limits.message;
+    let due = head.started + wait;
+    match head.deadline.filter(|&deadline| deadline < due) {
+        Some(deadline) => timeout_at(deadline.into(), found).await.map_err(|_| "Deadline Exceeded".to_owned()),
+        None => timeout_at(due.into(), found)
+            .await
+            .map_err(|_| format!("the message did not come within {} s", wait.as_secs_f64())),
     }
+    .unwrap_or_else(|text| Err(Broken::Refused(Status::new(Code::DeadlineExceeded, text))))
+}
+
+/// Refuses a call unread, which costs little.
+fn shed(shared: &Shared, hot: Hot, respond: &mut SendResponse<Bytes>) {
+    let meters = &shared.meters;
+    match hot {
+        Hot::Predict => meters.predict.rejected.add(1),
+        Hot::Batch => meters.batch.rejected.add(1),
+        Hot::Infer => {
+            meters.infer.rejected.add(1);
+            meters.infer.seconds.observe(0.0, 1);
+        }
+    }
+    refuse(respond, &shared.overload());
 }
 
 /// A unary call whose message is to come.
 struct Unary {
     shared: Arc<Shared>,
     gather: Arc<Gather>,
-    place: Option<(Hot, Place)>,
+    hot: Option<Hot>,
     echo: bool,
 }
 
 impl Unary {
-    fn go_on(self, head: Head, found: Result<Option<Bytes>, Broken>, mut respond: SendResponse<Bytes>) {
-        let Self { shared, gather, place, echo } = self;
+    fn go_on(self, head: Head, found: Found, mut respond: SendResponse<Bytes>) {
+        let Self { shared, gather, hot, echo } = self;
         let message = match found {
             Ok(Some(message)) => message,
             Ok(None) => return refuse(&mut respond, &Status::new(Code::Unimplemented, "Missing request message")),
@@ -207,7 +215,8 @@ impl Unary {
         if echo {
             return send(&mut respond, grpc::framed(&message));
         }
-        let Some((hot, place)) = place else { return handed::unary(&shared, head, message, respond) };
+        let Some(hot) = hot else { return handed::unary(&shared, head, message, respond) };
+        let Some(place) = Place::call(&shared.places) else { return shed(&shared, hot, &mut respond) };
         let call = Call { head, message, respond, place };
         if shared.places.draining() {
             return call.hand_over(&shared);
@@ -233,7 +242,11 @@ fn infer(shared: &Arc<Shared>, gather: &Gather, call: Call) {
         let admitted = model.engine.tensors.admit(&call.message, &request)?;
         Some((Arc::clone(model), request, admitted))
     };
-    let Some((model, request, admitted)) = read() else { return call.hand_over(shared) };
+    let (model, request, admitted) = match guarded(read) {
+        Ok(Some(read)) => read,
+        Ok(None) => return call.hand_over(shared),
+        Err(fault) => return call.fail(&shared.meters.infer, None, &fault.to_string()),
+    };
     let (parsing, asked) = (began.elapsed().as_secs_f64(), Instant::now());
     match admitted.rows() {
         0..=MOST_ROWS => {
@@ -260,6 +273,9 @@ fn infer(shared: &Arc<Shared>, gather: &Gather, call: Call) {
     }
 }
 
+/// A message that came, or why none did.
+type Found = Result<Option<Bytes>, Broken>;
+
 type Arrived = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
 
 #[allow(clippy::large_enum_variant, reason = "it lives for a moment")]
@@ -273,7 +289,10 @@ enum Next {
 struct Pulse {
     pings: PingPong,
     due: std::pin::Pin<Box<Sleep>>,
+    /// Whether an answer is still to come.
     asked: bool,
+    /// Whether the caller said something since it was asked.
+    heard: bool,
     quiet: std::time::Duration,
     patience: std::time::Duration,
 }
@@ -281,12 +300,7 @@ struct Pulse {
 impl Pulse {
     fn new(pings: PingPong, shared: &Shared) -> Self {
         let (quiet, patience) = (shared.limits.keepalive, shared.limits.keepalive_timeout);
-        Self { pings, due: Box::pin(sleep_until(Moment::now() + quiet)), asked: false, quiet, patience }
-    }
-
-    /// The caller said something.
-    fn alive(&mut self) {
-        self.asked = false;
+        Self { pings, due: Box::pin(sleep_until(Moment::now() + quiet)), asked: false, heard: false, quiet, patience }
     }
 
     /// Ready when the caller does not answer.
@@ -296,15 +310,16 @@ impl Pulse {
             self.due.as_mut().reset(Moment::now() + self.quiet);
         }
         while self.due.as_mut().poll(context).is_ready() {
-            if self.asked {
+            // Calls show that it lives too, though its answer may be stuck behind them; there is one question at a time.
+            if self.asked && !self.heard {
                 return Poll::Ready(());
             }
-            self.asked = self.pings.send_ping(Ping::opaque()).is_ok();
+            if !self.asked && self.pings.send_ping(Ping::opaque()).is_ok() {
+                self.asked = self.pings.poll_pong(context).is_pending();
+            }
+            self.heard = false;
             let wait = if self.asked { self.patience } else { self.quiet };
             self.due.as_mut().reset(Moment::now() + wait);
-            if self.asked && self.pings.poll_pong(context).is_ready() {
-                self.asked = false;
-            }
         }
         Poll::Pending
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use jobcast_engine::{Admitted, Panicked, Passed, Request};
+use jobcast_engine::{Admitted, Panicked, Passed, Request, guarded};
 use tokio::sync::Notify;
 
 use crate::batch;
@@ -65,13 +65,12 @@ impl Gather {
     /// Answers whatever comes, for ever.
     pub(crate) async fn run(&self, shared: Arc<Shared>) {
         loop {
-            self.bell.notified().await;
-            loop {
-                let taken = self.take(shared.limits.together);
-                if taken.is_empty() {
-                    break;
-                }
-                answer(&shared, taken);
+            let taken = self.take(shared.limits.together);
+            if taken.is_empty() {
+                self.bell.notified().await;
+            } else {
+                // What panics ends its own calls; the calls behind them still want answers.
+                let _ = guarded(|| answer(&shared, taken));
                 // Answers leave and calls come in before the next pass.
                 tokio::task::yield_now().await;
             }
@@ -127,7 +126,7 @@ fn predict(shared: &Arc<Shared>, mut taken: Vec<Waiting>) {
                 predicted(shared, waiting, began, &passed.answer);
             }
             Ok(None) => waiting.call.hand_over(shared),
-            Err(fault) => waiting.call.fail(&shared.meters.predict, &model.statistics, &fault.to_string()),
+            Err(fault) => waiting.call.fail(&shared.meters.predict, Some(&model.statistics), &fault.to_string()),
         };
     }
     let messages: Vec<&[u8]> = taken.iter().map(|waiting| &*waiting.call.message).collect();
@@ -181,7 +180,7 @@ fn infer(shared: &Arc<Shared>, taken: Vec<Waiting>) {
         Ok(None) => taken.into_iter().for_each(|waiting| waiting.call.hand_over(shared)),
         Err(fault) if taken.len() == 1 => taken
             .into_iter()
-            .for_each(|waiting| waiting.call.fail(&shared.meters.infer, &model.statistics, &fault.to_string())),
+            .for_each(|waiting| waiting.call.fail(&shared.meters.infer, Some(&model.statistics), &fault.to_string())),
         Err(Panicked) => taken.into_iter().for_each(|waiting| infer(shared, vec![waiting])),
     }
 }

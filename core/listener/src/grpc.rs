@@ -79,6 +79,10 @@ pub(crate) fn trailers_of(status: &Status) -> HeaderMap {
 pub(crate) fn alone(status: &Status) -> Response<()> {
     let mut response = Response::new(());
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    if status.code == Code::Unimplemented as u16 {
+        // Its reason may be how the caller compresses.
+        response.headers_mut().insert(ACCEPTED, ENCODINGS);
+    }
     put(response.headers_mut(), status);
     response
 }
@@ -243,7 +247,11 @@ impl Frames {
         if self.whole.as_ref().is_some_and(Bytes::is_empty) {
             self.whole = None;
         }
-        if packed == 0 { Ok(Some(message)) } else { self.unpacked(&message).map(Some) }
+        match packed {
+            0 => Ok(Some(message)),
+            1 => self.unpacked(&message).map(Some),
+            _ => Err(Status::new(Code::Internal, format!("Bad GRPC frame type 0x{packed:02x}"))),
+        }
     }
 
     fn unpacked(&self, message: &[u8]) -> Result<Bytes, Status> {

@@ -9,10 +9,9 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::{HeaderName, HeaderValue};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::body::{Body, Broken};
-use crate::bridge::{Command, Event};
+use crate::bridge::{Command, Commands, Event};
 use crate::call::{Head, refuse};
 use crate::grpc::{self, Status};
 use crate::shared::Shared;
@@ -28,7 +27,8 @@ pub(crate) fn stream(shared: &Arc<Shared>, head: Head, body: Body, respond: Send
 }
 
 fn begin(shared: &Arc<Shared>, head: Head, message: Option<Bytes>, body: Option<Body>, respond: SendResponse<Bytes>) {
-    let (id, commands) = shared.bridge.open();
+    let commands = shared.bridge.open();
+    let id = commands.id;
     let metadata = head.headers.iter().filter_map(text).collect();
     let left = head.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     shared.bridge.tell(Event::Call { id, path: head.path, message, metadata, left, paid: head.paid });
@@ -58,7 +58,7 @@ enum Next {
 }
 
 impl Handed {
-    async fn converse(mut self, mut commands: UnboundedReceiver<Command>) {
+    async fn converse(mut self, mut commands: Commands) {
         loop {
             match self.next(&mut commands).await {
                 Next::Command(Some(Command::Read)) => self.reading = true,
@@ -66,7 +66,10 @@ impl Handed {
                     if !self.write(&message).await {
                         break self.shared.bridge.tell(Event::Gone(self.id));
                     }
-                    self.shared.bridge.tell(Event::Written(self.id));
+                    // Only a stream waits for that before it says more.
+                    if self.body.is_some() {
+                        self.shared.bridge.tell(Event::Written(self.id));
+                    }
                 }
                 Next::Command(Some(Command::Finish(status))) => break self.finish(status),
                 Next::Command(Some(Command::Answers(_)) | None) => break,
@@ -81,12 +84,11 @@ impl Handed {
                 Next::Message(Err(Broken::Gone)) | Next::Gone => break self.shared.bridge.tell(Event::Gone(self.id)),
             }
         }
-        self.shared.bridge.close(self.id);
     }
 
-    async fn next(&mut self, commands: &mut UnboundedReceiver<Command>) -> Next {
+    async fn next(&mut self, commands: &mut Commands) -> Next {
         poll_fn(|context| {
-            if let Poll::Ready(command) = commands.poll_recv(context) {
+            if let Poll::Ready(command) = commands.poll(context) {
                 return Poll::Ready(Next::Command(command));
             }
             if let (true, Some(body)) = (self.reading, &mut self.body)

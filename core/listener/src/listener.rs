@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::bridge::{Bridge, Command, Event};
 use crate::connection;
@@ -29,6 +30,9 @@ use crate::workers::Workers;
 
 /// Time after which the port is tried again when no connection can be taken, as when files have run out.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Time for callers to take what was said last, and to close their connections.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a listener is made of.
 pub struct Setup {
@@ -71,7 +75,7 @@ impl Listener {
             limits: setup.limits,
             texts: setup.texts,
             methods: setup.methods,
-            bridge: Bridge::new()?,
+            bridge: Arc::new(Bridge::new()?),
             gate: Gate::default(),
             tls: Tls::default(),
             workers: Workers::new(setup.workers)?,
@@ -170,11 +174,13 @@ impl Listener {
 
     /// Ends every connection and thread, and waits for them.
     pub fn close(&self) {
+        self.stop();
         self.end.send_replace(true);
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked has ended.
             let _ = thread.join();
         }
+        self.shared.workers.end();
     }
 }
 
@@ -208,21 +214,37 @@ fn live(
         if let Some((socket, homes)) = accepting {
             tokio::spawn(accept(socket, homes, Arc::clone(shared)));
         }
+        let (all, alive) = watch::channel(());
         let (shared, open) = (Arc::clone(shared), Arc::clone(open));
         tokio::spawn(async move {
             while let Some(socket) = connections.recv().await {
-                let (shared, gather, open) = (Arc::clone(&shared), Arc::clone(&gather), Arc::clone(&open));
+                let (shared, gather) = (Arc::clone(&shared), Arc::clone(&gather));
+                let living = Living { open: Arc::clone(&open), _alive: alive.clone() };
                 tokio::spawn(async move {
                     if let Ok(socket) = TcpStream::from_std(socket) {
                         connection::serve(shared, gather, socket).await;
                     }
-                    open.fetch_sub(1, SeqCst);
+                    drop(living);
                 });
             }
         });
         // The sender lives as long as the listener, which ends its threads first.
         let _ = end.wait_for(|&end| end).await;
+        // A caller that does not take them in that time misses them.
+        let _ = timeout(LAST_WORDS, all.closed()).await;
     });
+}
+
+/// Counts a connection as long as there is one, however it ends.
+struct Living {
+    open: Arc<AtomicUsize>,
+    _alive: watch::Receiver<()>,
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, SeqCst);
+    }
 }
 
 async fn accept(socket: TcpListener, homes: Vec<Home>, shared: Arc<Shared>) {

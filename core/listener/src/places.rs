@@ -37,6 +37,12 @@ impl Places {
         take(&self.calls, 1, self.most.calls)
     }
 
+    /// Whether there is no place for a call.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.calls.load(SeqCst) >= self.most.calls
+    }
+
     /// Gives it back.
     pub fn leave_call(&self) {
         self.calls.fetch_sub(1, SeqCst);
@@ -136,7 +142,7 @@ mod tests {
     fn what_does_not_fit_is_refused_and_comes_free_again() {
         let places = Arc::new(Places::new(Most { calls: 1, streams: 1, rows: 10 }));
         let held = Place::call(&places);
-        assert!(held.is_some() && Place::call(&places).is_none());
+        assert!(held.is_some() && places.full() && Place::call(&places).is_none());
         let streaming = Place::stream(&places);
         assert!(streaming.is_some() && Place::stream(&places).is_none());
         let rows = Rows::take(&places, 7);

@@ -112,7 +112,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub texts: Texts,
     pub methods: HashMap<String, Kind>,
-    pub bridge: Bridge,
+    pub bridge: Arc<Bridge>,
     pub gate: Gate,
     pub tls: Tls,
     pub workers: Workers,

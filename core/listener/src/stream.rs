@@ -24,6 +24,9 @@ use crate::shared::{Phase, Shared};
 
 const REVOKED: &str = "the key of this stream is not valid any more";
 
+/// Passes for what a caller had sent when the server began to drain; one that goes on sending is not waited for.
+const LAST_PASSES: usize = 8;
+
 /// Answers a stream until the caller half-closes, vanishes, or the server drains.
 pub(crate) async fn converse(
     shared: Arc<Shared>,
@@ -37,7 +40,8 @@ pub(crate) async fn converse(
     }
     let Some(place) = Place::stream(&shared.places) else { return handed::stream(&shared, head, body, respond) };
     let deadline = head.deadline;
-    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, pass, out: None, ended: None };
+    let last_passes = LAST_PASSES;
+    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, pass, out: None, ended: None, last_passes };
     let status = match deadline {
         None => stream.run().await,
         Some(deadline) => match timeout_at(deadline.into(), stream.run()).await {
@@ -59,6 +63,7 @@ struct Stream {
     out: Option<SendStream<Bytes>>,
     /// How the messages ended, once they have.
     ended: Option<Result<(), Broken>>,
+    last_passes: usize,
 }
 
 impl Stream {
@@ -89,7 +94,10 @@ impl Stream {
                     }
                 }
             }
-            let answers = self.answers(taken).await;
+            let answers = match self.answers(taken).await {
+                Ok(answers) => answers,
+                Err(status) => return Some(Some(status)),
+            };
             if self.out.is_none() {
                 self.out = self.respond.send_response(grpc::head(), false).ok();
             }
@@ -104,6 +112,10 @@ impl Stream {
     /// The messages that have come, at least one; none when no more will come, or the server drains.
     async fn take(&mut self, phase: &mut watch::Receiver<Phase>) -> Vec<Bytes> {
         let mut taken = Vec::new();
+        if *phase.borrow() != Phase::Serving {
+            let Some(left) = self.last_passes.checked_sub(1) else { return taken };
+            self.last_passes = left;
+        }
         if self.ended.is_none() {
             let mut drains = std::pin::pin!(phase.wait_for(|phase| *phase != Phase::Serving));
             let first = poll_fn(|context| match self.body.poll(context) {
@@ -131,13 +143,16 @@ impl Stream {
     }
 
     /// Answers behind their prefixes.
-    async fn answers(&self, taken: Vec<Bytes>) -> Bytes {
+    async fn answers(&self, taken: Vec<Bytes>) -> Result<Bytes, Status> {
+        let answers = match self.predictions(&taken) {
+            Some(answers) => answers,
+            None => self.elsewhere(taken).await?,
+        };
         let mut out = BytesMut::new();
-        match self.predictions(&taken) {
-            Some(answers) => answers.iter().for_each(|answer| put_frame(&mut out, answer)),
-            None => self.elsewhere(taken).await.iter().for_each(|answer| put_frame(&mut out, answer)),
+        for answer in &answers {
+            put_frame(&mut out, answer);
         }
-        out.freeze()
+        Ok(out.freeze())
     }
 
     /// Answers to messages all of which are plainly valid.
@@ -165,17 +180,16 @@ impl Stream {
         passed.answer.into_iter().collect()
     }
 
-    /// Answers of the other side.
-    async fn elsewhere(&self, taken: Vec<Bytes>) -> Vec<Vec<u8>> {
+    /// Answers of the other side, one to each message.
+    async fn elsewhere(&self, taken: Vec<Bytes>) -> Result<Vec<Vec<u8>>, Status> {
         let bridge = &self.shared.bridge;
-        let (id, mut commands) = bridge.open();
-        bridge.tell(Event::Predictions(id, taken));
-        let answers = match commands.recv().await {
-            Some(Command::Answers(answers)) => answers,
-            _ => Vec::new(),
-        };
-        bridge.close(id);
-        answers
+        let mut commands = bridge.open();
+        bridge.tell(Event::Predictions(commands.id, taken));
+        match poll_fn(|context| commands.poll(context)).await {
+            Some(Command::Answers(answers)) => Ok(answers),
+            Some(Command::Finish(Some(status))) => Err(status),
+            _ => Err(Status::new(Code::Internal, "messages of the stream were not answered")),
+        }
     }
 
     fn finish(&mut self, status: Option<Status>) {

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use jobcast_engine::guarded;
+
 /// A step of some work; what is left of it comes back.
 pub(crate) trait Step: Send {
     fn step(self: Box<Self>) -> Option<Box<dyn Step>>;
@@ -15,10 +17,10 @@ struct Waiting {
     ended: bool,
 }
 
-/// A fixed number of threads, which end when this is dropped.
+/// A fixed number of threads.
 pub(crate) struct Workers {
     waiting: Arc<(Mutex<Waiting>, Condvar)>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Workers {
@@ -29,20 +31,31 @@ impl Workers {
             thread::Builder::new().name(format!("rows-{number}")).spawn(move || work(&waiting))
         };
         let threads = (0..threads.max(1)).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { waiting, threads })
+        Ok(Self { waiting, threads: Mutex::new(threads) })
     }
 
     pub(crate) fn add(&self, work: Box<dyn Step>) {
-        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).steps.push_back(work);
+        let mut held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.ended {
+            // Dropped without the lock, since it may hold the last of this.
+            drop(held);
+            return drop(work);
+        }
+        held.steps.push_back(work);
+        drop(held);
         self.waiting.1.notify_one();
     }
-}
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    /// Ends the threads after their steps, forgets what waits, and waits for them. None of them may call this, so it is
+    /// no part of a drop, which the last step to hold this might do.
+    pub(crate) fn end(&self) {
+        let mut held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.ended = true;
+        let forgotten = std::mem::take(&mut held.steps);
+        drop(held);
+        drop(forgotten);
         self.waiting.1.notify_all();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked has ended.
             let _ = thread.join();
         }
@@ -57,8 +70,13 @@ fn work((waiting, bell): &(Mutex<Waiting>, Condvar)) {
         }
         if let Some(step) = held.steps.pop_front() {
             drop(held);
-            let rest = step.step();
+            // What panics ends its own call; the thread has others to serve.
+            let rest = guarded(|| step.step()).unwrap_or(None);
             held = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.ended {
+                drop(held);
+                return drop(rest);
+            }
             held.steps.extend(rest);
         } else {
             held = bell.wait(held).unwrap_or_else(PoisonError::into_inner);
@@ -92,5 +110,46 @@ mod tests {
         drop((held, sender));
         workers.waiting.1.notify_one();
         assert_eq!(receiver.iter().collect::<String>(), "ababa");
+        workers.end();
+    }
+
+    struct Panics;
+
+    impl Step for Panics {
+        fn step(self: Box<Self>) -> Option<Box<dyn Step>> {
+            panic!("a test asked for it");
+        }
+    }
+
+    #[test]
+    fn a_panic_leaves_the_thread_to_others() {
+        let workers = Workers::new(1).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        workers.add(Box::new(Panics));
+        workers.add(Box::new(Steps('a', 1, sender)));
+        assert_eq!(receiver.recv(), Ok('a'));
+        workers.end();
+    }
+
+    /// Holds what it is a step of, as work holds its listener.
+    struct Holds(#[allow(dead_code, reason = "it is held")] Arc<Workers>, mpsc::Sender<()>, mpsc::Receiver<()>);
+
+    impl Step for Holds {
+        fn step(self: Box<Self>) -> Option<Box<dyn Step>> {
+            let _ = (self.1.send(()), self.2.recv());
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn the_last_step_to_hold_them_may_let_them_go() {
+        let workers = Arc::new(Workers::new(1).unwrap());
+        let ((begun, began), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+        workers.add(Box::new(Holds(Arc::clone(&workers), begun, goes_on)));
+        began.recv().unwrap();
+        let waiting = Arc::downgrade(&workers);
+        drop(go_on);
+        thread::spawn(move || workers.end()).join().unwrap();
+        assert!(waiting.upgrade().is_none(), "no step is left that holds them");
     }
 }
