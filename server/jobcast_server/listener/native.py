@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -67,7 +68,7 @@ class NativePort:
         self._core: Any = None
         self._calls = Calls({}, security.gate)
         self._streams: Streams | None = None
-        self._open: dict[int, tuple[Context, asyncio.Task[None]]] = {}
+        self._open: dict[int, tuple[Context, asyncio.Task[Status | None]]] = {}
 
     def serve(
         self, handlers: Mapping[str, grpc.RpcMethodHandler], streams: Streams, admission: Admission, metrics: Metrics,
@@ -177,33 +178,37 @@ class NativePort:
         context = Context(self._core, number, handler, metadata, left)
         task = asyncio.get_running_loop().create_task(self._answer(number, handler, context, message))
         self._open[number] = context, task
+        task.add_done_callback(partial(self._ended, number))
+
+    def _ended(self, number: int, task: asyncio.Task[Status | None]) -> None:
+        """Tell how a call ended, also one that was cancelled before its method began."""
+        del self._open[number]
+        gone = _failed(grpc.StatusCode.UNAVAILABLE, "the server stops, or the caller has gone")
+        self._core.finish(number, gone if task.cancelled() else task.result())
 
     def _predict(self, number: int, messages: list[bytes]) -> None:
         assert self._streams is not None  # noqa: S101 - nothing comes before `serve`
-        self._core.answer(number, self._streams.answers(messages))
+        try:
+            self._core.answer(number, self._streams.answers(messages))
+        except Exception as error:  # the other calls that were told of with this one go on
+            self._core.finish(number, _fault(error))
 
     async def _answer(
         self, number: int, handler: grpc.RpcMethodHandler, context: Context, message: bytes | None
-    ) -> None:
-        """Run a method to its end, whatever that is."""
-        status: Status | None = None
+    ) -> Status | None:
+        """Run a method to its end, and tell which that is; none when all is well."""
         try:
             left = context.time_remaining()
             async with asyncio.timeout(left or None) as limit:  # without time the method itself says so
                 await self._call(number, handler, context, message)
         except grpc.aio.AbortError:
-            status = context.status
+            return context.status
         except TimeoutError as error:
             known = limit.expired()
-            status = _failed(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") if known else _fault(error)
-        except asyncio.CancelledError:
-            status = _failed(grpc.StatusCode.UNAVAILABLE, "the server stops, or the caller has gone")
-            raise
+            return _failed(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") if known else _fault(error)
         except Exception as error:
-            status = _fault(error)
-        finally:
-            del self._open[number]
-            self._core.finish(number, status)
+            return _fault(error)
+        return None
 
     async def _call(self, number: int, handler: grpc.RpcMethodHandler, context: Context, message: bytes | None) -> None:
         read, written = handler.request_deserializer or bytes, handler.response_serializer or bytes
