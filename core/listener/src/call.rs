@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use h2::SendStream;
 use h2::server::SendResponse;
 use http::HeaderMap;
 use tokio::runtime::Handle;
@@ -92,4 +93,18 @@ pub(crate) fn send(respond: &mut SendResponse<Bytes>, framed: Bytes) {
 pub(crate) fn refuse(respond: &mut SendResponse<Bytes>, status: &Status) {
     // A caller that has gone hears nothing.
     let _ = respond.send_response(grpc::alone(status), true);
+}
+
+/// Ends a call whose answers, if there were any, went through `out`; well without a status.
+pub(crate) fn end(respond: &mut SendResponse<Bytes>, out: Option<&mut SendStream<Bytes>>, status: Option<&Status>) {
+    // A caller that has gone hears nothing.
+    let _ = match (out, status) {
+        (None, Some(status)) => return refuse(respond, status),
+        (None, None) => {
+            let opened = respond.send_response(grpc::head(), false);
+            opened.and_then(|mut out| out.send_trailers(grpc::trailers()))
+        }
+        (Some(out), None) => out.send_trailers(grpc::trailers()),
+        (Some(out), Some(status)) => out.send_trailers(grpc::trailers_of(status)),
+    };
 }

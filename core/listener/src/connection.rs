@@ -24,6 +24,7 @@ use crate::handed;
 use crate::places::{Place, Rows};
 use crate::shared::{Kind, Phase, Shared};
 use crate::stream;
+use crate::traced::traced;
 
 const PREDICT: &str = "/rtpredictor.v1.JobRuntimePredictor/Predict";
 const BATCH: &str = "/rtpredictor.v1.JobRuntimePredictor/PredictBatch";
@@ -107,7 +108,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
 
     fn begin(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let started = Instant::now();
-        let (parts, stream) = request.into_parts();
+        let (mut parts, stream) = request.into_parts();
         if parts.method != Method::POST || !grpc::is_grpc(&parts.headers) {
             // A caller that has gone hears nothing.
             let _ = respond.send_response(grpc::foreign(), true);
@@ -134,6 +135,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
             Verdict::Known(pass) => (true, Some(pass)),
             Verdict::Elsewhere => (false, None),
         };
+        let traces = self.shared.limits.trace_ratio.is_some_and(|ratio| traced(&mut parts.headers, ratio));
+        let here = here && !traces;
         let (hot, echo) = (hot.filter(|_| here), echo && here);
         // A place is for a whole message: a caller that is slow to send one would hold it for nothing.
         if let Some(hot) = hot.filter(|_| self.shared.places.full()) {

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::body::{Body, Broken};
 use crate::bridge::{Command, Commands, Event};
-use crate::call::{Head, refuse};
+use crate::call::{Head, end};
 use crate::grpc::{self, Status};
 use crate::shared::Shared;
 
@@ -71,14 +71,14 @@ impl Handed {
                         self.shared.bridge.tell(Event::Written(self.id));
                     }
                 }
-                Next::Command(Some(Command::Finish(status))) => break self.finish(status),
+                Next::Command(Some(Command::Finish(status))) => break self.finish(status.as_ref()),
                 Next::Command(Some(Command::Answers(_)) | None) => break,
                 Next::Message(Ok(message)) => {
                     self.reading = false;
                     self.shared.bridge.tell(Event::Message(self.id, message));
                 }
                 Next::Message(Err(Broken::Refused(status))) => {
-                    self.finish(Some(status));
+                    self.finish(Some(&status));
                     break self.shared.bridge.tell(Event::Gone(self.id));
                 }
                 Next::Message(Err(Broken::Gone)) | Next::Gone => break self.shared.bridge.tell(Event::Gone(self.id)),
@@ -116,18 +116,8 @@ impl Handed {
         }
     }
 
-    fn finish(&mut self, status: Option<Status>) {
-        let ended = match (&mut self.out, status) {
-            (None, Some(status)) => return refuse(&mut self.respond, &status),
-            (None, None) => {
-                let opened = self.respond.send_response(grpc::head(), false);
-                opened.and_then(|mut out| out.send_trailers(grpc::trailers()))
-            }
-            (Some(out), None) => out.send_trailers(grpc::trailers()),
-            (Some(out), Some(status)) => out.send_trailers(grpc::trailers_of(&status)),
-        };
-        // A caller that has gone hears nothing.
-        let _ = ended;
+    fn finish(&mut self, status: Option<&Status>) {
+        end(&mut self.respond, self.out.as_mut(), status);
     }
 }
 

@@ -21,6 +21,7 @@ mod rates;
 mod shared;
 mod stream;
 mod tls;
+mod traced;
 mod workers;
 
 pub use bridge::Event;

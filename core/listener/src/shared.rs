@@ -44,6 +44,8 @@ pub struct Limits {
     pub together: bool,
     /// Open connections.
     pub connections: usize,
+    /// Share of calls to trace; none when nothing is traced.
+    pub trace_ratio: Option<f64>,
     /// Time for a connection's first bytes.
     pub handshake: Duration,
     /// Time for the message of a unary call.

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
@@ -14,13 +14,16 @@ use tokio::time::timeout_at;
 
 use crate::body::{Body, Broken};
 use crate::bridge::{Command, Event};
-use crate::call::{Head, refuse};
+use crate::call::{Head, end};
 use crate::gate::Pass;
 use crate::gather::{MOST_ROWS, told};
 use crate::grpc::{self, Code, Status, put_frame};
 use crate::handed::{self, write_all};
 use crate::places::Place;
 use crate::shared::{Phase, Shared};
+
+/// Time between two looks at whether a stream that is slowed down is still wanted.
+const LOOK: Duration = Duration::from_millis(500);
 
 const REVOKED: &str = "the key of this stream is not valid any more";
 
@@ -41,7 +44,8 @@ pub(crate) async fn converse(
     let Some(place) = Place::stream(&shared.places) else { return handed::stream(&shared, head, body, respond) };
     let deadline = head.deadline;
     let last_passes = LAST_PASSES;
-    let mut stream = Stream { shared: Arc::clone(&shared), body, respond, pass, out: None, ended: None, last_passes };
+    let mut stream =
+        Stream { shared: Arc::clone(&shared), body, respond, pass, out: None, ended: None, last_passes, unpaid: true };
     let status = match deadline {
         None => stream.run().await,
         Some(deadline) => match timeout_at(deadline.into(), stream.run()).await {
@@ -51,7 +55,7 @@ pub(crate) async fn converse(
     };
     drop(place);
     if let Some(status) = status {
-        stream.finish(status);
+        stream.finish(status.as_ref());
     }
 }
 
@@ -64,6 +68,8 @@ struct Stream {
     /// How the messages ended, once they have.
     ended: Option<Result<(), Broken>>,
     last_passes: usize,
+    /// Whether no message was counted yet.
+    unpaid: bool,
 }
 
 impl Stream {
@@ -83,16 +89,8 @@ impl Stream {
                     }
                 };
             }
-            if let Some(pass) = &self.pass {
-                if !self.shared.gate.holds(pass) {
-                    return Some(Some(Status::new(Code::Unauthenticated, REVOKED)));
-                }
-                // The stream's own call counted for the first one; a stream that is too quick is slowed down.
-                for _ in 1..taken.len() {
-                    while !pass.rate.take() {
-                        tokio::time::sleep(pass.rate.gap()).await;
-                    }
-                }
+            if !self.paid(taken.len()).await {
+                return Some(Some(Status::new(Code::Unauthenticated, REVOKED)));
             }
             let answers = match self.answers(taken).await {
                 Ok(answers) => answers,
@@ -107,6 +105,20 @@ impl Stream {
             // Other calls of this thread take their turn.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Counts messages for the rate of the stream's key, as slowly as that allows; false when the key is valid no more.
+    ///
+    /// The stream's own call counted for the first one. A server that drains does not wait for rates.
+    async fn paid(&mut self, messages: usize) -> bool {
+        let Some(pass) = &self.pass else { return true };
+        let due = messages - usize::from(std::mem::take(&mut self.unpaid));
+        for _ in 0..due {
+            while self.shared.gate.holds(pass) && !self.shared.places.draining() && !pass.rate.take() {
+                tokio::time::sleep(pass.rate.gap().min(LOOK)).await;
+            }
+        }
+        self.shared.gate.holds(pass)
     }
 
     /// The messages that have come, at least one; none when no more will come, or the server drains.
@@ -192,16 +204,7 @@ impl Stream {
         }
     }
 
-    fn finish(&mut self, status: Option<Status>) {
-        // A caller that has gone hears nothing.
-        let _ = match (&mut self.out, status) {
-            (None, Some(status)) => return refuse(&mut self.respond, &status),
-            (None, None) => {
-                let opened = self.respond.send_response(grpc::head(), false);
-                opened.and_then(|mut out| out.send_trailers(grpc::trailers()))
-            }
-            (Some(out), None) => out.send_trailers(grpc::trailers()),
-            (Some(out), Some(status)) => out.send_trailers(grpc::trailers_of(&status)),
-        };
+    fn finish(&mut self, status: Option<&Status>) {
+        end(&mut self.respond, self.out.as_mut(), status);
     }
 }

@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn the_last_step_to_hold_them_may_let_them_go() {
         let workers = Arc::new(Workers::new(1).unwrap());
-        let ((begun, began), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
-        workers.add(Box::new(Holds(Arc::clone(&workers), begun, goes_on)));
-        began.recv().unwrap();
+        let ((starts, started), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+        workers.add(Box::new(Holds(Arc::clone(&workers), starts, goes_on)));
+        started.recv().unwrap();
         let waiting = Arc::downgrade(&workers);
         drop(go_on);
         thread::spawn(move || workers.end()).join().unwrap();

@@ -34,6 +34,7 @@ fn limits() -> Limits {
         piece_rows: 100,
         together: true,
         connections: 100,
+        trace_ratio: None,
         handshake: LONG,
         message: LONG,
         keepalive: LONG,

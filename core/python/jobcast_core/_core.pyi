@@ -302,7 +302,7 @@ class Rate:
     def take(self) -> bool:
         """Count a call and return True, or return False when none may be made now."""
 
-_Limits: TypeAlias = Mapping[str, float]
+_Limits: TypeAlias = Mapping[str, float | None]
 _Status: TypeAlias = tuple[int, str, list[tuple[str, bytes]]]
 
 @final
@@ -310,7 +310,7 @@ class Listener:
     """A gRPC port served by threads of the core, which answer what is plainly valid; the rest is handed over.
 
     `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, piece_rows, together,
-    connections, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
+    connections, trace_ratio, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
     each (success, error, rejected, seconds), and batch_size, prediction, served. `methods` says by path whether messages
     stream. `threads` have the connections, `workers` compute many rows.
     """

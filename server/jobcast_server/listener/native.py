@@ -86,6 +86,7 @@ class NativePort:
             "piece_rows": settings.piece_rows,
             "together": settings.dynamic_batching,
             "connections": settings.max_connections,
+            "trace_ratio": settings.trace_ratio if settings.otlp_endpoint else None,
             "handshake_s": HANDSHAKE_S,
             "message_s": MESSAGE_S,
             "keepalive_s": KEEPALIVE_S,
