@@ -5,8 +5,8 @@
 //! A value of the graph is `[N, ...]`. At compile time it falls apart into its columns, each one number for each row, so
 //! that operators that only rearrange cost nothing, broadcasting is resolved, and what nobody reads is not computed.
 
-mod build;
 mod columnwise;
+mod compile;
 mod labels;
 mod node;
 mod order;
@@ -18,7 +18,7 @@ mod run;
 mod split;
 mod tensor;
 
-pub use build::Builder;
+pub use compile::Builder;
 pub use node::{Attribute, Node};
 pub use program::{Program, Slot};
 pub use refusal::Refusal;
