@@ -63,10 +63,10 @@ class Bundles:
         (folder / name).write_bytes(content)
 
     def move_golden(self, folder: Path, steps: int) -> None:
-        """Move the first golden point by float32 steps, and sign it."""
+        """Move the first golden point that is no less than 1, if any, by float32 steps, and sign it."""
         golden = json.loads((folder / "golden.json").read_bytes())
         point = np.array(golden["outputs"]["point"], np.float32)
-        point.view(np.int32)[0] += steps
+        point.view(np.int32).reshape(-1)[int(np.argmax(point >= 1))] += steps
         golden["outputs"]["point"] = point.astype(float).tolist()
         (folder / "golden.json").write_text(json.dumps(golden))
         self.sign(folder)

@@ -77,7 +77,7 @@ class Settings(BaseModel):
         0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."
     )
     golden_ulps: int = Field(
-        4, ge=0, le=1024, description="Largest difference to the golden rows, in float32 units in the last place."
+        4, ge=0, le=1024, description="Largest difference to the golden rows, in float32 steps; below 1 those of 1."
     )
     max_message_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest request message.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, le=2**30, description="Largest REST body, once decompressed.")

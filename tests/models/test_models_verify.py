@@ -73,3 +73,11 @@ def test_an_empty_repository_is_not_good(repository, run):
 
 def test_a_misspelt_name(toys, run):
     assert "did you mean 'toy-latency'?" in run("verify", "toylatency", code=2).stderr
+
+
+def test_steps_near_zero_are_those_of_one(bundles, tmp_path, run):
+    folder = bundles.toy(tmp_path / "models", scale=1e-5)
+    bundles.move_golden(folder, 32)
+    assert "within 1 float32 steps" in run("verify", "toy-latency", "1").stdout
+    bundles.move_golden(folder, 4000)
+    assert "4 allowed" in run("verify", "toy-latency", "1", code=2).stdout
