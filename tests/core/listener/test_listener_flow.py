@@ -1,0 +1,80 @@
+"""Flow control in both directions: nothing is read for a caller that does not read, and every window is kept."""
+
+import pytest
+import rt_predictor_pb2 as pb
+from jobcast_bench.rows import batch_requests
+
+CONTRACT = "/rtpredictor.v1.JobRuntimePredictor/"
+INFER_STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+WINDOW = 2**20
+"""Bytes that the native listener takes of a call before it reads them."""
+
+OPEN = 2**31 - 1 - 65535
+
+
+def chunks(content, size=16384):
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
+def messages_of(content):
+    found = []
+    while content:
+        length = int.from_bytes(content[1:5], "big")
+        found.append(content[5 : 5 + length])
+        content = content[5 + length :]
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("path", [CONTRACT + "PredictStream", "/jobcast.Echo/EchoStream"])
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_a_caller_that_does_not_read(servers, http2, predict, path, engine):
+    wire = http2.call(servers["native", engine], initial_window_size=0)
+    wire.send(http2.headers(1, path))
+    request = pb.PredictRequest.FromString(predict)
+    sent, content = [], b""
+    while len(content) < WINDOW - 200:
+        request.request_id = str(len(sent))
+        sent.append(request.SerializeToString())
+        content += http2.message(sent[-1])
+    assert len(sent) > 5000
+    wire.send(*(http2.data(1, chunk, end=False) for chunk in chunks(content)))
+    # meanwhile the connection is alive, and the server has every occasion to read on
+    for _ in range(100):
+        wire.send(http2.ping)
+        seen = wire.until(lambda frame: frame.kind == http2.PING)
+        assert not [frame for frame in seen if frame.stream == 1 and frame.kind in (http2.WINDOW, http2.DATA)]
+    wire.send(http2.window(1, OPEN), http2.window(0, OPEN), http2.data(1, b""))
+    answers = messages_of(wire.answer(1))
+    if path.endswith("EchoStream"):
+        assert answers == sent
+    else:
+        assert [pb.PredictResponse.FromString(answer).request_id for answer in answers] == [
+            str(number) for number in range(len(sent))
+        ]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_a_caller_that_takes_little_at_a_time(servers, http2, engine):
+    request = batch_requests(2000, 0)[0]
+    wire = http2.call(servers["native", engine], initial_window_size=700)
+    wire.send(http2.headers(1, CONTRACT + "PredictBatch"))
+    wire.send(*(http2.data(1, chunk, end=False) for chunk in chunks(http2.message(request))), http2.data(1, b""))
+    content = b""
+    for frame in wire.frames():
+        if frame.kind == http2.DATA:
+            assert len(frame.payload) <= 700
+            content += frame.payload
+            wire.send(http2.window(1, len(frame.payload)), http2.window(0, len(frame.payload)))
+        if frame.ends:
+            break
+    answer = pb.PredictBatchResponse.FromString(content[5:])
+    with servers["native", engine].channel() as channel:
+        whole = pb.PredictBatchResponse.FromString(channel.unary_unary(CONTRACT + "PredictBatch")(request))
+    for told in (answer, whole):
+        told.processing_time_ms = 0
+        for prediction in told.predictions:
+            prediction.prediction_timestamp = 0
+    assert len(answer.predictions) == 2000
+    assert answer == whole
