@@ -93,7 +93,7 @@ def compare(models: Path, one: str, other: str) -> list[Difference]:
     for golden in sorted(models.glob("*/*/golden.json")):
         request = question(golden.parent)
         here, there = (outputs(address, request) for address in (one, other))
-        steps = max(int(np.abs(ordered(here[name]) - ordered(there[name])).max()) for name in here)
+        steps = max(int(apart(here[name], there[name]).max()) for name in here)
         found.append(Difference(request.model_name, sum(values.size for values in here.values()), steps))
     return found
 
@@ -124,6 +124,14 @@ def outputs(address: str, request: Any) -> dict[str, np.ndarray]:
         raw = zip(answer.outputs, answer.raw_output_contents, strict=True)
         return {tensor.name: np.frombuffer(content, np.float32) for tensor, content in raw}
     return {tensor.name: np.array(tensor.contents.fp32_contents, np.float32) for tensor in answer.outputs}
+
+
+def apart(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Float32 steps between values; between values below 1 those just below 1, as the server counts them."""
+    near = (np.abs(some) < 1) & (np.abs(others) < 1)
+    distance = np.ceil(np.abs(some.astype(np.float64) - others) * 2**24)
+    steps: np.ndarray = np.where(near, distance, np.abs(ordered(some) - ordered(others)))
+    return steps
 
 
 def ordered(values: np.ndarray) -> np.ndarray:
