@@ -1,7 +1,7 @@
 //! One loaded graph. Threads do not spin, one run takes one thread, and runs of several threads overlap without a lock of
 //! ours: that is why this is the C interface, since `ort`'s own session is borrowed mutably by a run.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
 use ort_sys::{OrtSession, OrtSessionOptions, OrtStatusPtr, OrtValue};
@@ -99,8 +99,8 @@ impl Drop for Session {
 
 /// Names of a graph's inputs and outputs, as onnxruntime wants them.
 pub(crate) struct Names {
-    inputs: Vec<*const i8>,
-    outputs: Vec<*const i8>,
+    inputs: Vec<*const c_char>,
+    outputs: Vec<*const c_char>,
     _texts: Vec<CString>,
 }
 
