@@ -124,7 +124,7 @@ def rewrite(model: bytes) -> bytes:
     """
 
 def fuse(model: bytes) -> bytes:
-    """Return the bytes of a model with `jobcast.Features` in the place of operators that it computes with the same bits.
+    """Return the bytes of a model with `jobcast.Features` in the place of operators that it computes, bit for bit.
 
     A model in which nothing is replaced comes back as it is.
 
@@ -310,9 +310,10 @@ class Listener:
     """A gRPC port served by threads of the core, which answer what is plainly valid; the rest is handed over.
 
     `limits` holds message_bytes, header_bytes, concurrent_streams, pending_resets, batch_rows, piece_rows, together,
-    connections, trace_ratio, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds what it counts in: predict, batch, stream and infer,
-    each (success, error, rejected, seconds), and batch_size, prediction, served. `methods` says by path whether messages
-    stream. `threads` have the connections, `workers` compute many rows.
+    connections, trace_ratio, and the seconds handshake_s, message_s, keepalive_s, keepalive_timeout_s. `meters` holds
+    what it counts in: predict, batch, stream and infer, each (success, error, rejected, seconds), and batch_size,
+    prediction, served. `methods` says by path whether messages stream. `threads` have the connections, `workers`
+    compute many rows.
     """
 
     def __new__(
@@ -351,8 +352,8 @@ class Listener:
     def events(self) -> list[tuple[Any, ...]]:
         """Return what happened since: a word, the number of the call, and what belongs to it.
 
-        `call`: path, message (None for a stream), metadata, seconds left, whether its key was checked and counted. `message`: bytes, None at the end. `written`.
-        `gone`. `predictions`: messages of a stream that need an answer each.
+        `call`: path, message (None for a stream), metadata, seconds left, whether its key was checked and counted.
+        `message`: bytes, None at the end. `written`. `gone`. `predictions`: messages of a stream, an answer each.
         """
 
     def read(self, id: int) -> None:
