@@ -11,8 +11,9 @@ SERVER_PACKAGES := -e proto -e server -e client
 ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
 CARGO := $(shell command -v cargo)
 CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/src/*.rs core/*/src/*/*.rs core/python/jobcast_core/*)
-# Tests of a real server that are run a second time, with the Python engine, where the core is built too.
-ENGINE_TESTS := bad_input.py batching.py contract.py infer.py metrics_page.py overload.py
+# Tests of a real server that are run again where the core is built: without it, and with its listener handing every call over.
+ASYNCIO_TESTS := batching contract infer overload
+HANDED_TESTS := bad_input contract infer metrics_page
 FAULTS := core/target/faults/jobcast_core
 DENY := $(VENV)/cargo/bin/cargo-deny
 DENY_VERSION := 0.20.2
@@ -83,7 +84,8 @@ serve: install-server ## install, then serve the shipped models
 
 test: install peers load test-core ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
-	@JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(addprefix tests/system/test_,$(ENGINE_TESTS))
+	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
+	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 
 test-core: ## tests of the native core in Rust, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --release --locked)

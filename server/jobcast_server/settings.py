@@ -89,10 +89,17 @@ class Settings(BaseModel):
         2048,
         ge=1,
         le=100_000,
-        description="Calls waiting unseen in gRPC from where it cancels some; at twice as many it cancels all.",
+        description="Calls that wait unseen: the asyncio listener cancels some from there on and all at twice as many; "
+        "the native one has that many more than max_streams in flight over a connection at most.",
     )
     max_streams: int = Field(1000, ge=1, le=100_000, description="Most open prediction streams.")
-    stream_window: int = Field(256, ge=1, le=65536, description="Unanswered messages read ahead of one stream.")
+    stream_window: int = Field(
+        256,
+        ge=1,
+        le=65536,
+        description="Unanswered messages read ahead of one stream; the native listener answers PredictStream by passes "
+        "instead, and reads nothing ahead.",
+    )
     drain_delay: float = Field(0.0, ge=0, le=3600, description="Seconds between not ready and refusing, on SIGTERM.")
     drain_timeout: float = Field(30.0, ge=0, le=3600, description="Seconds that work in flight may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")

@@ -22,7 +22,7 @@ import rt_predictor_pb2_grpc as rpc
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 SERVICE = "rtpredictor.v1.JobRuntimePredictor"
-ENGINE = "JOBCAST_ENGINE"
+CHOSEN = ("JOBCAST_ENGINE", "JOBCAST_LISTENER")
 
 
 @dataclass
@@ -159,8 +159,8 @@ def command(*flags: str) -> list[str]:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's variables without the server's own, but for the engine that all of these tests are to run with."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_") or key == ENGINE}
+    """This process's variables without the server's own, but for the engine and the listener that are to be tested."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_") or key in CHOSEN}
     return kept | extra
 
 
