@@ -88,7 +88,7 @@ test: install peers load test-core ## install, then run every test
 	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 
 test-core: ## tests of the native core in Rust, and a core that tests can make panic
-	@$(if $(CARGO),cd core && cargo test --quiet --release --locked)
+	@$(if $(CARGO),cd core && cargo test --quiet --release --locked --lib --bins --tests)
 	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-core --features faults)
 	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
 		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
