@@ -8,6 +8,7 @@ use jobcast_engine::{Admitted, Request, batch_id, batch_tail, guarded, split};
 
 use crate::call::Call;
 use crate::gather::{Asked, Gather, MOST_ROWS, Waiting, inferred, told};
+use crate::grpc::{PREFIX, prefix};
 use crate::models::Model;
 use crate::places::Rows;
 use crate::shared::Shared;
@@ -15,9 +16,6 @@ use crate::workers::Step;
 
 /// A batch of at most so many bytes, and of few jobs, is answered at once.
 const SMALL_BYTES: usize = 16 * 1024;
-
-/// Bytes before a message.
-const PREFIX: usize = 5;
 
 /// Answers a batch at once, or puts it to work.
 pub(crate) fn begin(shared: &Arc<Shared>, gather: &Gather, call: Call, model: Arc<Model>) {
@@ -143,8 +141,8 @@ fn finish(shared: &Shared, call: Call, model: &Model, mut answers: BytesMut, bat
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time that passed is not negative")]
     let milliseconds = (seconds * 1000.0).round_ties_even() as u64;
     answers.extend_from_slice(&batch_tail(batch_id, rows, milliseconds));
-    let length = u32::try_from(answers.len() - PREFIX).unwrap_or(u32::MAX);
-    answers[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    let length = answers.len() - PREFIX;
+    answers[..PREFIX].copy_from_slice(&prefix(length));
     model.statistics.success.observe(seconds, 1);
     #[allow(clippy::cast_precision_loss, reason = "rows are few")]
     meters.batch_size.observe(rows as f64, 1);

@@ -224,11 +224,10 @@ impl Unary {
         if shared.places.draining() {
             return call.hand_over(&shared);
         }
-        let models = shared.models.load();
         if hot == Hot::Infer {
             return infer(&shared, &gather, call);
         }
-        let Some(model) = models.contract().map(Arc::clone) else { return call.hand_over(&shared) };
+        let Some(model) = shared.models.load().contract().map(Arc::clone) else { return call.hand_over(&shared) };
         match hot {
             Hot::Batch => batch::begin(&shared, &gather, call, model),
             _ => gather.add(Waiting { call, model, asked: Asked::Predict, since: Instant::now() }),

@@ -12,7 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 /// Bytes before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
+pub(crate) const PREFIX: usize = 5;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -186,12 +186,17 @@ pub(crate) fn framed(message: &[u8]) -> Bytes {
 }
 
 /// Appends a message behind its prefix.
+pub(crate) fn put_frame(out: &mut BytesMut, message: &[u8]) {
+    out.extend_from_slice(&prefix(message.len()));
+    out.extend_from_slice(message);
+}
+
+/// What stands before a message of so many bytes.
 ///
 /// A message longer than a prefix can say never comes here: answers are in memory many times over before that.
-pub(crate) fn put_frame(out: &mut BytesMut, message: &[u8]) {
-    out.extend_from_slice(&[0]);
-    out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(message);
+pub(crate) fn prefix(length: usize) -> [u8; PREFIX] {
+    let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    [0, a, b, c, d]
 }
 
 /// Takes messages out of the bytes of a body, however they were cut on their way.
