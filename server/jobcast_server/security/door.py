@@ -57,17 +57,23 @@ class Door:
         return await self._app(scope, receive, send)
 
     async def _act(self, call: str, peer: str, caller: Caller, scope: Scope, receive: Receive, send: Send) -> str:
-        status = 0
+        written = False
+
+        def write(status: int) -> None:
+            nonlocal written
+            written = True
+            self._gate.acted(call, peer, caller, SUCCESS if 200 <= status < 300 else f"failed ({status})")
 
         async def told(message: Any) -> None:
-            nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                write(message["status"])  # who has the answer finds its line
             await send(message)
 
         try:
             return await self._app(scope, receive, told)
         finally:
-            self._gate.acted(call, peer, caller, SUCCESS if 200 <= status < 300 else f"failed ({status})")
+            if not written:
+                write(0)
 
     async def _socket(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> str:
         """A socket, which ends when its key does."""

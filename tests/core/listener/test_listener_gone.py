@@ -89,8 +89,10 @@ def test_the_deadline_of_a_message_that_does_not_come(native, http2, predict):
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("rows", [1, 10, 500])
 def test_a_deadline_that_has_passed(servers, http2, rows):
+    """By the native listener; gRPC's own makes a millisecond of every nanosecond, and may answer within it."""
     request = batch_requests(rows, 0)[0]
-    for served in servers.values():
+    for kind in (("native", "native"), ("native", "python")):
+        served = servers[kind]
         late = http2.call(served)
         late.send(http2.headers(1, CONTRACT + "PredictBatch", (b"grpc-timeout", b"1n")))
         content = http2.message(request)
