@@ -8,7 +8,7 @@ SEEDS ?= 5
 export UV_SYSTEM_CERTS ?= true
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 SERVER_PACKAGES := -e proto -e server -e client
-ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks
+ALL_PACKAGES := $(SERVER_PACKAGES) -e export -e training -e benchmarks -e ui
 CARGO := $(shell command -v cargo)
 CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/src/*.rs core/*/src/*/*.rs core/python/jobcast_core/*)
 # Tests of a real server that are run again where the core is built: without it, and with its listener handing every call over.
@@ -42,7 +42,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-core train bench load tonic-echo compare peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core train bench load tonic-echo compare peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,7 +62,7 @@ $(VENV)/.server: $(BIN)/uv $(PROJECTS)
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.server
-	@echo "installing training, export, benchmarks and the development tools"
+	@echo "installing training, export, benchmarks, the web app and the development tools"
 	@$(PIP) $(ALL_PACKAGES) --group dev
 	@touch $@
 
@@ -81,6 +81,9 @@ install: $(VENV)/.all $(VENV)/.core
 
 serve: install-server ## install, then serve the shipped models
 	@$(BIN)/jobcast serve --models models
+
+ui: $(VENV)/.all ## install, then start the web app of a running server (`make serve`) on http://127.0.0.1:8501
+	@$(BIN)/jobcast ui
 
 test: install peers load test-core ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
@@ -132,7 +135,7 @@ peers: $(VENV)/.all ## environments and the model of the peers that tests and be
 lint: install lint-core ## every linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks docs/hooks
+	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks ui docs/hooks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/licences.py --check
 	$(BIN)/hadolint Dockerfile.arm64

@@ -1,0 +1,197 @@
+"""A real server with the shipped models, the real `jobcast ui` in a process of its own, and a real browser."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = Path(os.environ.get("MODELS", ROOT / "models"))
+COMMAND = Path(sys.executable).with_name("jobcast")
+IMAGES = ROOT / "docs" / "images" / "ui"
+SHOTS = "SHOTS"
+"""Variable that has the pictures of the documentation made anew."""
+
+
+def environment() -> dict[str, str]:
+    """This process's variables without any of the product's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
+
+
+@dataclass
+class Served:
+    """A running `jobcast serve`."""
+
+    process: subprocess.Popen[str]
+    address: str
+    rest: str
+    metrics: str
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+
+def serve(*flags: str, models: Path = MODELS) -> Served:
+    """Start a server and wait until it says that it is ready."""
+    given = " ".join(flags)
+    ports = [part for name in ("--port", "--http-port", "--metrics-port") if name not in given for part in (name, "0")]
+    process = subprocess.Popen(
+        [COMMAND, "serve", *ports, "--log-format", "json", "--models", str(models), *flags],
+        stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if '"event": "ready"' in line:
+            ready = json.loads(line)
+            rest, metrics = (f"http://127.0.0.1:{ready[name]}" for name in ("http_port", "metrics_port"))
+            return Served(process, f"127.0.0.1:{ready['port']}", rest, metrics)
+    process.communicate()
+    raise AssertionError(f"the server did not get ready; it said {said}")
+
+
+@dataclass
+class App:
+    """A running `jobcast ui`."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def stop(self) -> tuple[int, str]:
+        """Its exit code, and what it said besides where to look."""
+        self.process.terminate()
+        said, _ = self.process.communicate()
+        return self.process.returncode, said
+
+
+def start_app(*flags: str, **variables: str) -> App:
+    """Start the app and wait until it says where to look."""
+    process = subprocess.Popen(
+        [COMMAND, "ui", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=environment() | {"PYTHONUNBUFFERED": "1"} | variables,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("jobcast ui: "):
+            return App(process, line.split()[2])
+    process.communicate()
+    raise AssertionError(f"the app did not start; it said {said}")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Served]:
+    """One server for every test that leaves it as it was."""
+    served = serve()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Served]]:
+    """Start servers with flags, and models, of one's own."""
+    running: list[Served] = []
+
+    def starter(*flags: str, **options: Any) -> Served:
+        running.append(serve(*flags, **options))
+        return running[-1]
+
+    yield starter
+    for served in running:
+        served.stop()
+
+
+@pytest.fixture
+def start_ui() -> Iterator[Callable[..., App]]:
+    """Start apps with flags of one's own."""
+    running: list[App] = []
+
+    def starter(*flags: str, **variables: str) -> App:
+        running.append(start_app(*flags, **variables))
+        return running[-1]
+
+    yield starter
+    for app in running:
+        if app.process.poll() is None:
+            app.stop()
+
+
+@pytest.fixture(scope="session")
+def app(server: Served) -> Iterator[App]:
+    """One app of that server."""
+    running = start_app("--address", server.address, "--rest", server.rest, "--metrics", server.metrics)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs the program chromium (Debian's package `chromium`)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of a new visitor; whatever it asks of another host than this one fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    strangers: list[str] = []
+    context.on("request", lambda request: None if _own(request.url) else strangers.append(request.url))
+    opened = context.new_page()
+    opened.set_default_timeout(20_000)
+    yield opened
+    context.close()
+    assert strangers == []
+
+
+@pytest.fixture(scope="session")
+def shot() -> Callable[..., None]:
+    """Take a picture for the documentation, where the variable SHOTS asks for it: `shot(page, name)`."""
+
+    def take(page: Any, name: str, **options: Any) -> None:
+        if os.environ.get(SHOTS):
+            IMAGES.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=IMAGES / f"{name}.png", **options)
+
+    return take
+
+
+@pytest.fixture
+def opened(server: Served) -> Iterator[Callable[[str], Any]]:
+    """A page run without any browser: `opened("predict")`."""
+    from jobcast_ui import place
+    from streamlit.testing.v1 import AppTest
+
+    def open_page(name: str) -> Any:
+        return AppTest.from_function(_show, kwargs={"name": name}, default_timeout=60).run()
+
+    place.use(place.Place(server.address, server.rest, server.metrics))
+    yield open_page
+    place.use(place.Place())
+
+
+def _show(name: str) -> None:
+    from importlib import import_module
+
+    import_module(f"jobcast_ui.{name}.page").show()
+
+
+def _own(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))

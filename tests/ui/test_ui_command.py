@@ -1,0 +1,46 @@
+"""`jobcast ui` as a process: where it says to look, how it ends, and what it says when it cannot start."""
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from jobcast_ui import command
+from streamlit import config
+
+COMMAND = Path(sys.executable).with_name("jobcast")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_to_look_and_ends_quietly(start_ui, number):
+    app = start_ui()
+    with urllib.request.urlopen(app.url) as answer:  # noqa: S310 - the app's own address
+        assert b"<title>" in answer.read()
+    app.process.send_signal(number)
+    said, _ = app.process.communicate(timeout=30)
+    assert (app.process.returncode, said) == (0, "")
+
+
+def test_a_taken_port_is_named_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run([COMMAND, "ui", "--port", port], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    told = " ".join(ended.stderr.split())
+    assert f"cannot listen on 127.0.0.1:{port}" in told
+    assert "or 0 for a free one" in told
+
+
+def test_no_token_can_be_seen_in_a_list_of_processes():
+    assert "--token" not in {option for one in command.ui.params for option in one.opts}
+
+
+def test_every_setting_is_one_of_streamlits(monkeypatch):
+    templates = config._config_options_template  # the only list of them there is
+    for name, value in command.OPTIONS.items():
+        assert name in templates
+        assert command.variable(name) == templates[name].env_var
+        assert isinstance(value, templates[name].type)
