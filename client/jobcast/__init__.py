@@ -26,8 +26,10 @@ if TYPE_CHECKING:
         Unavailable,
         Violation,
     )
+    from jobcast.inference import InferenceClient, ListedModel
     from jobcast.job import Job, JobFields
     from jobcast.prediction import Health, Interval, ModelInfo, Prediction
+    from jobcast.records import Batch, Records
     from jobcast.tasks.aio import AsyncPredictorClient
     from jobcast.tasks.answers import (
         Acknowledgement,
@@ -53,6 +55,7 @@ __all__ = [
     "AsyncClient",
     "AsyncPredictorClient",
     "BadBundle",
+    "Batch",
     "BatchPrediction",
     "Client",
     "Conflict",
@@ -62,6 +65,7 @@ __all__ = [
     "Distribution",
     "Forecast",
     "Health",
+    "InferenceClient",
     "InputError",
     "Interval",
     "InvalidInput",
@@ -69,6 +73,7 @@ __all__ = [
     "JobFields",
     "JobcastError",
     "KeyAccuracy",
+    "ListedModel",
     "ModelInfo",
     "NotFound",
     "Overloaded",
@@ -76,6 +81,7 @@ __all__ = [
     "PredictionStream",
     "PredictorClient",
     "Problem",
+    "Records",
     "ServerFault",
     "ServiceHealth",
     "Summary",
@@ -108,8 +114,10 @@ _HOMES = {
         "Unavailable",
         "Violation",
     ),
+    "inference": ("InferenceClient", "ListedModel"),
     "job": ("Job", "JobFields"),
     "prediction": ("Health", "Interval", "ModelInfo", "Prediction"),
+    "records": ("Batch", "Records"),
     "tasks.aio": ("AsyncPredictorClient",),
     "tasks.answers": (
         "Acknowledgement",

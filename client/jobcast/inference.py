@@ -3,16 +3,18 @@
 Tensors go as raw bytes both ways, so that no number changes on the way.
 """
 
-import struct
-from collections.abc import Callable
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import open_inference_pb2 as pb
-from jobcast_proto.manifest import Schema
+from jobcast_proto.manifest import Manifest, Schema
 from open_inference_pb2_grpc import GRPCInferenceServiceStub
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
@@ -22,11 +24,38 @@ from jobcast.status import as_jobcast_error
 
 SCHEMA = "jobcast.schema"
 """Parameter of a model's configuration that holds its schema as JSON."""
+MANIFEST = "jobcast.manifest"
+"""The one that holds its whole manifest as JSON."""
+CARD = "jobcast.card"
+"""The one that holds its model card as Markdown."""
+
+T = TypeVar("T", bound=BaseModel)
 
 _FORMATS = {"float64": ("FP64", "d"), "int64": ("INT64", "q"), "float32": ("FP32", "f")}
 
 Rows = list[list[float]]
 """Values [rows][columns] of one output."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One line of the index of a server's repository.
+
+    Attributes:
+        name, version: which model; the version as text.
+        state: `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`.
+        reason: why it does not answer, or why its newest files were refused; empty when nothing is wrong.
+    """
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self.state == "READY"
 
 
 class InferenceClient:
@@ -54,21 +83,40 @@ class InferenceClient:
         self._channel = self._access.channel(grpc, self.address, CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
-    def schema(self, model: str) -> tuple[Schema, int]:
+    def models(self) -> list[ListedModel]:
+        """Every version in the server's repository, by name and version, those that do not answer too."""
+        index = self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest())
+        return [ListedModel(one.name, one.version, one.state, one.reason) for one in index.models]
+
+    def schema(self, model: str, version: str = "") -> tuple[Schema, int]:
         """Inputs and outputs of a model with units and rules, and the most rows that one request may have.
 
+        Args:
+            model: its name.
+            version: which one; empty = the newest that answers.
+
         Raises:
-            NotFound: the server has no such model; says which it has.
+            NotFound: the server has no such model or version; says which it has.
         """
-        config = self._call(self._stub.ModelConfig, pb.ModelConfigRequest(name=model)).config
-        told = config.parameters[SCHEMA].string_value
-        try:
-            return Schema.model_validate_json(told), config.max_batch_size
-        except ValidationError as error:
-            what = "tells no schema" if not told else f"tells a schema of another form ({error.errors()[0]['msg']})"
-            raise ServerFault(
-                f"the server at {self.address} {what} of model {model}: give both ends the same release", "SCHEMA"
-            ) from None
+        config = self._config(model, version)
+        return self._told(Schema, config, SCHEMA, "schema"), config.max_batch_size
+
+    def manifest(self, model: str, version: str = "") -> Manifest:
+        """All that the bundle says of itself: metrics, calibration, importances and training data besides the schema.
+
+        Raises:
+            NotFound: as `schema` does.
+        """
+        return self._told(Manifest, self._config(model, version), MANIFEST, "manifest")
+
+    def card(self, model: str) -> str:
+        """The model card as Markdown, at most 64 KiB of it; '' when there is none.
+
+        Raises:
+            NotFound: the server has no such model.
+        """
+        told: str = self._config(model, "").parameters[CARD].string_value
+        return told
 
     def infer(self, schema: Schema, batch: Batch) -> dict[str, Rows]:
         """Every output by name, for the version that the schema is of.
@@ -86,6 +134,20 @@ class InferenceClient:
                 request.raw_input_contents.append(raw)
         answer = self._call(self._stub.ModelInfer, request)
         return _outputs(answer)
+
+    def _config(self, model: str, version: str) -> pb.ModelConfig:
+        return self._call(self._stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version)).config
+
+    def _told(self, kind: type[T], config: pb.ModelConfig, parameter: str, word: str) -> T:
+        """What a parameter of the configuration holds as JSON."""
+        told = config.parameters[parameter].string_value
+        try:
+            return kind.model_validate_json(told)
+        except ValidationError as error:
+            what = f"tells no {word}" if not told else f"tells a {word} of another form ({error.errors()[0]['msg']})"
+            raise ServerFault(
+                f"the server at {self.address} {what} of model {config.name}: give both ends the same release", "SCHEMA"
+            ) from None
 
     def close(self) -> None:
         """Close the channel; calls under way fail."""
@@ -108,20 +170,32 @@ class InferenceClient:
             raise as_jobcast_error(error, self.address, self.timeout) from error
 
 
-def _packed(kind: str, values: list[Any]) -> tuple[str, bytes]:
+def _packed(kind: str, values: Sequence[Any]) -> tuple[str, bytes]:
+    """Datatype and bytes of a tensor; texts repeat in most columns, so that each is written once."""
     if kind == "string":
-        texts = [text.encode() for text in values]
-        return "BYTES", b"".join(part for text in texts for part in (struct.pack("<I", len(text)), text))
+        written = {text: _framed(text.encode()) for text in set(values)}
+        return "BYTES", b"".join(map(written.__getitem__, values))
     datatype, letter = _FORMATS[kind]
-    return datatype, struct.pack(f"<{len(values)}{letter}", *values)
+    return datatype, _little(array(letter, values)).tobytes()
+
+
+def _framed(text: bytes) -> bytes:
+    return len(text).to_bytes(4, "little") + text
 
 
 def _outputs(answer: pb.ModelInferResponse) -> dict[str, Rows]:
     letters = dict(_FORMATS.values())
     outputs: dict[str, Rows] = {}
     for tensor, raw in zip(answer.outputs, answer.raw_output_contents, strict=True):
-        rows, letter = tensor.shape[0], letters[tensor.datatype]
-        flat = struct.unpack(f"<{len(raw) // struct.calcsize(letter)}{letter}", raw)
+        rows = tensor.shape[0]
+        flat = _little(array(letters[tensor.datatype], raw)).tolist()
         width = len(flat) // rows if rows else 0
-        outputs[tensor.name] = [list(flat[at * width : (at + 1) * width]) for at in range(rows)]
+        outputs[tensor.name] = [flat[first : first + width] for first in range(0, rows * width, width or 1)]
     return outputs
+
+
+def _little(values: "array[Any]") -> "array[Any]":
+    """Numbers of this machine to those of the wire, which are little-endian, or back."""
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values

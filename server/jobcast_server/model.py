@@ -15,6 +15,7 @@ from jobcast_server.openinference.engine import Request
 from jobcast_server.openinference.messages import Heads
 from jobcast_server.openinference.native import NativeEngine as NativeTensorEngine
 from jobcast_server.repository.bundle import Bundle, load
+from jobcast_server.repository.card import card
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
 from jobcast_server.rtpredictor.native import NativeEngine as NativeJobEngine
@@ -34,6 +35,7 @@ class Model:
 
     Attributes:
         name, version: as in the repository.
+        card: its model card, as it was when the version was loaded.
         statistics: what it did, whoever asked.
         tensors, calls: the engine of inference requests, and those of them that wait. heads: what they look like.
         jobs, predictions: the same for the contract; None for another predictor than `PREDICTOR`.
@@ -51,6 +53,7 @@ class Model:
         self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest, builder)
         self.name = name
         self.version = str(self.bundle.manifest.version)
+        self.card = card(folder.parent)
         traced = bool(settings.otlp_endpoint)
         self.statistics = SpannedStatistics(kinds) if traced else Statistics(kinds)
         for _ in range(WARM_UPS):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +70,13 @@ def serving(*options: str) -> Iterator[str]:
 def address() -> Iterator[str]:
     with serving() as where:
         yield where
+
+
+@pytest.fixture
+def start_repository() -> Iterator[Callable[[Path], str]]:
+    """Serve repositories of one's own; each gives its address."""
+    with ExitStack() as running:
+        yield lambda models: running.enter_context(serving("--models", str(models)))
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ EXTENSIONS = (
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 SCHEMA = "jobcast.schema"
 """Parameter of a model's configuration that holds its schema as JSON: units, rules and other names of its inputs."""
+MANIFEST = "jobcast.manifest"
+"""The one that holds the whole manifest as JSON: metrics, calibration, importances and training data, too."""
+CARD = "jobcast.card"
+"""The one that holds the model card as Markdown; empty when there is none."""
 
 TYPES = {"FP64": pb.TYPE_FP64, "FP32": pb.TYPE_FP32, "INT64": pb.TYPE_INT64, "BYTES": pb.TYPE_STRING}
 
@@ -68,6 +72,8 @@ def configuration(model: Model, policy: Policy, *, batching: bool) -> pb.ModelCo
         config.output.add(name=name, data_type=TYPES[datatype], dims=tail)
     told = Schema.of(model.bundle.manifest).model_dump_json(exclude_defaults=True)
     config.parameters[SCHEMA].string_value = told
+    config.parameters[MANIFEST].string_value = model.bundle.manifest.model_dump_json()
+    config.parameters[CARD].string_value = model.card
     config.model_transaction_policy.decoupled = False
     config.response_cache.enable = False
     if batching:
