@@ -28,7 +28,16 @@ from jobcast_bench.report import Report, figure
 from jobcast_bench.run import Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
 from jobcast_bench.serving import Runs
-from jobcast_bench.side_command import PEERS, run_batching, run_engines, run_generators, run_listeners, run_peer
+from jobcast_bench.side_command import (
+    PEERS,
+    Asked,
+    Told,
+    run_batching,
+    run_engines,
+    run_generators,
+    run_listeners,
+    run_peer,
+)
 from jobcast_bench.slo import Slo, SloError, Verdict, judge, read
 from jobcast_bench.task import PREDICTOR
 
@@ -48,7 +57,7 @@ QUICK_DURATION_S, QUICK_REPEATS = 0.4, 2
 class Mode:
     """A run of servers side by side, and the objectives that it is judged by when no others are named."""
 
-    run: Callable[[Settings, list[Slo], str, Path, Path | None], tuple[list[Result], list[Verdict]]]
+    run: Callable[[Asked], Told]
     slo: Path | None = None
 
 
@@ -163,7 +172,7 @@ def bench(
     slos = _objectives(slo_file, modes[0].slo if modes else None)
     try:
         if modes:
-            results, verdicts = modes[0].run(settings, slos, command, out, page)
+            results, verdicts = modes[0].run(Asked(settings, slos, command, out, page))
         else:
             results, verdicts = _run(settings, micro, slos if slo_file else None, command, out)
     except (ServerError, MicroError, PeerError, GeneratorError) as error:

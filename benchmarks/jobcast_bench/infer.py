@@ -1,6 +1,6 @@
-"""Requests of the Open Inference Protocol, one job each: the same rows as gRPC messages and as HTTP messages.
+"""Requests of the Open Inference Protocol, mostly one job each: the same rows as gRPC messages and as HTTP messages.
 
-An answer is right when its quantiles have the very bits that the graph gives for that row alone in plain onnxruntime.
+An answer is right when its quantiles have the very bits that the graph gives for those rows in plain onnxruntime.
 """
 
 import json
@@ -18,19 +18,25 @@ from jobcast_bench.http1 import post
 from jobcast_bench.inprocess import columns, golden_columns, session
 
 VARIANTS = 512
+LARGE_VARIANTS = 16
+"""Requests of more than one row."""
+
 OUTPUT = "quantiles"
 _TYPES = {"float64": ("FP64", "<f8"), "int64": ("INT64", "<i8"), "string": ("BYTES", "")}
 
 Row = dict[str, np.ndarray[Any, Any]]
 
 
-@lru_cache(maxsize=2)
-def _rows(bundle: Path, seed: int) -> tuple[list[InputSpec], list[Row]]:
+@lru_cache(maxsize=4)
+def _rows(bundle: Path, seed: int, rows: int = 1) -> tuple[list[InputSpec], list[Row]]:
+    """The inputs of the model, and the columns of each request, whose rows begin one further than the last one's."""
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
-    contract = bundle.parent.name == "hpc-runtime"
-    made = columns(bundle, VARIANTS, seed) if contract else golden_columns(bundle, VARIANTS)
-    rows = [{name: values[index : index + 1] for name, values in made.items()} for index in range(VARIANTS)]
-    return manifest.inputs, rows
+    contract, variants = bundle.parent.name == "hpc-runtime", VARIANTS if rows == 1 else LARGE_VARIANTS
+    count = variants + rows - 1
+    made = columns(bundle, count, seed) if contract else golden_columns(bundle, count)
+    return manifest.inputs, [
+        {name: values[index : index + rows] for name, values in made.items()} for index in range(variants)
+    ]
 
 
 def raw_of(spec: InputSpec, values: np.ndarray[Any, Any]) -> tuple[str, bytes]:
@@ -53,11 +59,11 @@ def _request(index: int, model: str, specs: list[InputSpec], row: Row) -> bytes:
     return message
 
 
-@lru_cache(maxsize=2)
-def infer_requests(bundle: Path, seed: int) -> tuple[bytes, ...]:
-    """Serialised ModelInferRequests with raw contents, each with its own id."""
-    specs, rows = _rows(bundle, seed)
-    return tuple(_request(index, bundle.parent.name, specs, row) for index, row in enumerate(rows))
+@lru_cache(maxsize=4)
+def infer_requests(bundle: Path, seed: int, rows: int = 1) -> tuple[bytes, ...]:
+    """Serialised ModelInferRequests of `rows` rows with raw contents, each with its own id."""
+    specs, made = _rows(bundle, seed, rows)
+    return tuple(_request(index, bundle.parent.name, specs, row) for index, row in enumerate(made))
 
 
 def _plain(values: np.ndarray[Any, Any]) -> list[Any]:
@@ -101,16 +107,16 @@ def litserve_requests(bundle: Path, seed: int, host: str) -> tuple[bytes, ...]:
     return tuple(made)
 
 
-@lru_cache(maxsize=2)
-def expected(bundle: Path, seed: int) -> dict[str, bytes]:
+@lru_cache(maxsize=4)
+def expected(bundle: Path, seed: int, rows: int = 1) -> dict[str, bytes]:
     """The bytes of each request's quantiles (float32, little-endian) by its id."""
-    _, rows = _rows(bundle, seed)
+    _, made = _rows(bundle, seed, rows)
     graph = session(bundle)
-    answers = (graph.run([OUTPUT], row)[0] for row in rows)
+    answers = (graph.run([OUTPUT], row)[0] for row in made)
     return {f"bench-{index}": answer.astype("<f4").tobytes() for index, answer in enumerate(answers)}
 
 
-def check_infer(bundle: Path, seed: int, exact: bool) -> Check:
+def check_infer(bundle: Path, seed: int, exact: bool, rows: int = 1) -> Check:
     """A check of gRPC answers; with `exact`, their quantiles must be those of the graph, bit for bit."""
 
     def check(request: bytes, answer: bytes) -> str | None:
@@ -122,7 +128,7 @@ def check_infer(bundle: Path, seed: int, exact: bool) -> Check:
         names = [output.name for output in told.outputs]
         if OUTPUT not in names or len(told.raw_output_contents) != len(names):
             return f"outputs {names} with {len(told.raw_output_contents)} raw contents: no {OUTPUT}"
-        return _differs(asked.id, told.id, told.raw_output_contents[names.index(OUTPUT)], bundle, seed, exact)
+        return _differs(asked.id, told.id, told.raw_output_contents[names.index(OUTPUT)], bundle, seed, exact, rows)
 
     return check
 
@@ -157,10 +163,12 @@ def check_litserve(bundle: Path, seed: int, exact: bool) -> Check:
     return check
 
 
-def _differs(asked: str, told: object, quantiles: bytes, bundle: Path, seed: int, exact: bool) -> str | None:
+def _differs(
+    asked: str, told: object, quantiles: bytes, bundle: Path, seed: int, exact: bool, rows: int = 1
+) -> str | None:
     if told != asked:
         return f"id: sent {asked!r}, answered {told!r}"
-    wanted = expected(bundle, seed)[asked]
+    wanted = expected(bundle, seed, rows)[asked]
     if exact and quantiles != wanted:
         return f"{OUTPUT}: {np.frombuffer(quantiles, '<f4')} is not {np.frombuffer(wanted, '<f4')} bit for bit"
     return None if len(quantiles) == len(wanted) else f"{OUTPUT}: {len(quantiles)} bytes, not {len(wanted)}"

@@ -1,11 +1,12 @@
 """The modes of `jobcast bench` that put two servers side by side, and write their section of a page."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobcast_bench import h2load
 from jobcast_bench.bar import steps
-from jobcast_bench.fleet import split_cores
+from jobcast_bench.fleet import Cores, split_cores
 from jobcast_bench.generator import choose
 from jobcast_bench.listeners import OPTIONS, beside_listeners, listener_steps, table
 from jobcast_bench.measures import Result
@@ -44,12 +45,41 @@ METHOD = (
 )
 
 
-def run_peer(
-    peer: Peer, settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
-) -> tuple[list[Result], list[Verdict]]:
+Told = tuple[list[Result], list[Verdict]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to measure, what to judge by, and where to tell it."""
+
+    settings: Settings
+    slos: list[Slo]
+    command: str
+    out: Path
+    page: Path | None
+
+    def tell(
+        self, key: str, title: str, sides: tuple[str, str], cores: Cores, results: list[Result], notes: list[str],
+        *, versions: Mapping[str, str] | None = None, table: list[str] | None = None,
+    ) -> Told:  # fmt: skip
+        """Judge what was measured, and write it down; for the parameters see `Section`."""
+        verdicts = judge(self.slos, results)
+        section = Section(
+            key, title, *sides, self.command, self.settings, cores, results, verdicts, notes, versions, table
+        )
+        Report(self.command, self.settings, cores, results, verdicts).write_json(self.out)
+        (self.out / "report.md").write_text(section.as_markdown(), encoding="utf-8")
+        if self.page is not None:
+            section.write(self.page)
+        return results, verdicts
+
+
+def run_peer(peer: Peer, asked: Asked) -> Told:
     """Measure beside a peer, on a model that is made for it; raises as `beside_peer`."""
     cores, theirs = split_cores(), peer.versions()
-    settings = replace(settings, models=bundle.repository(), predictor=bundle.PREDICTOR)
+    slos = [slo for slo in asked.slos if any(slo.scenario == scenario.name for scenario in peer.scenarios)]
+    settings = replace(asked.settings, models=bundle.repository(), predictor=bundle.PREDICTOR)
+    asked = replace(asked, settings=settings, slos=slos)
     with steps(peer_steps(peer, settings)) as step:
         results, trials, runs = beside_peer(peer, settings, cores, step)
     notes = [
@@ -62,82 +92,33 @@ def run_peer(
         *(f"trial, {scenario.title}: {_listed(trials, scenario)}" for scenario in peer.scenarios),
         *peer.notes,
     ]
-    slos = [slo for slo in slos if any(slo.scenario == scenario.name for scenario in peer.scenarios)]
-    verdicts = judge(slos, results)
-    section = Section(
-        f"peer-{peer.name}",
-        f"Beside {peer.title}",
-        "jobcast",
-        peer.title,
-        command,
-        settings,
-        cores,
-        results,
-        verdicts,
-        notes,
-        theirs,
-    )
-    _write(section, out, page)
-    return results, verdicts
+    sides = ("jobcast", peer.title)
+    return asked.tell(f"peer-{peer.name}", f"Beside {peer.title}", sides, cores, results, notes, versions=theirs)
 
 
-def run_batching(
-    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
-) -> tuple[list[Result], list[Verdict]]:
+def run_batching(asked: Asked) -> Told:
     """Measure with dynamic batching beside without; raises as `beside_unbatched`."""
     cores = split_cores()
-    with steps(batching_steps(settings)) as step:
-        results = beside_unbatched(settings, cores, step)
+    with steps(batching_steps(asked.settings)) as step:
+        results = beside_unbatched(asked.settings, cores, step)
     notes = [METHOD, "the same server twice: `--dynamic-batching` (on) and `--no-dynamic-batching` (off)"]
-    verdicts = judge(slos, results)
-    section = Section(
-        "dynamic-batching",
-        "Dynamic batching, on and off",
-        "on",
-        "off",
-        command,
-        settings,
-        cores,
-        results,
-        verdicts,
-        notes,
-    )
-    _write(section, out, page)
-    return results, verdicts
+    return asked.tell("dynamic-batching", "Dynamic batching, on and off", ("on", "off"), cores, results, notes)
 
 
-def run_engines(
-    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
-) -> tuple[list[Result], list[Verdict]]:
+def run_engines(asked: Asked) -> Told:
     """Measure the native engine beside Python's; raises as `beside_python`."""
     cores = split_cores()
-    with steps(engine_steps(settings)) as step:
-        results = beside_python(settings, cores, step)
+    with steps(engine_steps(asked.settings)) as step:
+        results = beside_python(asked.settings, cores, step)
     notes = [METHOD, "the same server twice: `--engine native` and `--engine python`", *map(_echoed, results)]
-    verdicts = judge(slos, results)
-    section = Section(
-        "engines",
-        "The native engine and Python's",
-        "native",
-        "python",
-        command,
-        settings,
-        cores,
-        results,
-        verdicts,
-        notes,
-    )
-    _write(section, out, page)
-    return results, verdicts
+    return asked.tell("engines", "The native engine and Python's", ("native", "python"), cores, results, notes)
 
 
-def run_listeners(
-    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
-) -> tuple[list[Result], list[Verdict]]:
+def run_listeners(asked: Asked) -> Told:
     """Measure the native listener beside the asyncio one and a bare echo; raises as `beside_listeners`."""
     cores = split_cores()
-    with steps(listener_steps(settings)) as step:
-        results, runs = beside_listeners(settings, cores, step)
+    with steps(listener_steps(asked.settings)) as step:
+        results, runs = beside_listeners(asked.settings, cores, step)
     notes = [
         "the same server three times and a bare echo of the same number of bytes on tonic, from one load process, one "
         "after the other in each repeat; medians over the repeats with lowest and highest, ratios within a repeat",
@@ -146,53 +127,25 @@ def run_listeners(
         "on two cores, servers and load share them; p50 and p99 have the load's own share in them",
         *([] if built() else ["the bare tonic echo is not built (`make tonic-echo` does it where cargo is): left out"]),
     ]
-    verdicts = judge(slos, results)
-    section = Section(
-        "listeners",
-        "The native listener, the asyncio one and a bare echo",
-        "jobcast",
-        "echo",
-        command,
-        settings,
-        cores,
-        results,
-        verdicts,
-        notes,
-        table=table(results),
-    )
-    _write(section, out, page)
-    return results, verdicts
+    title = "The native listener, the asyncio one and a bare echo"
+    return asked.tell("listeners", title, ("jobcast", "echo"), cores, results, notes, table=table(results))
 
 
-def run_generators(
-    settings: Settings, slos: list[Slo], command: str, out: Path, page: Path | None
-) -> tuple[list[Result], list[Verdict]]:
+def run_generators(asked: Asked) -> Told:
     """Measure `jobcast-load` beside h2load; raises as `beside_h2load`."""
     cores, theirs = split_cores(), h2load.versions()
-    settings = replace(settings, generator=choose("jobcast-load"))
-    with steps(generator_steps(settings)) as step:
-        results = beside_h2load(settings, cores, step)
+    asked = replace(asked, settings=replace(asked.settings, generator=choose("jobcast-load")))
+    with steps(generator_steps(asked.settings)) as step:
+        results = beside_h2load(asked.settings, cores, step)
     notes = [
         "closed loop, from one load process; one server, the same request over and over; windows "
         "of the two in turns; medians over the repeats with lowest and highest, ratios taken within a repeat",
         "latency ends with the end of the answer for both; h2load counts an answer by its HTTP status alone",
     ]
-    verdicts = judge(slos, results)
-    section = Section(
-        "load-generators",
-        "The load generator beside h2load",
-        "jobcast-load",
-        "h2load",
-        command,
-        settings,
-        cores,
-        results,
-        verdicts,
-        notes,
-        theirs,
+    sides = ("jobcast-load", "h2load")
+    return asked.tell(
+        "load-generators", "The load generator beside h2load", sides, cores, results, notes, versions=theirs
     )
-    _write(section, out, page)
-    return results, verdicts
 
 
 def _echoed(result: Result) -> str:
@@ -214,11 +167,3 @@ def _listed(trials: list[Trial], scenario: Scenario) -> str:
         f"{' (chosen)' if trial is chosen else ''}"
         for trial in tried
     )
-
-
-def _write(section: Section, out: Path, page: Path | None) -> None:
-    report = Report(section.command, section.settings, section.cores, section.results, section.verdicts)
-    report.write_json(out)
-    (out / "report.md").write_text(section.as_markdown(), encoding="utf-8")
-    if page is not None:
-        section.write(page)

@@ -18,8 +18,7 @@ import grpc
 from jobcast_bench.answers import Check, check_batch, check_echo, check_single
 from jobcast_bench.arrivals import Process, offsets
 from jobcast_bench.generator import Generator
-from jobcast_bench.golden import check_golden, golden_requests
-from jobcast_bench.http1 import Connection, LoneConnection
+from jobcast_bench.http1 import Connection, LoneConnection, Pool
 from jobcast_bench.infer import (
     check_infer,
     check_litserve,
@@ -44,7 +43,6 @@ METHODS = {
     "batch": "/rtpredictor.v1.JobRuntimePredictor/PredictBatch",
     "stream": "/rtpredictor.v1.JobRuntimePredictor/PredictStream",
     "infer": "/inference.GRPCInferenceService/ModelInfer",
-    "golden": "/inference.GRPCInferenceService/ModelInfer",
     "echo": "/jobcast.Echo/Echo",
     "echo-stream": "/jobcast.Echo/EchoStream",
 }
@@ -57,11 +55,11 @@ CHECKS: dict[str, Check] = {
     "echo-stream": check_echo,
 }
 
-Target = Literal["predict", "batch", "stream", "infer", "golden", "rest", "litserve", "task", "echo", "echo-stream"]
+Target = Literal["predict", "batch", "stream", "infer", "rest", "litserve", "task", "echo", "echo-stream"]
 
 
 OVER_HTTP = ("rest", "litserve", "task")
-LONE = ("predict", "batch", "infer", "golden", "echo", *OVER_HTTP)
+LONE = ("predict", "batch", "infer", "echo", *OVER_HTTP)
 """Targets that a blocking client can drive, one call at a time."""
 
 
@@ -135,9 +133,7 @@ def _variants(load: Load) -> tuple[bytes, ...]:
     if load.target == "batch":
         return batch_requests(load.rows, load.seed)
     if load.target == "infer":
-        return infer_requests(_bundle(load), load.seed)
-    if load.target == "golden":
-        return golden_requests(_bundle(load), load.rows)
+        return infer_requests(_bundle(load), load.seed, load.rows)
     if load.target == "rest":
         return rest_requests(_bundle(load), load.seed, load.address)
     if load.target == "litserve":
@@ -157,9 +153,7 @@ def echo_bytes(load: Load, answer_bytes: int) -> int:
 def check_of(load: Load) -> Check:
     """What the answers of a load are held to."""
     if load.target == "infer":
-        return check_infer(_bundle(load), load.seed, load.exact)
-    if load.target == "golden":
-        return check_golden(load.rows)
+        return check_infer(_bundle(load), load.seed, load.exact, load.rows)
     if load.target == "rest":
         return check_rest(_bundle(load), load.seed, load.exact)
     if load.target == "litserve":
@@ -224,7 +218,9 @@ async def _window(load: Load) -> tuple[Tally, float, int]:
 
 def _runner(load: Load, requests: tuple[bytes, ...], stack: AsyncExitStack) -> "Runner":
     if load.target in OVER_HTTP:
-        connections = [Connection(load.address, load.timeout_s) for _ in range(load.connections)]
+        # A connection holds one call at a time, which an open loop cannot keep to.
+        kind = Connection if load.rate is None else Pool
+        connections = [kind(load.address, load.timeout_s) for _ in range(load.connections)]
         for connection in connections:
             stack.callback(connection.close)
         return _unary_runner([connection.call for connection in connections], requests)

@@ -68,7 +68,7 @@ def test_the_command_measures_and_writes(bundles, tmp_path):
     bundles.toy(tmp_path / "models")
     out = tmp_path / "profile.toml"
     command = [
-        JOBCAST, "tune", "toy-latency", "--models", str(tmp_path / "models"), "--duration", "0.1", "--repeats", "2",
+        JOBCAST, "tune", "toy-latency", "--models", str(tmp_path / "models"), "--duration", "0.3", "--repeats", "2",
         "--option", "dynamic_batching", "--out", str(out),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -130,8 +130,8 @@ def arguments(options: Options) -> tuple[str, ...]:
 
 def _figures(plan: Plan, fleet: Fleet, address: str) -> Figures:
     one = Load(
-        address=address, target="golden", duration_s=plan.duration_s, warmup_s=plan.duration_s / 4, bundle=plan.bundle,
-        generator=plan.generator,
+        address=address, target="infer", duration_s=plan.duration_s, warmup_s=plan.duration_s / 4, bundle=plan.bundle,
+        generator=plan.generator, exact=False,
     )  # fmt: skip
     lone = fleet.measure(one, 1, None)
     saturated = fleet.measure(replace(one, in_flight=SATURATING, connections=4), 1, None)
