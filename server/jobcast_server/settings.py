@@ -84,7 +84,7 @@ class Settings(BaseModel):
     max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most jobs in one batch.")
     piece_rows: int = Field(256, ge=32, le=8192, description="Rows of one step of a large request.")
     max_queued_rows: int = Field(40_000, ge=1, le=10_000_000, description="Most batch rows that wait for a worker.")
-    max_inflight: int = Field(64, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
+    max_inflight: int = Field(256, ge=1, le=100_000, description="Most unary calls in the server's hands at once.")
     max_pending: int = Field(
         2048,
         ge=1,
