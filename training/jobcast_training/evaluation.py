@@ -47,7 +47,8 @@ def evaluate(
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()[start:stop]
     observed = quantile_metrics(y, q, levels.levels, levels.interval, levels.limit)
     within = quantile_metrics(np.minimum(y, limit) if capped else y, q, levels.levels, levels.interval, levels.limit)
-    coverage = {name: within[name] for name in ("coverage_interval", "coverage_80", "below_90", "limit_held")}
+    held = ("coverage_interval", "coverage_80", "limit_held")
+    coverage = {name: share for name, share in within.items() if name in held or name.startswith("below_")}
     return {
         **point_metrics(y, points),
         **observed,

@@ -38,7 +38,7 @@ def quantile_metrics(
     interval: tuple[float, float],
     limit: float,
 ) -> dict[str, float]:
-    """Return pinball losses, coverage of the interval and of the 10 to 90 % range, and how often the limit held."""
+    """Return pinball losses, coverage of the interval and of the 10 to 90 % range, and how often each level held."""
     column = {level: quantiles[:, index] for index, level in enumerate(levels)}
     low, high = column[interval[0]], column[interval[1]]
     return {
@@ -47,8 +47,13 @@ def quantile_metrics(
         "pinball_90": pinball_loss(y, column[0.9], 0.9),
         "coverage_interval": float(np.mean((low <= y) & (y <= high))),
         "coverage_80": float(np.mean((column[0.1] <= y) & (y <= column[0.9]))),
-        "below_90": float(np.mean(y <= column[0.9])),
+        **shares_below(y, quantiles, levels),
         "limit_held": float(np.mean(y <= column[limit])),
         "interval_width": float(np.mean(high - low)),
         "suggested_limit": float(np.mean(column[limit])),
     }
+
+
+def shares_below(y: NDArray[np.float64], quantiles: NDArray[np.float64], levels: Sequence[float]) -> dict[str, float]:
+    """Return the share of targets at or below each quantile [n, levels], by names such as `below_97.5` (percent)."""
+    return {f"below_{100 * level:g}": float(np.mean(y <= q)) for level, q in zip(levels, quantiles.T, strict=True)}

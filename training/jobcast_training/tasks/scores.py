@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobcast_training.metrics import pinball_loss
+from jobcast_training.metrics import pinball_loss, shares_below
 from jobcast_training.tasks.settings import SERVED
 
 ROWS = (
@@ -44,7 +44,7 @@ def quantile_scores(
         f"pinball_{t}": pinball_loss(y, column[t / 100], t / 100) for t in (10, 50, 90)
     }
     found["coverage_80"] = float(np.mean((column[0.1] <= y) & (y <= column[0.9])))
-    found["below_90"] = float(np.mean(y <= column[0.9]))
+    found |= shares_below(y, quantiles, levels)
     if 0.95 in column:
         found["limit_held"] = float(np.mean(y <= column[0.95]))
     return found
