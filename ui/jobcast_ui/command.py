@@ -4,7 +4,6 @@ Nothing is sent anywhere but to the server that is named: usage statistics are o
 pages need is served from here.
 """
 
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -63,9 +62,9 @@ def ui(host: str, port: int, **named: Any) -> None:
 def _serve(listener: socket.socket, greeting: str) -> None:
     """Answer until SIGINT or SIGTERM."""
     # The libraries are slow to import: `jobcast --help` should not wait for them.
-    for name, value in OPTIONS.items():  # the environment is read before any file of settings of the visitor's
-        os.environ["STREAMLIT_" + variable(name)] = str(value).lower() if isinstance(value, bool) else str(value)
     import uvicorn
+    from streamlit import config
+    from streamlit.logger import set_log_level
     from streamlit.starlette import App
 
     @asynccontextmanager
@@ -73,8 +72,10 @@ def _serve(listener: socket.socket, greeting: str) -> None:
         click.echo(greeting)
         yield
 
+    config.get_config_options(force_reparse=True, options_from_flags=OPTIONS)
+    set_log_level(OPTIONS["logger.level"])  # also of uvicorn, which Streamlit gives its own handlers
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raised again by uvicorn once all is closed
-    config = uvicorn.Config(
+    settings = uvicorn.Config(
         App(APP, lifespan=told),
         log_config=None,
         access_log=False,
@@ -82,12 +83,6 @@ def _serve(listener: socket.socket, greeting: str) -> None:
         ws_max_size=2**26,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:
         return
-
-
-def variable(name: str) -> str:
-    """`theme.light.primaryColor` as the environment writes it: THEME_LIGHT_PRIMARY_COLOR."""
-    words = "".join(f"_{letter}" if letter.isupper() else letter for letter in name)
-    return words.replace(".", "_").upper()
