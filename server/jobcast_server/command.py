@@ -1,5 +1,6 @@
 """`jobcast serve`: one flag for every setting, made from the settings themselves."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -42,10 +43,17 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 def _serve(config: Path | None, **flags: Any) -> None:
     try:
         settings = read(flags, file=config)
-        from jobcast_server import life, logs  # onnxruntime and grpc load only when there is something to serve
+        from jobcast_server import logs
 
         logs.configure(settings.log_level, settings.log_format)
-        _run(life.serve(settings))
+        if settings.workers > 1:
+            from jobcast_server.workers.supervisor import supervise
+
+            asyncio.run(supervise(settings))
+        else:
+            from jobcast_server import life  # onnxruntime and grpc load only when there is something to serve
+
+            _run(life.serve(settings))
     except StartupError as error:
         click.echo(f"jobcast serve: {error}", err=True)
         sys.exit(REFUSED if isinstance(error, BundleError) else 1)
@@ -53,8 +61,6 @@ def _serve(config: Path | None, **flags: Any) -> None:
 
 def _run(main: Any) -> None:
     if sys.platform == "win32":
-        import asyncio
-
         asyncio.run(main)
     else:
         import uvloop

@@ -21,6 +21,11 @@ def usable() -> int:
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), quota)))
 
 
+def share(workers: int) -> int:
+    """A worker's part of them, where there are several; at least one."""
+    return max(1, usable() // workers)
+
+
 def _quota(groups: Path, membership: Path) -> float:
     """Cores that the control group and those above it grant, of version 2 or 1; infinite without a quota."""
     granted = [math.inf]

@@ -11,16 +11,16 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import click
 import structlog
 
 from jobcast_server import counting, forest, memory, native, spans
 from jobcast_server.admission import Admission
-from jobcast_server.cores import usable
+from jobcast_server.cores import share
 from jobcast_server.errors import BundleError
+from jobcast_server.greeting import Ports, greet
 from jobcast_server.health import Health
 from jobcast_server.listener import methods, port
 from jobcast_server.listener.aio import AsyncioPort
@@ -49,8 +49,12 @@ from jobcast_server.security.door import Door
 from jobcast_server.security.page import open_page
 from jobcast_server.security.security import Security
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import listen
 from jobcast_server.taskpredictor.service import TaskPredictor
 from jobcast_server.tracing import Tracing, open_tracing
+from jobcast_server.workers.duties import Duties
+from jobcast_server.workers.link import Link
+from jobcast_server.workers.repository import Together
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a worker thread may keep the interpreter while the event loop wants it."""
@@ -61,15 +65,15 @@ SETTLE_S = 0.2
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(settings: Settings, link: Link | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; as one of several workers until its `link` says so or ends, too.
 
     Raises:
         StartupError: a port is taken; the provider, the demanded forest or the demanded engine does not exist;
             traces cannot be sent; or the files of keys or of TLS are not right.
         BundleError: no bundle of the repository is good.
     """
-    stop = asyncio.Event()
+    stop = asyncio.Event() if link is None else link.stop
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = session.choose(settings.provider)
@@ -78,7 +82,7 @@ async def serve(settings: Settings) -> None:
     chosen = port.choose(settings, provider)
     tracing = open_tracing(settings)
     metrics = Metrics(counting.PYTHON if chosen == "asyncio" else counting.native(forest.core()))
-    security = Security(settings, metrics.kinds)
+    security = Security(settings, metrics.kinds, warns=link is None)
     metrics.add(security.collect)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(security.close)
@@ -86,17 +90,23 @@ async def serve(settings: Settings) -> None:
         stack.callback(watch.cancel)
         if tracing is not None:
             stack.callback(tracing.close)
-        server = _bind(chosen, settings, security)
-        bound = stack.enter_context(rest_listener.bind(settings))
-        page = open_page(settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates)
-        page.begin()
-        stack.callback(page.end)
-        threads = settings.threads or max(1, usable() - 1)
+        threads = settings.threads or max(1, share(settings.workers) - 1)
         pool = ThreadPoolExecutor if tracing is None else spans.Workers
         workers = stack.enter_context(pool(threads, "batch"))
         loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
-        life = Life(settings, metrics, tracing, security, provider, threads, workers, loader)
-        await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page.server_port), stop)
+        life = Life(settings, metrics, tracing, security, provider, threads, workers, loader, link)
+        if link is not None and link.seat.again:
+            await life.open()  # the others answer meanwhile: connections come here once they are answered here too
+        server = _bind(chosen, settings, security)
+        bound = stack.enter_context(listen(settings, "http_port"))
+        if link is None:
+            page = open_page(
+                settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates
+            )
+            page.begin()
+            stack.callback(page.end)
+        metrics_port = page.server_port if link is None else link.seat.metrics_port
+        await life.run(server, bound, Ports(server.number, bound.getsockname()[1], metrics_port), stop)
 
 
 def _bind(chosen: str, settings: Settings, security: Security) -> Port:
@@ -107,16 +117,7 @@ def _bind(chosen: str, settings: Settings, security: Security) -> Port:
     """
     if chosen == "asyncio":
         return AsyncioPort(settings, security)
-    return NativePort(settings, settings.listener_threads or usable(), security)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens."""
-
-    grpc: int
-    http: int
-    metrics: int
+    return NativePort(settings, settings.listener_threads or share(settings.workers), security)
 
 
 class Life:
@@ -124,7 +125,7 @@ class Life:
 
     def __init__(
         self, settings: Settings, metrics: Metrics, tracing: Tracing | None, security: Security, provider: str,
-        threads: int, workers: ThreadPoolExecutor, loader: ThreadPoolExecutor,
+        threads: int, workers: ThreadPoolExecutor, loader: ThreadPoolExecutor, link: Link | None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._metrics = metrics
@@ -137,18 +138,24 @@ class Life:
         self._admission = Admission(settings, metrics.kinds)
         self._tally = Tally(metrics)
         policy = Policy.parse(settings.version_policy)
-        self._repository = Repository(settings.models, policy, settings.model_control, self._load, loader)
+        kind = Repository[Model] if link is None else partial(Together[Model], link)
+        self._repository = kind(settings.models, policy, settings.model_control, self._load, loader)
         self._readiness = Readiness(self._repository)
         self._health = Health(self._tally, self._repository, self._readiness)
         self._telling: set[asyncio.Task[None]] = set()
         self._repository.changed = self._tell
         self._server: Port | None = None
-        self._plane = Plane(self._repository, self._admission, workers)
+        self._plane = Plane(self._repository, self._admission, workers, link.statistics if link else None)
         self._bodies = Bodies(settings.max_body_bytes, workers)
         self._loader = loader
         self._tasks = TaskPredictor(
-            settings, self._repository, self._admission, workers, self._readiness, metrics, self._bodies
+            settings, self._repository, self._admission, workers, self._readiness, metrics, self._bodies, link
         )
+        self._link = link
+        self._opened = False
+        if link is not None and isinstance(self._repository, Together):
+            self._duties = Duties(metrics.registry, self._repository, self._tasks)
+            link.serve(self._duties)
 
     async def run(self, server: Port, bound: socket.socket, ports: Ports, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -164,7 +171,7 @@ class Life:
         rest = self._rest(bound)
         await rest.start()
         try:
-            await self._open()
+            await self.open()
         except BaseException:
             await asyncio.gather(server.stop(None), rest.stop(0))
             raise
@@ -172,10 +179,11 @@ class Life:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._readiness.phase = Phase.RUNNING
         await self._health.tell()
-        self._say_ready(ports, time.perf_counter() - started)
+        await self._say_ready(ports, time.perf_counter() - started)
         async with contextlib.AsyncExitStack() as stack:
             if self._settings.model_control == "poll":
-                poll = asyncio.create_task(self._repository.poll(self._settings.poll_interval))
+                pause = partial(asyncio.sleep, self._settings.poll_interval)
+                poll = asyncio.create_task(self._repository.poll(self._link.looked if self._link else pause))
                 stack.callback(poll.cancel)
             await stop.wait()
         await self._drain(server, rest)
@@ -198,10 +206,19 @@ class Life:
         handlers = methods.collect(calls, streams, inference, self._health, echo=settings.enable_echo)
         handlers = observed(handlers, self._tracing, verbose=self._verbose)
         server.serve(handlers, streams, admission, metrics, self._threads)
+        server.refresh(self._repository)
         metrics.watch(server.number, lambda: admission.places.rows)
         metrics.add(ModelMetrics(self._repository, self._readiness, self._provider).collect)
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Load what the server starts with, once.
+
+        Raises:
+            BundleError: no bundle of the repository is good.
+            StartupError: the default table or the outcomes of earlier runs cannot be read.
+        """
+        if self._opened:
+            return
         await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.open)
         named = frozenset(filter(None, map(str.strip, self._settings.load_model.split(","))))
         await self._repository.start(named)
@@ -209,6 +226,9 @@ class Life:
             reasons = [f"{name}: {reason}" for name, _, _, reason in self._repository.index() if reason]
             nothing = f"models: no bundle found in {self._settings.models}; train one, or mend --models"
             raise BundleError("\n".join(reasons) or nothing)
+        self._opened = True
+        if self._link is not None:
+            self._duties.opened.set()
 
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()
@@ -256,33 +276,21 @@ class Life:
         await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.close)
         log.info("stopped", unfinished=lost)
 
-    def _say_ready(self, ports: Ports, seconds: float) -> None:
+    async def _say_ready(self, ports: Ports, seconds: float) -> None:
         settings = self._settings
-        listener = self._server.name if self._server else ""
         bundles = {f"{model.name}/{model.version}": model.bundle for model in self._repository.models()}
-        log.info(
-            "ready", host=settings.host, port=ports.grpc, http_port=ports.http, metrics_port=ports.metrics,
-            models=sorted(bundles), golden_ulps=max((bundle.golden_ulps for bundle in bundles.values()), default=0),
-            provider=self._provider, listener=listener, forest={name: bundles[name].forest for name in sorted(bundles)},
-            engine={name: bundles[name].engine for name in sorted(bundles)}, threads=self._threads,
-            seconds=round(seconds, 3),
-        )  # fmt: skip
+        line = {
+            "host": settings.host, "port": ports.grpc, "http_port": ports.http, "metrics_port": ports.metrics,
+            "models": sorted(bundles),
+            "golden_ulps": max((bundle.golden_ulps for bundle in bundles.values()), default=0),
+            "provider": self._provider, "listener": self._server.name if self._server else "",
+            "forest": {name: bundles[name].forest for name in sorted(bundles)},
+            "engine": {name: bundles[name].engine for name in sorted(bundles)},
+            "threads": self._threads, "seconds": round(seconds, 3),
+        }  # fmt: skip
+        if isinstance(self._repository, Together) and self._link is not None:
+            await self._link.tell("ready", line | {"serving": self._repository.serving()})
+            return
+        log.info("ready", **line)
         if settings.log_format == "console":
-            _greet(settings, ports)
-
-
-def _greet(settings: Settings, ports: Ports) -> None:
-    command = Path(sys.argv[0])
-    with contextlib.suppress(ValueError):
-        command = command.resolve().relative_to(Path.cwd())
-    default = ports.grpc == Settings.model_fields["port"].default
-    elsewhere = "" if default else f" --address {settings.host}:{ports.grpc}"
-    click.echo(
-        f"jobcast serves gRPC on {settings.host}:{ports.grpc}, REST on http://{settings.host}:{ports.http} "
-        f"(described at /docs), metrics on http://{settings.host}:{ports.metrics}/metrics"
-    )
-    click.echo("Try it from another terminal:")
-    click.echo(
-        f"  {command} predict{elsewhere} --processors 32 --nodes 4 --mem 128000 --wallclock 3600 "
-        "--partition normal --qos normal"
-    )
+            greet(settings, ports)

@@ -13,8 +13,8 @@ import structlog
 from jobcast_server import identity, spans
 
 
-def configure(level: str, form: str) -> None:
-    """Set up logging once, at start: `console` for people, `json` for machines."""
+def configure(level: str, form: str, worker: int | None = None) -> None:
+    """Set up logging once, at start: `console` for people, `json` for machines; each line of a `worker` names it."""
     number = logging.getLevelNamesMapping()[level.upper()]
     render = (
         structlog.processors.JSONRenderer()
@@ -27,6 +27,8 @@ def configure(level: str, form: str) -> None:
         structlog.processors.format_exc_info,
         _whose,
     ]
+    if worker is not None:
+        shared.append(_signed(worker))
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -36,6 +38,15 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)  # what libraries such as grpc log
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def _signed(worker: int) -> structlog.typing.Processor:
+    def sign(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Say which worker it was."""
+        event.setdefault("worker", worker)
+        return event
+
+    return sign
 
 
 def _whose(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

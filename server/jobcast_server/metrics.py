@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from jobcast_server import statistics
 from jobcast_server.counting import PYTHON, Buckets, Counter, Kinds
+from jobcast_server.found import Found
 from jobcast_server.repository.session import version
 from jobcast_server.status import OUTCOMES
 
@@ -122,7 +123,7 @@ class Metrics:
 
     def add(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Show what `collect` finds whenever somebody asks."""
-        self.registry.register(_Found(collect))
+        self.registry.register(Found(collect))
 
     def watch(self, port: int, queued: Callable[[], int]) -> None:
         """Read connections of the gRPC port and the queue when somebody asks."""
@@ -154,21 +155,6 @@ class Metrics:
             if buckets.totals()[0]:
                 family.add_metric(labels, *buckets.read())
         yield family
-
-
-class _Found(Collector):
-    """Metrics that a function finds."""
-
-    def __init__(self, find: Callable[[], Iterable[Metric]]) -> None:
-        self._find = find
-
-    def collect(self) -> Iterable[Metric]:
-        """What is there now."""
-        return self._find()
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: what is found changes with what is loaded."""
-        return []
 
 
 def connections(port: int) -> int:

@@ -46,6 +46,9 @@ class Settings(BaseModel):
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
     http_port: int = Field(8200, ge=0, le=65535, description="REST port; 0 takes a free one.")
     metrics_port: int = Field(8181, ge=0, le=65535, description="Port of /metrics; 0 takes a free one.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve on the same ports; more than one on Linux only."
+    )
     models: Path = Field(Path("models"), description="Repository of bundles.")
     model_control: Literal["none", "poll", "explicit"] = Field(
         "none",
@@ -71,10 +74,13 @@ class Settings(BaseModel):
         description="Who holds gRPC's connections: native = the core's threads, or asyncio; the methods are the same.",
     )
     listener_threads: int = Field(
-        0, ge=0, le=64, description="Threads of the native listener; 0 = the cores that the process may use."
+        0, ge=0, le=64, description="Threads of the native listener, in each worker; 0 = the cores that it may use."
     )
     threads: int = Field(
-        0, ge=0, le=64, description="Worker threads for large batches; 0 = performance cores less one, at least one."
+        0,
+        ge=0,
+        le=64,
+        description="Threads for large batches, in each worker; 0 = its performance cores less one, at least one.",
     )
     golden_ulps: int = Field(
         4, ge=0, le=1024, description="Largest difference to the golden rows, in float32 steps; below 1 those of 1."

@@ -4,9 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import grpc
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-
 from jobcast_server import identity
 from jobcast_server.errors import (
     DrainingError,
@@ -30,30 +27,30 @@ class Status:
     """How an error is told.
 
     Attributes:
-        label: status of the contract's metrics. outcome: of the other metrics.
+        code: name of gRPC's. label: status of the contract's metrics. outcome: of the other metrics.
     """
 
-    code: grpc.StatusCode
+    code: str
     http: int
     label: str
     outcome: str
 
 
 STATUS: dict[type[RequestError], Status] = {
-    InvalidRequestError: Status(grpc.StatusCode.INVALID_ARGUMENT, 400, "invalid", "invalid"),
-    UnknownModelError: Status(grpc.StatusCode.NOT_FOUND, 404, "invalid", "not_found"),
-    NotReadyError: Status(grpc.StatusCode.UNAVAILABLE, 503, "rejected", "not_ready"),
-    OverloadedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "rejected", "rejected"),
-    DrainingError: Status(grpc.StatusCode.UNAVAILABLE, 503, "rejected", "rejected"),
-    ExpiredError: Status(grpc.StatusCode.DEADLINE_EXCEEDED, 408, "rejected", "expired"),
-    ModelControlError: Status(grpc.StatusCode.FAILED_PRECONDITION, 409, "invalid", "invalid"),
-    UnsupportedError: Status(grpc.StatusCode.UNIMPLEMENTED, 501, "invalid", "unsupported"),
-    InternalError: Status(grpc.StatusCode.INTERNAL, 500, "error", "error"),
-    UnauthenticatedError: Status(grpc.StatusCode.UNAUTHENTICATED, 401, "rejected", "unauthenticated"),
-    ForbiddenError: Status(grpc.StatusCode.PERMISSION_DENIED, 403, "rejected", "denied"),
-    RateLimitedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "rejected", "limited"),
+    InvalidRequestError: Status("INVALID_ARGUMENT", 400, "invalid", "invalid"),
+    UnknownModelError: Status("NOT_FOUND", 404, "invalid", "not_found"),
+    NotReadyError: Status("UNAVAILABLE", 503, "rejected", "not_ready"),
+    OverloadedError: Status("RESOURCE_EXHAUSTED", 429, "rejected", "rejected"),
+    DrainingError: Status("UNAVAILABLE", 503, "rejected", "rejected"),
+    ExpiredError: Status("DEADLINE_EXCEEDED", 408, "rejected", "expired"),
+    ModelControlError: Status("FAILED_PRECONDITION", 409, "invalid", "invalid"),
+    UnsupportedError: Status("UNIMPLEMENTED", 501, "invalid", "unsupported"),
+    InternalError: Status("INTERNAL", 500, "error", "error"),
+    UnauthenticatedError: Status("UNAUTHENTICATED", 401, "rejected", "unauthenticated"),
+    ForbiddenError: Status("PERMISSION_DENIED", 403, "rejected", "denied"),
+    RateLimitedError: Status("RESOURCE_EXHAUSTED", 429, "rejected", "limited"),
 }
-_DENIED = Status(grpc.StatusCode.PERMISSION_DENIED, 403, "invalid", "denied")
+_DENIED = Status("PERMISSION_DENIED", 403, "invalid", "denied")
 
 OUTCOMES = ("success", "cancelled", *dict.fromkeys(status.outcome for status in STATUS.values()))
 
@@ -81,6 +78,9 @@ def reason_of(error: BaseException) -> str:
 
 async def refuse(context: Any, error: RequestError) -> NoReturn:
     """End the call with the status of `error` and the request's id; INVALID_ARGUMENT has a google.rpc.BadRequest."""
+    import grpc  # here, as the supervisor of workers reads the table and loads no gRPC
+    from google.rpc import code_pb2, error_details_pb2, status_pb2
+
     message = str(error)[:LONGEST]
     trailing: tuple[tuple[str, str | bytes], ...] = ((identity.HEADER, identity.of_call(context)),)
     if isinstance(error, InvalidRequestError):
@@ -92,5 +92,5 @@ async def refuse(context: Any, error: RequestError) -> NoReturn:
         trailing += (("grpc-status-details-bin", status.SerializeToString()),)
     elif isinstance(error, RateLimitedError):
         trailing += ((PUSHBACK, str(1000 * error.seconds)),)
-    await context.abort(status_of(error).code, message, trailing)
+    await context.abort(grpc.StatusCode[status_of(error).code], message, trailing)
     raise AssertionError("abort always raises")

@@ -8,7 +8,6 @@ import grpc
 
 from jobcast_server.admission import Admission
 from jobcast_server.health import CONTRACT, INFERENCE
-from jobcast_server.listener.port import taken
 from jobcast_server.metrics import Metrics
 from jobcast_server.model import Model
 from jobcast_server.openinference.service import PROTOCOL
@@ -18,6 +17,7 @@ from jobcast_server.security.calls import Calls
 from jobcast_server.security.security import Security
 from jobcast_server.security.tls import Certificates
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import taken
 from jobcast_server.status import refuse
 
 
@@ -39,7 +39,7 @@ class AsyncioPort:
         self._gate = security.gate
         self._server = grpc.aio.server(
             options=[
-                ("grpc.so_reuseport", 0),  # two servers on one port would be a mistake that nobody sees
+                ("grpc.so_reuseport", int(settings.workers > 1)),  # two servers on one port would be a mistake
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.server.max_pending_requests", settings.max_pending),
@@ -53,7 +53,7 @@ class AsyncioPort:
         try:
             self.number = self._bind(f"{settings.host}:{settings.port}", security.certificates)
         except RuntimeError as error:
-            raise taken(settings, f"{str(error).split(':')[0]}: is another server running there?") from None
+            raise taken(settings, "port", f"{str(error).split(':')[0]}: is another server running there?") from None
 
     def _bind(self, address: str, certificates: Certificates | None) -> int:
         if certificates is None:

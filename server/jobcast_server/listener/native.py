@@ -5,7 +5,6 @@ The core rings when something happened for this side, and is never waited for.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any, cast
@@ -18,7 +17,6 @@ from jobcast_server.admission import STREAM_ENDS, Admission
 from jobcast_server.counting import CoreBuckets
 from jobcast_server.errors import RequestError
 from jobcast_server.listener.context import Context, Status
-from jobcast_server.listener.port import taken
 from jobcast_server.metrics import Method, Metrics
 from jobcast_server.model import PREDICTOR, Model
 from jobcast_server.openinference.service import PROTOCOL
@@ -28,9 +26,9 @@ from jobcast_server.security.calls import Calls
 from jobcast_server.security.scopes import Scope
 from jobcast_server.security.security import Security
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import listen
 from jobcast_server.statistics import Statistics
 
-BACKLOG = 2048
 HEADER_BYTES = 16 * 1024
 PENDING_RESETS = 64
 """Calls that a caller may reset before anybody looked at them; one that resets more at once is cut off."""
@@ -58,12 +56,7 @@ class NativePort:
         self._settings = settings
         self._cores = cores
         self._security = security
-        host = settings.host.strip("[]")
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._bound = socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise taken(settings, str(error.strerror)) from None
+        self._bound = listen(settings, "port")
         self.number = int(self._bound.getsockname()[1])
         self._core: Any = None
         self._calls = Calls({}, security.gate)

@@ -65,10 +65,3 @@ def choose(settings: Settings, provider: str) -> str:
         return "asyncio"
     pays = settings.engine != "python" and provider == "cpu"
     return "native" if pays or settings.listener == "native" else "asyncio"
-
-
-def taken(settings: Settings, reason: str) -> StartupError:
-    """The port cannot be had."""
-    return StartupError(
-        f"port: {settings.host}:{settings.port} cannot be listened on ({reason}); choose another --port"
-    )

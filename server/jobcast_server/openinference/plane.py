@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 import numpy as np
+import open_inference_pb2 as pb
 
 from jobcast_server.admission import Admission
 from jobcast_server.errors import ExpiredError
 from jobcast_server.gathering import MOST_ROWS
 from jobcast_server.model import Model
+from jobcast_server.openinference import describe, sums
 from jobcast_server.openinference.engine import Outputs, Request
 from jobcast_server.repository.repository import Repository
 from jobcast_server.status import reason_of
@@ -19,11 +21,18 @@ Check = Callable[[], None]
 """Raises ExpiredError when nobody waits for the answer any more."""
 
 
+Others = Callable[[str, str], Awaitable[list[bytes]]]
+"""Serialized statistics of the server's other processes, by a model's name and version."""
+
+
 class Plane:
     """Answers inference requests of every model; used from the event loop only."""
 
-    def __init__(self, repository: Repository[Model], admission: Admission, workers: Executor) -> None:
+    def __init__(
+        self, repository: Repository[Model], admission: Admission, workers: Executor, others: Others | None = None
+    ) -> None:
         self.repository = repository
+        self._others = others
         self.admission = admission
         self._workers = workers
 
@@ -48,6 +57,18 @@ class Plane:
                 raise
             model.statistics.succeeded(time.perf_counter() - start)
             return answer
+
+    async def statistics(self, name: str, version: str) -> pb.ModelStatisticsResponse:
+        """What one version, all of one model, or every model did, in all processes of the server.
+
+        Raises:
+            UnknownModelError: there is no such model or version.
+            NotReadyError: it does not serve.
+        """
+        told = describe.statistics(self.repository, name, version)
+        if self._others is not None:
+            sums.add(told, await self._others(name, version))
+        return told
 
     async def _large(self, model: Model, request: Request, check: Check) -> bytes:
         """Many rows: in pieces on a worker thread, one at a time, so that single requests go in between."""

@@ -146,8 +146,8 @@ class Service:
         policy = self._repository.policy(request.name)
         return pb.ModelConfigResponse(config=describe.configuration(model, policy, batching=batching))
 
-    def _statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
-        return describe.statistics(self._repository, request.name, request.version)
+    async def _statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
+        return await self._plane.statistics(request.name, request.version)
 
     def _index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         return describe.index(self._repository, request.repository_name, ready=request.ready)

@@ -5,7 +5,7 @@ before goes on; a version that is to go is unloaded when its last request has en
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -65,11 +65,11 @@ class Repository(Catalogue[Model]):
         """
         await self._refresh(await self._scan())
 
-    async def poll(self, seconds: float) -> None:
-        """Refresh every `seconds`, for ever; a folder that cannot be read is logged once and changes nothing."""
+    async def poll(self, pause: Callable[[], Awaitable[object]]) -> None:
+        """Refresh after every `pause`, for ever; a folder that cannot be read is logged once and changes nothing."""
         complaint = ""
         while True:
-            await asyncio.sleep(seconds)
+            await pause()
             try:
                 await self.refresh()
                 complaint = ""
@@ -118,6 +118,14 @@ class Repository(Catalogue[Model]):
             UnknownModelError: it is not known.
         """
         self._allow("unload")
+        await self.drop(name)
+
+    async def drop(self, name: str) -> None:
+        """The same whatever the mode.
+
+        Raises:
+            UnknownModelError: it is not known.
+        """
         if name not in self._names:
             raise UnknownModelError(f"model {shorten(name)}: not found")
         self._wanted.discard(name)

@@ -23,6 +23,7 @@ class Endpoints:
     """Handlers by the names of the methods of the gRPC service."""
 
     def __init__(self, plane: Plane, readiness: Readiness, settings: Settings, bodies: Bodies) -> None:
+        self._plane = plane
         self._repository = plane.repository
         self._readiness = readiness
         self._settings = settings
@@ -61,11 +62,11 @@ class Endpoints:
 
     async def statistics(self) -> Response:
         """What every loaded version did."""
-        return answer(plain(describe.statistics(self._repository, "", "")))
+        return answer(plain(await self._plane.statistics("", "")))
 
     async def model_statistics(self, name: str, version: str = "") -> Response:
         """What one model, or one version, did."""
-        return answer(plain(describe.statistics(self._repository, name, version)))
+        return answer(plain(await self._plane.statistics(name, version)))
 
     async def repository_index(self, request: Request) -> Response:
         """Every version in the repository with its state, and why it is not ready."""

@@ -7,38 +7,20 @@ from typing import Any
 
 import uvicorn
 
-from jobcast_server.errors import StartupError
 from jobcast_server.rest.connection import LONGEST_HEAD, Connection
 from jobcast_server.rest.exchange import Exchange
 from jobcast_server.security.tls import Certificates
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import BACKLOG
 
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be idle: more than the 60 of common load balancers, which are to close first."""
 
-BACKLOG = 2048
 HANDSHAKE_S = 10.0
 """Seconds that TLS may take to begin a connection, and to end it."""
 
 TICKS = 10
 """Turns of uvicorn's clock between two looks at the connections."""
-
-
-def bind(settings: Settings) -> socket.socket:
-    """The port.
-
-    Raises:
-        StartupError: it is taken.
-    """
-    host = settings.host.strip("[]")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, settings.http_port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise StartupError(
-            f"http_port: {settings.host}:{settings.http_port} cannot be listened on ({error.strerror}); "
-            "choose another --http-port"
-        ) from None
 
 
 class Listener(uvicorn.Server):

@@ -72,7 +72,7 @@ class Gate:
         if opens == scopes.ADMIN:
             self._check_admin()
         if not paid and not caller.rate.take():
-            rate, burst = caller.key.bounds if caller.key and caller.key.bounds else (1.0, 1.0)
+            rate, burst = caller.bounds or (1.0, 1.0)
             raise RateLimitedError(
                 f"key {caller.id}: may call {rate:g} times a second, {burst:g} at once; come back later",
                 max(1, math.ceil(1 / rate)),

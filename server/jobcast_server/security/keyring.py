@@ -27,28 +27,29 @@ class Caller:
 
     Attributes:
         id: of the key; empty where nobody asked for one. digest: of its token. scopes: what it opens.
-        rate: of its calls.
+        rate: of its calls in this process. bounds: of that rate, per second and at once; None = no limit.
         ended: set when the key is in force no more.
     """
 
-    def __init__(self, key: Key | None, kinds: Kinds) -> None:
+    def __init__(self, key: Key | None, kinds: Kinds, workers: int = 1) -> None:
+        self._workers = workers
         self.key = key
         self.id = key.id if key else ""
         self.digest = key.digest if key else b""
         self.scopes: Scopes = key.scopes if key else frozenset()
-        self.rate: Rate = kinds.rate(*(key.bounds if key and key.bounds else NO_LIMIT))
+        self.bounds = share(key, workers)
+        self.rate: Rate = kinds.rate(*(self.bounds or NO_LIMIT))
         self.ended = asyncio.Event()
 
     @property
     def limited(self) -> bool:
         """Whether its calls have a rate."""
-        return self.key is not None and self.key.bounds is not None
+        return self.bounds is not None
 
     async def pace(self) -> None:
         """Wait until one more may come: a stream that is too quick is slowed down, not ended."""
         while not self.rate.take():
-            bounds = self.key.bounds if self.key else None
-            await asyncio.sleep(min(1 / bounds[0], LONGEST_PAUSE_S) if bounds else 0)
+            await asyncio.sleep(min(1 / self.bounds[0], LONGEST_PAUSE_S) if self.bounds else 0)
 
     def stays(self, key: Key) -> bool:
         """Whether calls under way may go on under this key."""
@@ -58,9 +59,22 @@ class Caller:
 
     def become(self, key: Key, kinds: Kinds) -> None:
         """Hold another key of the same secret."""
-        if self.key is None or self.key.bounds != key.bounds:
-            self.rate = kinds.rate(*(key.bounds or NO_LIMIT))
+        bounds = share(key, self._workers)
+        if self.bounds != bounds:
+            self.bounds, self.rate = bounds, kinds.rate(*(bounds or NO_LIMIT))
         self.key, self.scopes = key, key.scopes
+
+
+def share(key: Key | None, workers: int) -> tuple[float, float] | None:
+    """A process's part of a key's calls, per second and at once: what all parts let through is what the key may do.
+
+    With several workers the port of the metrics is one process more, for keys that open it.
+    """
+    if key is None or key.bounds is None:
+        return None
+    parts = 1 if workers == 1 else workers + (Scope.REPORT in key.scopes)
+    rate, burst = key.bounds
+    return (rate, burst) if parts == 1 else (rate / parts, max(1.0, burst / parts))
 
 
 class Keyring:
@@ -70,8 +84,9 @@ class Keyring:
         changed: called after every change.
     """
 
-    def __init__(self, keys: Iterable[Key], kinds: Kinds) -> None:
+    def __init__(self, keys: Iterable[Key], kinds: Kinds, workers: int = 1) -> None:
         self._kinds = kinds
+        self._workers = workers
         self._callers: dict[str, Caller] = {}
         self._found: dict[bytes, tuple[Caller, ...]] = {}
         self.changed: list[Callable[[], None]] = []
@@ -88,7 +103,7 @@ class Keyring:
             if caller is not None and caller.stays(key):
                 caller.become(key, self._kinds)
             else:
-                caller = Caller(key, self._kinds)
+                caller = Caller(key, self._kinds, self._workers)
             self._callers[key.id] = caller
         self._settle(before)
 

@@ -31,8 +31,8 @@ class Security:
         gate: what every protocol asks. keys: in force; None = none are asked for. certificates: None = no TLS.
     """
 
-    def __init__(self, settings: Settings, kinds: Kinds) -> None:
-        """Read keys and certificates.
+    def __init__(self, settings: Settings, kinds: Kinds, *, warns: bool = True) -> None:
+        """Read keys and certificates; of several workers the supervisor alone `warns` of what is open.
 
         Raises:
             StartupError: one of the files is not right, or the audit log cannot be written.
@@ -44,7 +44,7 @@ class Security:
             self._audit.check()
         except OSError as error:
             raise StartupError(f"audit_log: {settings.audit_log} cannot be written: {error.strerror}") from None
-        self.keys = Keyring((), kinds) if settings.keys else None
+        self.keys = Keyring((), kinds, settings.workers) if settings.keys else None
         self.certificates: Certificates | None = None
         if self.keys is not None:
             self._watched["keys"] = Watched("keys", [Path(settings.keys)], self._read_keys)
@@ -54,7 +54,8 @@ class Security:
             self._watched["certificate"] = Watched("certificates", self.certificates.paths, self.certificates.load)
         admin = settings.admin == "on" or (settings.admin == "auto" and (self.keys is not None or local(settings.host)))
         self.gate = Gate(self.keys, self._audit, admin=admin, open_health=settings.open_health)
-        self._warn(admin=admin)
+        if warns:
+            self._warn(admin=admin)
 
     async def watch(self) -> None:
         """Look at the files, again and again."""

@@ -7,12 +7,14 @@ import ssl
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
 import structlog
 
 from jobcast_server.errors import StartupError
+
+if TYPE_CHECKING:  # the supervisor of workers guards its port without gRPC
+    import grpc
 
 log = structlog.get_logger()
 
@@ -70,21 +72,25 @@ class Certificates:
         for tell in self.changed:
             tell()
 
-    def credentials(self) -> grpc.ServerCredentials:
+    def credentials(self) -> "grpc.ServerCredentials":
         """For gRPC's own server."""
+        import grpc
+
         self._told = self.pem
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(), self._fetch, require_client_authentication=self._client_ca is not None
         )
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+    def _fetch(self) -> "grpc.ServerCertificateConfiguration | None":
         """What a new connection gets; None = as the one before."""
         if self._told is self.pem:
             return None
         self._told = self.pem
         return self._configuration()
 
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+    def _configuration(self) -> "grpc.ServerCertificateConfiguration":
+        import grpc
+
         chain, key, authorities = self.pem
         return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
 

@@ -1,6 +1,7 @@
 """What GET /models and the metrics tell of models: bundles, tables, predictions and outcomes, by key."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,6 +10,7 @@ from jobcast_server.taskpredictor.bundles import Bundles
 from jobcast_server.taskpredictor.cache import Cache
 from jobcast_server.taskpredictor.key import Key
 from jobcast_server.taskpredictor.ledger import Account, Ledger
+from jobcast_server.taskpredictor.others import Counts
 from jobcast_server.taskpredictor.tables import Tables
 
 MOST_LABELS = 100
@@ -34,21 +36,32 @@ class Directory:
         self._ledger = ledger
         self._cache = cache
 
-    def models(self) -> list[dict[str, Any]]:
-        """One line for each model type and name, with its keys."""
+    def counts(self) -> Counts:
+        """Predictions made here, by key and method, with the keys of tables."""
+        counted = {key: account.predictions for key, account in self._ledger.accounts()}
+        return {key: Counter[str]() for key in self._tables.keys()} | counted  # noqa: SIM118 - no mapping
+
+    def models(self, others: Iterable[Counts] = ()) -> list[dict[str, Any]]:
+        """One line for each model type and name, with its keys; `others` predicted too."""
         accounts = dict(self._ledger.accounts())
         own = set(self._bundles.keys())
+        counted: Counts = {}
+        for counts in (self.counts(), *others):
+            for key, methods in counts.items():
+                counted[key] = counted.get(key, Counter[str]()) + methods
         grouped: dict[tuple[str, str], list[Key]] = {}
-        for key in sorted({*accounts, *own, *self._tables.keys()}):
+        for key in sorted({*counted, *own}):
             grouped.setdefault((key.type, key.name), []).append(key)
         return [
             {
                 "model_type": kind,
                 "model_name": name,
-                "total_predictions": sum(accounts[key].predictions.total() for key in keys if key in accounts),
+                "total_predictions": sum(counted[key].total() for key in keys if key in counted),
                 "hardware_types": sorted({key.hardware for key in keys} - {""}),
                 "software_versions": sorted({key.software_version for key in keys} - {""}),
-                "keys": [_line(key, accounts.get(key, Account()), key in own) for key in keys],
+                "keys": [
+                    _line(key, accounts.get(key, Account()), counted.get(key, {}), own=key in own) for key in keys
+                ],
             }
             for (kind, name), keys in grouped.items()
         ]
@@ -88,8 +101,8 @@ class Directory:
         yield GaugeMetricFamily("jobcast_prediction_cache_entries", "Predictions in the cache.", value=len(cache))
 
 
-def _line(key: Key, account: Account, own: bool) -> dict[str, Any]:
+def _line(key: Key, account: Account, predictions: Mapping[str, int], *, own: bool) -> dict[str, Any]:
     return {
         "hardware": key.hardware, "software_name": key.software_name, "software_version": key.software_version,
-        "own_bundle": own, "predictions": dict(account.predictions), **account.accuracy.told(),
+        "own_bundle": own, "predictions": dict(predictions), **account.accuracy.told(),
     }  # fmt: skip

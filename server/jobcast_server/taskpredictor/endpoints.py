@@ -25,6 +25,7 @@ from jobcast_server.taskpredictor.directory import Directory
 from jobcast_server.taskpredictor.faults import told
 from jobcast_server.taskpredictor.forecast import Forecast
 from jobcast_server.taskpredictor.key import INPUTS, Key, checked
+from jobcast_server.taskpredictor.others import Others
 from jobcast_server.taskpredictor.outcomes import Outcomes
 from jobcast_server.taskpredictor.plane import PIECE_ROWS, Plane, summary
 from jobcast_server.taskpredictor.reports import Reports
@@ -65,7 +66,7 @@ class TaskEndpoints:
 
     def __init__(
         self, plane: Plane, tables: Tables, trainer: Trainer, reports: Reports, store: Outcomes, directory: Directory,
-        readiness: Readiness, bodies: Bodies, most_rows: int,
+        readiness: Readiness, bodies: Bodies, most_rows: int, others: Others,
     ) -> None:  # fmt: skip
         self._plane = plane
         self._tables = tables
@@ -76,6 +77,7 @@ class TaskEndpoints:
         self._readiness = readiness
         self._bodies = bodies
         self._most_rows = most_rows
+        self._others = others
 
     @answered
     async def health(self) -> Response:
@@ -95,7 +97,7 @@ class TaskEndpoints:
     @answered
     async def models(self) -> Response:
         """Models by type and name, with what was predicted for each key and how good it was."""
-        return _json({"status": "success", "models": self._directory.models()})
+        return _json({"status": "success", "models": self._directory.models(await self._others.counts())})
 
     @answered
     async def outcomes(self, request: Request) -> Response:

@@ -1,6 +1,7 @@
 """What is remembered of each key while the server runs: predictions by method, and how good they were."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import orjson
@@ -70,6 +71,10 @@ class Ledger:
         else:
             self._accounts.move_to_end(key)
         return known
+
+    def recall(self, identities: Iterable[str]) -> dict[str, Prediction]:
+        """Predictions by their ids; those that are forgotten are missing."""
+        return {one: known for one in identities if (known := self._predictions.get(one)) is not None}
 
     def accounts(self) -> list[tuple[Key, Account]]:
         """Every account, the one used last first."""

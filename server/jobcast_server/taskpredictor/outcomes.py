@@ -208,7 +208,8 @@ def _commit(store: sqlite3.Connection, reports: list[_Report]) -> list[list[bool
         news = [[store.execute(INSERT, astuple(one)).rowcount == 1 for one in report.outcomes] for report in reports]
         store.execute("COMMIT")
     except BaseException:
-        store.execute("ROLLBACK")
+        if store.in_transaction:  # without room on the disk SQLite has rolled back by itself
+            store.execute("ROLLBACK")
         raise
     return news
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobcast_server.errors import RequestError, UnknownModelError, shorten
 from jobcast_server.gathering import MOST_ROWS
 from jobcast_server.rest.json import kind_of, wrong
 from jobcast_server.taskpredictor.ledger import Ledger, Prediction, prediction_of
+from jobcast_server.taskpredictor.others import Others
 from jobcast_server.taskpredictor.outcomes import Outcome, Outcomes
 from jobcast_server.taskpredictor.plane import Item, Plane
 from jobcast_server.taskpredictor.task import DURATION, duration, key_of, of_trace
@@ -19,11 +20,12 @@ IDENTITY = "prediction_id"
 class Reports:
     """Takes reports of outcomes."""
 
-    def __init__(self, plane: Plane, ledger: Ledger, store: Outcomes, most_rows: int) -> None:
+    def __init__(self, plane: Plane, ledger: Ledger, store: Outcomes, most_rows: int, others: Others) -> None:
         self._plane = plane
         self._ledger = ledger
         self._store = store
         self._most_rows = most_rows
+        self._others = others
 
     def recall(self, outcomes: Sequence[Outcome]) -> None:
         """Take what was reported before the server started into the account of its key."""
@@ -41,9 +43,10 @@ class Reports:
         reports = told if type(told) is list else [told]
         if not 1 <= len(reports) <= self._most_rows:
             raise wrong("outcomes", f"must hold 1 to {self._most_rows} reports (max_batch_rows), got {len(reports)}")
+        elsewhere = await self._elsewhere(reports)
         found = []
         for place, one in enumerate(reports):
-            found.append(await self._read(one, place, alone=type(told) is dict))
+            found.append(await self._read(one, place, elsewhere, alone=type(told) is dict))
             if place % MOST_ROWS == MOST_ROWS - 1:
                 await asyncio.sleep(0)  # others go in between
         good = [one for one in found if isinstance(one, Outcome)]
@@ -59,7 +62,15 @@ class Reports:
             "status": "partial" if failed else "success", "accepted": len(good), "failed": failed, "results": results
         }  # fmt: skip
 
-    async def _read(self, told: Any, place: int, *, alone: bool) -> Outcome | RequestError:
+    async def _elsewhere(self, reports: Sequence[Any]) -> Mapping[str, Prediction]:
+        """Predictions that the reports name and other workers made."""
+        named = {one.get(IDENTITY) for one in reports if type(one) is dict}
+        missing = [one for one in named if type(one) is str and self._ledger.prediction(one) is None]
+        return await self._others.recall(missing) if missing else {}
+
+    async def _read(
+        self, told: Any, place: int, elsewhere: Mapping[str, Prediction], *, alone: bool
+    ) -> Outcome | RequestError:
         where = "" if alone else f"outcomes[{place}]."
         try:
             if type(told) is not dict:
@@ -71,7 +82,7 @@ class Reports:
             elif type(identity) is not str:
                 raise wrong(f"{where}{IDENTITY}", f"must be a text, got {kind_of(identity)}")
             else:
-                prediction = self._known(identity, f"{where}{IDENTITY}")
+                prediction = elsewhere.get(identity) or self._known(identity, f"{where}{IDENTITY}")
             return _outcome(identity, took, prediction)
         except RequestError as error:
             return error

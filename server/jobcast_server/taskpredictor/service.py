@@ -1,6 +1,7 @@
 """The task predictor as a whole: its parts put together, opened when the server starts and closed when it stops."""
 
 import secrets
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from jobcast_server.taskpredictor.bundles import Bundles
 from jobcast_server.taskpredictor.cache import Cache
 from jobcast_server.taskpredictor.directory import Directory
 from jobcast_server.taskpredictor.endpoints import TaskEndpoints
-from jobcast_server.taskpredictor.ledger import Ledger
+from jobcast_server.taskpredictor.ledger import Ledger, Prediction
+from jobcast_server.taskpredictor.others import Counts, Nobody
 from jobcast_server.taskpredictor.outcomes import Outcomes
 from jobcast_server.taskpredictor.plane import Plane
 from jobcast_server.taskpredictor.predictions import Predictions
@@ -23,6 +25,8 @@ from jobcast_server.taskpredictor.reports import Reports
 from jobcast_server.taskpredictor.socket import Socket
 from jobcast_server.taskpredictor.tables import Tables
 from jobcast_server.taskpredictor.training import Trainer
+from jobcast_server.workers.link import Link
+from jobcast_server.workers.passing import Passing
 
 
 class TaskPredictor:
@@ -35,12 +39,14 @@ class TaskPredictor:
 
     def __init__(
         self, settings: Settings, repository: Repository[Model], admission: Admission, workers: Executor,
-        readiness: Readiness, metrics: Metrics, bodies: Bodies,
+        readiness: Readiness, metrics: Metrics, bodies: Bodies, link: Link | None = None,
     ) -> None:  # fmt: skip
-        run = secrets.token_hex(4)
+        run = secrets.token_hex(4) + (f"w{link.seat.number}" if link else "")
+        others = link or Nobody()
+        self._keeps = link is None or link.seat.first
         folder = settings.store.parent / "tables" if not settings.tables else Path(settings.tables)
         cache = Cache(settings.prediction_cache, settings.prediction_cache_ttl)
-        ledger = Ledger(run, settings.remembered_predictions)
+        self._ledger = ledger = Ledger(run, settings.remembered_predictions)
         self._repository = repository
         self._tables = Tables(folder, settings.default_lookup_table, settings.levels, workers)
         self._store = Outcomes(settings.store, settings.outcome_retention_days)
@@ -50,14 +56,16 @@ class TaskPredictor:
             self.bundles, ledger, cache, admission, workers, levels=settings.levels, distance=settings.lookup_distance
         )
         rows = settings.max_batch_rows
-        self._reports = Reports(plane, ledger, self._store, rows)
-        directory = Directory(self.bundles, self._tables, ledger, cache)
-        metrics.add(directory.collect)
+        self._reports = Reports(plane, ledger, self._store, rows, others)
+        self._directory = Directory(self.bundles, self._tables, ledger, cache)
+        metrics.add(self._directory.collect)
         self.predictions = Predictions(plane, self._tables, metrics, bodies, rows)
         self.socket = Socket(self.predictions, plane, metrics)
-        self.endpoints = TaskEndpoints(
-            plane, self._tables, self._trainer, self._reports, self._store, directory, readiness, bodies, rows
-        )
+        kind = TaskEndpoints if self._keeps else Passing
+        self.endpoints = kind(
+            plane, self._tables, self._trainer, self._reports, self._store, self._directory, readiness, bodies, rows,
+            others,
+        )  # fmt: skip
 
     def open(self) -> None:
         """Read the default table and the outcomes of earlier runs.
@@ -66,7 +74,16 @@ class TaskPredictor:
             StartupError: one of them cannot be read.
         """
         self._tables.preload()
-        self._reports.recall(self._store.recall())
+        if self._keeps:
+            self._reports.recall(self._store.recall())
+
+    def recall(self, identities: Iterable[str]) -> dict[str, Prediction]:
+        """Predictions made here, by their ids, for another worker that got their outcomes."""
+        return self._ledger.recall(identities)
+
+    def counts(self) -> Counts:
+        """Predictions made here, by key and method, for the worker that lists them."""
+        return self._directory.counts()
 
     async def stop(self) -> None:
         """End trainings."""

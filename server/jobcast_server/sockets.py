@@ -1,0 +1,56 @@
+"""The sockets of the ports: of one process alone, or shared by the workers of one server (SO_REUSEPORT)."""
+
+import socket
+
+from jobcast_server.errors import StartupError
+from jobcast_server.settings import Settings
+
+BACKLOG = 2048
+
+
+def listen(settings: Settings, option: str) -> socket.socket:
+    """Listen on the port that an option names; several workers share it.
+
+    Raises:
+        StartupError: it is taken.
+    """
+    port = getattr(settings, option)
+    family, host = _family(settings.host)
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=settings.workers > 1)
+    except OSError as error:
+        raise taken(settings, option, str(error.strerror)) from None
+
+
+def reserve(settings: Settings, option: str) -> socket.socket:
+    """Hold the port that an option names without listening, so that workers, and nobody before them, may share it.
+
+    Raises:
+        StartupError: it is taken, by somebody who would share it too.
+    """
+    port = getattr(settings, option)
+    family, host = _family(settings.host)
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        held.bind((host, port))  # alone at first: a port that others share would be had for the asking
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise taken(settings, option, str(error.strerror)) from None
+    return held
+
+
+def taken(settings: Settings, option: str, reason: str) -> StartupError:
+    """The port cannot be had."""
+    return StartupError(
+        f"{option}: {settings.host}:{getattr(settings, option)} cannot be listened on ({reason}); "
+        f"choose another --{option.replace('_', '-')}"
+    )
+
+
+def _family(host: str) -> tuple[socket.AddressFamily, str]:
+    host = host.strip("[]")
+    return (socket.AF_INET6 if ":" in host else socket.AF_INET), host
