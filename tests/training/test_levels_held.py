@@ -30,7 +30,7 @@ def test_every_level_is_told_of_times_and_of_amounts() -> None:
         assert found["below_95"] == scores["limit_held"]
 
 
-def test_a_trained_bundle_tells_every_level_up_to_the_limit_of_each_job(result: pipeline.Result) -> None:
+def test_a_trained_bundle_tells_every_level(result: pipeline.Result) -> None:
     about = result.candidate.about
     for metrics in (about["validation"], about["test"]):
         shares = [metrics[f"below_{100 * level:g}"] for level in about["quantile_levels"]]
