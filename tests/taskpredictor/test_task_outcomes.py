@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import resource
 import sqlite3
 import threading
 import time
@@ -172,6 +173,21 @@ def test_a_store_that_cannot_be_written_is_told_and_predictions_go_on(start, tmp
     assert served.single(TRACE).status == 200
     (tmp_path / "state").unlink()
     assert served.post("/outcomes", {**IDENTITY, **TRACE, "duration_ms": 5}).status == 200
+
+
+def test_a_store_that_cannot_grow_says_so_and_takes_reports_again_once_it_can(start):
+    served = start()
+    report = {**IDENTITY, **TRACE, "duration_ms": 5}
+    assert served.post("/outcomes", report).status == 200
+    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
+    answer = served.post("/outcomes", report)
+    assert answer.status == 503
+    assert answer.json()["error"].endswith("outcomes cannot be written: disk I/O error")
+    assert served.single(TRACE).status == 200
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert served.post("/outcomes", report).status == 200
+    assert len(rows(served)) == 2
 
 
 def test_predictions_go_on_while_another_process_holds_the_store(start):
