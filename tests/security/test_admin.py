@@ -1,7 +1,9 @@
 """Administration has a switch of its own, pages of other sites may not use it, and an open server says that it is."""
 
 import json
+import re
 
+import grpc
 import pytest
 
 LOAD = "/v2/repository/models/nothing/load"
@@ -70,6 +72,18 @@ def test_what_was_refused_and_done_is_written_down(guarded):
     assert all(line["peer"].startswith("127.0.0.1:") for line in (refused, done))
     written = guarded.audit.read_text()
     assert not any(token in written for token in keys.tokens.values())
+
+
+def test_who_called_over_grpc_is_written_down(guarded):
+    keys, before = guarded.keys, len(guarded.audited())
+    with guarded.served.channel() as channel:
+        load = channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelLoad")
+        for name in ("predict", "admin"):
+            with pytest.raises(grpc.RpcError):
+                load(b"", metadata=keys.metadata(name))
+    refused, done = guarded.audited()[before:]
+    assert (refused["event"], done["event"]) == ("refused", "admin")
+    assert all(re.fullmatch(r"ipv4:127\.0\.0\.1:\d+", line["peer"]) for line in (refused, done))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
@@ -25,6 +26,8 @@ pub enum Event {
         path: String,
         /// Its only message, when it is unary.
         message: Option<Bytes>,
+        /// Who calls, where that is known.
+        peer: Option<SocketAddr>,
         /// What the caller says besides, as text.
         metadata: Vec<(String, String)>,
         /// How long the caller still waits.

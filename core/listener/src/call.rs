@@ -1,5 +1,6 @@
 //! One unary call whose message has come, and how it can end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub(crate) struct Head {
     pub headers: HeaderMap,
     pub started: Instant,
     pub deadline: Option<Instant>,
+    /// Who calls, where that is known.
+    pub peer: Option<SocketAddr>,
     /// Whether its key was checked and its rate counted.
     pub paid: bool,
     /// The thread that has the connection.

@@ -1,6 +1,7 @@
 //! One connection: its calls are looked at as they come, and ended with it.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -45,7 +46,7 @@ enum Hot {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, gather: Arc<Gather>, socket: TcpStream) {
-    let limits = &shared.limits;
+    let (limits, peer) = (&shared.limits, socket.peer_addr().ok());
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(WINDOW)
@@ -57,16 +58,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, gather: Arc<Gather>, socket: TcpS
     if let Some(acceptor) = shared.tls.acceptor() {
         let Ok(Ok(socket)) = timeout_at(due, acceptor.accept(socket)).await else { return };
         let Ok(Ok(connection)) = timeout_at(due, builder.handshake(socket)).await else { return };
-        Served { shared, gather, connection }.run().await;
+        Served { shared, gather, peer, connection }.run().await;
     } else {
         let Ok(Ok(connection)) = timeout_at(due, builder.handshake(socket)).await else { return };
-        Served { shared, gather, connection }.run().await;
+        Served { shared, gather, peer, connection }.run().await;
     }
 }
 
 struct Served<T> {
     shared: Arc<Shared>,
     gather: Arc<Gather>,
+    peer: Option<SocketAddr>,
     connection: Connection<T, Bytes>,
 }
 
@@ -144,8 +146,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
         }
         let deadline = grpc::timeout(&parts.headers).and_then(|left| started.checked_add(left));
         let home = tokio::runtime::Handle::current();
-        let head =
-            Head { path: path.to_owned(), headers: parts.headers, started, deadline, paid: pass.is_some(), home };
+        let head = Head {
+            path: path.to_owned(),
+            headers: parts.headers,
+            started,
+            deadline,
+            peer: self.peer,
+            paid: pass.is_some(),
+            home,
+        };
         let mut body = Body::new(stream, Frames::new(encoding, self.shared.limits.message_bytes));
         if kind == Kind::Stream {
             return match &*head.path {

@@ -31,7 +31,7 @@ fn begin(shared: &Arc<Shared>, head: Head, message: Option<Bytes>, body: Option<
     let id = commands.id;
     let metadata = head.headers.iter().filter_map(text).collect();
     let left = head.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    shared.bridge.tell(Event::Call { id, path: head.path, message, metadata, left, paid: head.paid });
+    shared.bridge.tell(Event::Call { id, path: head.path, message, peer: head.peer, metadata, left, paid: head.paid });
     let handed = Handed { shared: Arc::clone(shared), id, body, respond, out: None, reading: false };
     head.home.spawn(handed.converse(commands));
 }

@@ -162,8 +162,11 @@ fn a_unary_call_is_told_with_its_message_and_answered() {
     let (response, mut stream) =
         caller.call("/a/Unary", &[GRPC, ("x-one", "1"), ("x-two-bin", "AAEC"), ("grpc-timeout", "1H")]);
     stream.send_data(framed(b"asked"), false).unwrap();
-    let [Event::Call { id, path, message, metadata, left, paid }] = &happened(&listener)[..] else { panic!("no call") };
+    let [Event::Call { id, path, message, peer, metadata, left, paid }] = &happened(&listener)[..] else {
+        panic!("no call")
+    };
     assert_eq!((path.as_str(), message.as_deref(), *paid), ("/a/Unary", Some(&b"asked"[..]), false));
+    assert!(peer.is_some_and(|peer| peer.ip() == address.ip() && peer.port() != address.port()));
     assert!(metadata.contains(&("x-one".to_owned(), "1".to_owned())));
     assert!(!metadata.iter().any(|(name, _)| name.ends_with("-bin")));
     assert!(left.is_some_and(|left| left <= LONG && left > LONG / 2));

@@ -352,7 +352,8 @@ class Listener:
     def events(self) -> list[tuple[Any, ...]]:
         """Return what happened since: a word, the number of the call, and what belongs to it.
 
-        `call`: path, message (None for a stream), metadata, seconds left, whether its key was checked and counted.
+        `call`: path, message (None for a stream), who calls, metadata, seconds left, whether its key was checked and
+        counted.
         `message`: bytes, None at the end. `written`. `gone`. `predictions`: messages of a stream, an answer each.
         """
 

@@ -1,7 +1,7 @@
 //! The native listener for Python: it serves a socket on threads of its own, and hands over what Python answers.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,9 +179,10 @@ impl Listener {
 fn told(py: Python<'_>, event: listener::Event) -> PyResult<Bound<'_, PyTuple>> {
     let bytes = |message: &[u8]| PyBytes::new(py, message);
     match event {
-        listener::Event::Call { id, path, message, metadata, left, paid } => {
+        listener::Event::Call { id, path, message, peer, metadata, left, paid } => {
             let message = message.map(|message| bytes(&message));
-            ("call", id, path, message, metadata, left.map(|left| left.as_secs_f64()), paid).into_pyobject(py)
+            let (peer, left) = (peer.map(named), left.map(|left| left.as_secs_f64()));
+            ("call", id, path, message, peer, metadata, left, paid).into_pyobject(py)
         }
         listener::Event::Message(id, message) => ("message", id, message.map(|found| bytes(&found))).into_pyobject(py),
         listener::Event::Written(id) => ("written", id).into_pyobject(py),
@@ -190,6 +191,14 @@ fn told(py: Python<'_>, event: listener::Event) -> PyResult<Bound<'_, PyTuple>> 
             let messages: Vec<_> = messages.iter().map(|message| bytes(message)).collect();
             ("predictions", id, messages).into_pyobject(py)
         }
+    }
+}
+
+/// An address as gRPC names it.
+fn named(peer: SocketAddr) -> String {
+    match peer {
+        SocketAddr::V4(peer) => format!("ipv4:{peer}"),
+        SocketAddr::V6(peer) => format!("ipv6:%5B{}%5D:{}", peer.ip(), peer.port()),
     }
 }
 

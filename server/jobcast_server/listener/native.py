@@ -163,13 +163,13 @@ class NativePort:
                     task.cancel()
 
     def _begin(
-        self, number: int, path: str, message: bytes | None, metadata: list[tuple[str, str]], left: float | None,
-        paid: bool,
+        self, number: int, path: str, message: bytes | None, peer: str | None, metadata: list[tuple[str, str]],
+        left: float | None, paid: bool,
     ) -> None:  # fmt: skip
         handler, goes_on = self._calls.enter(path, metadata, paid=paid)
         assert handler is not None  # noqa: S101 - the core knows the methods
         message = message if goes_on else None  # a refusal reads none
-        context = Context(self._core, number, handler, metadata, left)
+        context = Context(self._core, number, handler, peer, metadata, left)
         task = asyncio.get_running_loop().create_task(self._answer(number, handler, context, message))
         self._open[number] = context, task
         task.add_done_callback(partial(self._ended, number))
