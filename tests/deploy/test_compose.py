@@ -35,7 +35,7 @@ def stack() -> dict[str, Any]:
 
 
 def test_every_service_is_hardened(stack: dict[str, Any]) -> None:
-    assert set(stack["services"]) == {"grafana", "prometheus", "repository", "server", "train"}
+    assert set(stack["services"]) == {"grafana", "prometheus", "repository", "server", "train", "ui"}
     for name, service in stack["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -45,23 +45,23 @@ def test_every_service_is_hardened(stack: dict[str, Any]) -> None:
 
 
 def test_what_stays_up_is_bounded_and_watched(stack: dict[str, Any]) -> None:
-    for name in ("grafana", "prometheus", "server"):
+    for name in ("grafana", "prometheus", "server", "ui"):
         limits = stack["services"][name]["deploy"]["resources"]["limits"]
         assert {"cpus", "memory", "pids"} <= set(limits), name
-    for name in ("grafana", "prometheus"):  # the image of the server brings its own
+    for name in ("grafana", "prometheus"):  # the images of the server and the app bring their own
         assert stack["services"][name]["healthcheck"]["test"][0] == "CMD", name
 
 
 def test_ports_are_published_on_this_machine_alone(stack: dict[str, Any]) -> None:
     ports = [port for service in stack["services"].values() for port in service.get("ports", [])]
-    assert {int(port["published"]) for port in ports} == {3000, 8181, 8200, 9090, 50051}
+    assert {int(port["published"]) for port in ports} == {3000, 8181, 8200, 8501, 9090, 50051}
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
 
 
 def test_nothing_has_to_be_there_before(stack: dict[str, Any]) -> None:
     assert not [name for name, volume in stack["volumes"].items() if volume.get("external")]
     for name, service in stack["services"].items():
-        for volume in service["volumes"]:
+        for volume in service.get("volumes", []):
             if volume["type"] == "bind" and name != "train":  # whose logs are the caller's to name
                 assert Path(volume["source"]).exists(), f"{name} mounts {volume['source']}"
                 assert volume["read_only"], f"{name} may write {volume['source']}"
