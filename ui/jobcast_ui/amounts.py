@@ -1,4 +1,4 @@
-"""Amounts as people read them, always beside the number in the model's own unit; and texts that Markdown leaves alone."""
+"""Amounts as people read them, always beside the number in the model's own unit; texts that Markdown leaves alone."""
 
 import math
 import re
@@ -27,8 +27,8 @@ def amount(value: float, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, with a digit behind the point below 10 %."""
-    return f"{100 * share:.{1 if 0 < share < 0.1 else 0}f} %"
+    """A share in percent, with three digits at most: 97.5 %, 5 %."""
+    return f"{100 * share:.3g} %"
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a model says of one record, and what follows from it alone: interval, suggestion, and the chance to need more."""
+"""What a model says of one record, and what follows from it: interval, suggestion, and the chance to need more."""
 
 from bisect import bisect_left
 from collections.abc import Mapping

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import streamlit as st
 
 from jobcast_ui import connection
+
+ICON = Path(__file__).with_name("icon.svg")
 
 PAGES = {
     "predict": ("Predict", ":material/timer:"),
@@ -20,7 +23,7 @@ PAGES = {
 
 def main() -> None:
     """Show the chosen page."""
-    st.set_page_config(page_title="jobcast", page_icon=":material/timer:", layout="wide")
+    st.set_page_config(page_title="jobcast", page_icon=ICON.read_text(), layout="wide")
     there = [name for name in PAGES if _is_there(name)]
     pages = [
         st.Page(_opener(name), title=PAGES[name][0], icon=PAGES[name][1], url_path=name, default=name == there[0])

@@ -23,6 +23,7 @@ OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
     "logger.level": "warning",
+    "runner.magicEnabled": False,
     "server.fileWatcherType": "none",
     "server.headless": True,
     "theme.light.primaryColor": "#2f5fb3",

@@ -204,8 +204,9 @@ def _summary(ran: Ran, shown: pd.DataFrame) -> None:
     if drawn is None:
         return
     st.subheader("Predicted against requested")
-    st.altair_chart(drawn, width="stretch", key="batch-against")
-    st.caption(summary.against_in_words(shown["point"], shown["request"]))
+    words = summary.against_in_words(shown["point"], shown["request"])
+    st.altair_chart(drawn, width="stretch", key="batch-against", alt=words)
+    st.caption(plain(words))
     by_node = table.NODE_HOURS in shown
     saving, word = (table.NODE_HOURS, "node-hours") if by_node else ("saving", unit(ran.schema))
     groups = [name for name in summary.GROUPS if name in shown]
@@ -213,6 +214,6 @@ def _summary(ran: Ran, shown: pd.DataFrame) -> None:
     st.write(f"With the suggested amounts all records together would save **{figure(shown[saving].sum())} {word}**.")
     for name in groups:
         totals = summary.savings(shown[name], shown[saving])
-        st.altair_chart(summary.bars(totals, name, word), width="stretch", key=f"batch-by-{name}")
-        top = "; ".join(f"{plain(str(group))} {figure(value)}" for group, value in totals.head(summary.MOST).items())
-        st.caption(f"Saving by {name} in {word}: {top}.")
+        words = summary.bars_in_words(totals, name, word)
+        st.altair_chart(summary.bars(totals, name, word), width="stretch", key=f"batch-by-{name}", alt=words)
+        st.caption(plain(words))

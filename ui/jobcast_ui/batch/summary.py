@@ -15,8 +15,13 @@ GROUPS = ("user", "partition", "queue", "account", "location", "component")
 MOST = 15
 """Bars of one picture."""
 
+BAR = 30
+"""Height of one of them."""
 
-def against(predicted: pd.Series, request: pd.Series, unit: str) -> alt.LayerChart | None:
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
+
+
+def against(predicted: pd.Series, request: pd.Series, unit: str) -> Drawing | None:
     """How many jobs there are by what they request and what is predicted; None where nothing is requested.
 
     Both axes are logarithmic; jobs on the line need what they request.
@@ -42,7 +47,7 @@ def against(predicted: pd.Series, request: pd.Series, unit: str) -> alt.LayerCha
     )  # fmt: skip
     ends = pd.DataFrame({"request": 10 ** edges[[0, -1]], "predicted": 10 ** edges[[0, -1]]})
     line = alt.Chart(ends).mark_line(strokeDash=[4, 4], color="#d1495b").encode(x="request:Q", y="predicted:Q")
-    return alt.layer(rects, line).properties(height=360, description=against_in_words(predicted, request))
+    return alt.layer(rects, line).properties(height=360)
 
 
 def against_in_words(predicted: pd.Series, request: pd.Series) -> str:
@@ -61,16 +66,19 @@ def savings(groups: pd.Series, saving: pd.Series) -> pd.Series:
     return saving.groupby(groups.fillna("").replace("", "not known")).sum().sort_values(ascending=False)
 
 
-def bars(totals: pd.Series, name: str, unit: str) -> alt.Chart:
+def bars(totals: pd.Series, name: str, unit: str) -> Drawing:
     """The largest of these sums."""
     shown = totals.head(MOST)
     frame = pd.DataFrame({name: shown.index.astype(str), "saving": shown.to_numpy()})
-    words = "; ".join(f"{group} {figure(value)}" for group, value in shown.items())
-    return (
-        alt.Chart(frame, description=f"Saving by {name} in {unit}: {words}.")
-        .mark_bar(color="#2e8540")
-        .encode(
-            x=alt.X("saving:Q", title=f"saving ({unit})"), y=alt.Y(f"{name}:N", sort=None, title=None),
-            tooltip=[f"{name}:N", alt.Tooltip("saving:Q", format=",.4~g")],
-        )
+    drawn: Drawing = alt.Chart(frame, height=80 + BAR * len(shown)).mark_bar(color="#2e8540").encode(
+        x=alt.X("saving:Q", title=f"saving ({unit})"), y=alt.Y(f"{name}:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False)),
+        tooltip=[f"{name}:N", alt.Tooltip("saving:Q", format=",.4~g")],
     )  # fmt: skip
+    return drawn
+
+
+def bars_in_words(totals: pd.Series, name: str, unit: str) -> str:
+    """The same for who cannot see it."""
+    told = "; ".join(f"{group} {figure(value)}" for group, value in totals.head(MOST).items())
+    more = f"; and {len(totals) - MOST:,} more" if len(totals) > MOST else ""
+    return f"Saving by {name} in {unit}: {told}{more}."

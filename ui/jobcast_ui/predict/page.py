@@ -7,8 +7,8 @@ from jobcast import Batch, InputError, InvalidInput, JobcastError, Records
 from jobcast_proto.manifest import Schema
 
 from jobcast_ui import connection
-from jobcast_ui.amounts import amount, percent
-from jobcast_ui.answer import Answer, answer_of, check
+from jobcast_ui.amounts import amount, percent, plain
+from jobcast_ui.answer import Answer, answer_of, check, unit
 from jobcast_ui.choice import chosen_model
 from jobcast_ui.place import current
 from jobcast_ui.predict import calls, form, picture
@@ -57,7 +57,7 @@ def _page() -> None:
     model = chosen_model(client, "predict-model")
     schema, _ = client.schema(model)
     check(schema)
-    st.caption(f"{model} version {schema.version}: {schema.model_type}. Answers are in {_unit(schema)}.")
+    st.caption(f"{model} version {schema.version}: {schema.model_type}. Answers are in {unit(schema)}.")
     asked = st.session_state.get(STATE)
     if asked is not None and (asked.schema != schema or asked.schema.predictor != model):
         asked = None
@@ -105,9 +105,7 @@ def _input(field: str) -> str:
 
 
 def _show(asked: Asked, answer: Answer) -> None:
-    st.altair_chart(picture.picture(answer), width="stretch", key="predict-picture")
-    st.caption(picture.in_words(answer))
-    _figures(answer)
+    st.altair_chart(picture.picture(answer), width="stretch", key="predict-picture", alt=picture.in_words(answer))
     hours = None
     if answer.unit == "GiB" and answer.request is not None:
         hours = st.number_input(
@@ -117,6 +115,7 @@ def _show(asked: Asked, answer: Answer) -> None:
     verdict = judge(answer, hours)
     if verdict is not None:
         KINDS[verdict.kind](in_words(verdict))
+    _figures(answer)
     _contributions(asked, answer)
     _calls(asked)
 
@@ -134,6 +133,9 @@ def _figures(answer: Answer) -> None:
     if answer.request is not None:
         told.append(("Requested", amount(answer.request, answer.unit)))
     st.table({"": [name for name, _ in told], "amount": [text for _, text in told]})
+    with st.expander("Quantiles"):
+        levels = [f"{percent(level)} need at most" for level in answer.levels]
+        st.table({"": levels, "amount": [amount(value, answer.unit) for value in answer.quantiles]})
 
 
 def _contributions(asked: Asked, answer: Answer) -> None:
@@ -142,13 +144,10 @@ def _contributions(asked: Asked, answer: Answer) -> None:
     if not moved:
         st.write("No input moves the point away from what typical values give.")
         return
-    st.altair_chart(picture.bars(moved, answer.unit), width="stretch", key="predict-bars")
-    st.caption(
-        "How far the point moves when one input alone becomes typical: "
-        + "; ".join(f"{name} {amount(value, answer.unit)}" for name, value in moved.items())
-        + "."
-        + (f" Without a typical value that may be asked: {', '.join(asked.left)}." if asked.left else "")
-    )
+    words = picture.bars_in_words(moved, answer.unit)
+    st.altair_chart(picture.bars(moved, answer.unit), width="stretch", key="predict-bars", alt=words)
+    left = f" Without a typical value that may be asked: {', '.join(asked.left)}." if asked.left else ""
+    st.caption(plain(words + left))
 
 
 def _calls(asked: Asked) -> None:
@@ -161,7 +160,3 @@ def _calls(asked: Asked) -> None:
         script.code(calls.python(asked.schema, asked.record, place), language="python", wrap_lines=True)
         rest.code(calls.curl(asked.schema, asked.batch, place, token=token), language="bash", wrap_lines=True)
         rpc.code(calls.grpcurl(asked.schema, asked.batch, place, token=token), language="bash", wrap_lines=True)
-
-
-def _unit(schema: Schema) -> str:
-    return next((spec.unit for spec in schema.outputs if spec.name == "point"), "")
