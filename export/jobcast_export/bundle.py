@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -89,7 +90,7 @@ def write_version(release: Release, repository: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name) for p in home.iterdir() if p.is_dir() and p.name.isdecimal()), default=0)
     inputs = [InputSpec(**spec) for spec in release.about["inputs"]]
-    with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as staging:
+    with _nothing_left(home), tempfile.TemporaryDirectory(dir=home, prefix=".new-") as staging:
         folder = Path(staging) / str(number)
         folder.mkdir()
         (folder / "model.onnx").write_bytes(release.model.SerializeToString())
@@ -114,6 +115,17 @@ def write_version(release: Release, repository: Path) -> Path:
     write_serving(home)
     (home / "README.md").write_text(release.card.replace("{version}", str(number)), encoding="utf-8")
     return home / str(number)
+
+
+@contextmanager
+def _nothing_left(home: Path) -> Iterator[None]:
+    """A folder that got no version, as on a full disk, is not left empty: servers would take it for a model."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds earlier versions
+            home.rmdir()
+        raise
 
 
 def described_outputs(levels: int, unit: str) -> list[OutputSpec]:

@@ -207,6 +207,17 @@ def test_the_command_says_that_a_pinned_version_stays(candidate: Candidate, tmp_
     assert "config.pbtxt pins version 1; take its version_policy out to serve the newest" in pinned.output
 
 
+def test_a_version_that_cannot_be_written_leaves_no_model_behind(candidate: Candidate, tmp_path: Path) -> None:
+    spoilt = replace(candidate, about=candidate.about | {"validation": {"mae": float("nan")}})
+    with pytest.raises(ValueError, match=r"validation\.mae"):
+        export_candidate(spoilt, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    home = export_candidate(candidate, tmp_path).parent
+    with pytest.raises(ValueError, match=r"validation\.mae"):
+        export_candidate(spoilt, tmp_path)
+    assert [path.name for path in home.iterdir() if path.is_dir()] == ["1"]
+
+
 def test_a_policy_that_cannot_be_read_stops_the_export_before_it_writes(candidate: Candidate, tmp_path: Path) -> None:
     home = export_candidate(candidate, tmp_path).parent
     (home / "config.pbtxt").write_text('name: "two-stumps"\nversion_policy: { specific {\n', encoding="utf-8")
