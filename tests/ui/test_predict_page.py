@@ -95,12 +95,10 @@ def test_the_page_shows_the_servers_numbers(opened, asked, model):
 @pytest.mark.parametrize("model", RECORDS)
 def test_the_picture_is_drawn_from_the_same_numbers(asked, model):
     _, _, answer = asked(model, RECORDS[model])
-    spec = picture.picture(answer).to_dict()
-    drawn = [row for rows in spec["datasets"].values() for row in rows]
-    assert [row["amount"] for row in drawn if row.get("level") in answer.levels][-len(answer.levels) :] == list(
-        answer.quantiles
-    )
-    assert {row["what"]: row["amount"] for row in drawn if "what" in row} == picture.marked(answer)
+    area, curve, marks = (layer["data"]["values"] for layer in picture.picture(answer)["layer"])
+    assert [(row["level"], row["amount"]) for row in curve] == list(zip(answer.levels, answer.quantiles, strict=True))
+    assert (area[0]["amount"], area[-1]["amount"]) == answer.interval
+    assert {row["what"]: row["amount"] for row in marks} == picture.marked(answer)
     words = picture.in_words(answer)
     assert all(amount(value, answer.unit) in words for value in (*answer.quantiles, *picture.marked(answer).values()))
 

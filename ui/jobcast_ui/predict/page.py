@@ -105,7 +105,7 @@ def _input(field: str) -> str:
 
 
 def _show(asked: Asked, answer: Answer) -> None:
-    st.altair_chart(picture.picture(answer), width="stretch", key="predict-picture", alt=picture.in_words(answer))
+    st.vega_lite_chart(picture.picture(answer), width="stretch", key="predict-picture", alt=picture.in_words(answer))
     hours = None
     if answer.unit == "GiB" and answer.request is not None:
         hours = st.number_input(
@@ -145,7 +145,7 @@ def _contributions(asked: Asked, answer: Answer) -> None:
         st.write("No input moves the point away from what typical values give.")
         return
     words = picture.bars_in_words(moved, answer.unit)
-    st.altair_chart(picture.bars(moved, answer.unit), width="stretch", key="predict-bars", alt=words)
+    st.vega_lite_chart(picture.bars(moved, answer.unit), width="stretch", key="predict-bars", alt=words)
     left = f" Without a typical value that may be asked: {', '.join(asked.left)}." if asked.left else ""
     st.caption(plain(words + left))
 

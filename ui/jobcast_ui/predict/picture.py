@@ -3,8 +3,7 @@
 Only the quantiles that the server told are drawn, joined by straight lines; beyond the outermost nothing is known.
 """
 
-import altair as alt
-import pandas as pd
+from typing import Any
 
 from jobcast_ui.amounts import amount, percent
 from jobcast_ui.answer import Answer
@@ -22,7 +21,8 @@ STEPS = tuple(unit * count for unit, count in (
 TICKS = 8
 BAR = 30
 
-Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
+Drawing = dict[str, Any]
+"""A specification of Vega-Lite: written out, because a library takes longer to write it than the server to answer."""
 
 MARKS: dict[str, tuple[str, list[int]]] = {
     "point": ("#2f5fb3", [1, 0]),
@@ -33,29 +33,40 @@ MARKS: dict[str, tuple[str, list[int]]] = {
 
 
 def picture(answer: Answer) -> Drawing:
-    """The picture."""
-    curve = pd.DataFrame({"amount": answer.quantiles, "level": answer.levels})
+    """The picture, as Vega-Lite wants it."""
+    curve = [{"amount": value, "level": level} for value, level in zip(answer.quantiles, answer.levels, strict=True)]
     low, high = answer.interval
-    band = curve[(curve["amount"] >= low) & (curve["amount"] <= high)]
     told = marked(answer)
-    marks = pd.DataFrame({"what": list(told), "amount": list(told.values())})
-    x = alt.X(
-        "amount:Q", title=f"amount ({answer.unit})", axis=_axis(answer.unit, max(*answer.quantiles, *told.values()))
-    )
-    y = alt.Y(
-        "level:Q", title="probability to need at most this", axis=alt.Axis(format="%"), scale=alt.Scale(domain=(0, 1))
-    )
-    tips = [alt.Tooltip("amount:Q", format=",.4~g"), alt.Tooltip("level:Q", format=".1%")]
-    legend = alt.Legend(orient="top", title=None)
-    colours, dashes = ([MARKS[name][place] for name in MARKS] for place in (0, 1))
-    area = alt.Chart(band).mark_area(opacity=0.2, color=MARKS["point"][0]).encode(x=x, y=y)
-    line = alt.Chart(curve).mark_line(point=True, color="#7a8699").encode(x=x, y=y, tooltip=tips)
-    rules = alt.Chart(marks).mark_rule(size=2.5).encode(
-        x=x, tooltip=["what:N", alt.Tooltip("amount:Q", format=",.4~g")],
-        color=alt.Color("what:N", scale=alt.Scale(domain=list(MARKS), range=colours), legend=legend),
-        strokeDash=alt.StrokeDash("what:N", scale=alt.Scale(domain=list(MARKS), range=dashes), legend=legend),
-    )  # fmt: skip
-    return alt.layer(area, line, rules).properties(height=HEIGHT)
+    tips = [{"field": "amount", "type": "quantitative", "format": ",.4~g"}]
+    level = {
+        "field": "level", "type": "quantitative", "title": "probability to need at most this",
+        "axis": {"format": "%"}, "scale": {"domain": [0, 1]},
+    }  # fmt: skip
+    title, axis = f"amount ({answer.unit})", _axis(answer.unit, max(*answer.quantiles, *told.values()))
+    return {
+        "height": HEIGHT,
+        "encoding": {"x": {"field": "amount", "type": "quantitative", "title": title, "axis": axis}},
+        "layer": [
+            {
+                "data": {"values": [row for row in curve if low <= row["amount"] <= high]},
+                "mark": {"type": "area", "opacity": 0.2, "color": MARKS["point"][0]},
+                "encoding": {"y": level},
+            },
+            {
+                "data": {"values": curve},
+                "mark": {"type": "line", "point": True, "color": "#7a8699"},
+                "encoding": {"y": level, "tooltip": [*tips, {**tips[0], "field": "level", "format": ".1%"}]},
+            },
+            {
+                "data": {"values": [{"what": what, "amount": value} for what, value in told.items()]},
+                "mark": {"type": "rule", "size": 2.5},
+                "encoding": {
+                    "color": _told_apart("color", 0), "strokeDash": _told_apart("strokeDash", 1),
+                    "tooltip": [{"field": "what", "type": "nominal"}, *tips],
+                },
+            },
+        ],
+    }  # fmt: skip
 
 
 def marked(answer: Answer) -> dict[str, float]:
@@ -81,15 +92,21 @@ def in_words(answer: Answer) -> str:
 
 def bars(moved: dict[str, float], unit: str) -> Drawing:
     """Contributions, largest first; to the right what makes the answer larger."""
-    frame = pd.DataFrame({"input": list(moved), "contribution": list(moved.values())})
-    frame["direction"] = ["more" if value > 0 else "less" for value in frame["contribution"]]
-    colour = alt.Scale(domain=["less", "more"], range=[MARKS["suggested"][0], MARKS["requested"][0]])
-    drawn: Drawing = alt.Chart(frame, height=80 + BAR * len(moved)).mark_bar().encode(
-        x=alt.X("contribution:Q", title=f"moves the point by ({unit})"),
-        y=alt.Y("input:N", sort=list(moved), title=None, axis=alt.Axis(labelOverlap=False)), color=alt.Color("direction:N", legend=None, scale=colour),
-        tooltip=["input:N", alt.Tooltip("contribution:Q", format="+,.4~g")],
-    )  # fmt: skip
-    return drawn
+    rows = [{"input": name, "contribution": value} for name, value in moved.items()]
+    amounts = {"field": "contribution", "type": "quantitative"}
+    return {
+        "height": 40 + BAR * len(moved),
+        "data": {"values": rows},
+        "mark": "bar",
+        "encoding": {
+            "x": {**amounts, "title": f"moves the point by ({unit})"},
+            "y": {"field": "input", "type": "nominal", "sort": list(moved), "title": None,
+                  "axis": {"labelOverlap": False}},
+            "color": {"condition": {"test": "datum.contribution > 0", "value": MARKS["requested"][0]},
+                      "value": MARKS["suggested"][0]},
+            "tooltip": [{"field": "input", "type": "nominal"}, {**amounts, "format": "+,.4~g"}],
+        },
+    }  # fmt: skip
 
 
 def bars_in_words(moved: dict[str, float], unit: str) -> str:
@@ -98,10 +115,16 @@ def bars_in_words(moved: dict[str, float], unit: str) -> str:
     return f"How far the point moves when one input alone becomes typical: {told}."
 
 
-def _axis(unit: str, top: float) -> alt.Axis:
+def _told_apart(channel: str, place: int) -> Drawing:
+    """What is marked by one of its looks."""
+    scale = {"domain": list(MARKS), "range": [look[place] for look in MARKS.values()]}
+    return {"field": "what", "type": "nominal", "scale": scale, "legend": {"orient": "top", "title": None}}
+
+
+def _axis(unit: str, top: float) -> Drawing:
     """Seconds at round times of the clock, other units as they come."""
     if unit != "s":
-        return alt.Axis(labelOverlap=True)
+        return {"labelOverlap": True}
     step = next((step for step in STEPS if top / step <= TICKS), top / TICKS)
     ticks = [step * number for number in range(int(top // step) + 2)]
-    return alt.Axis(labelExpr=CLOCK, labelOverlap=True, values=ticks)
+    return {"labelExpr": CLOCK, "labelOverlap": True, "values": ticks}
