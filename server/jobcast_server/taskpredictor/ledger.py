@@ -1,5 +1,6 @@
 """What is remembered of each key while the server runs: predictions by method, and how good they were."""
 
+import marshal
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Account:
 
 Prediction = tuple[str, str, str, str, str, str, float, float, float, str, str, int]
 """What is kept of a prediction: key, features as JSON, quantiles at `forecast.SCORED`, method, and the bundle or table
-with its version. One flat tuple: the garbage collector passes over it, and tens of thousands are kept."""
+with its version."""
 
 
 def prediction_of(task: Task, forecast: Forecast, method: str, source: tuple[str, int]) -> Prediction:
@@ -38,28 +39,42 @@ def prediction_of(task: Task, forecast: Forecast, method: str, source: tuple[str
 
 
 class Ledger:
-    """Accounts by key, and the latest predictions by their id; changed on the event loop only."""
+    """Accounts by key, and the latest predictions by their id; changed on the event loop only.
+
+    Tens of thousands of predictions are kept, so each is a few hundred bytes in a ring, and nothing for the garbage
+    collector to look at; its id tells its place.
+    """
 
     def __init__(self, run: str, most_predictions: int) -> None:
         self._run = run
         self._most = most_predictions
         self._number = 0
-        self._predictions: OrderedDict[str, Prediction] = OrderedDict()
+        self._ring: list[bytes] = []
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
 
     def predicted(self, key: Key, method: str, prediction: Prediction) -> str:
         """Count a prediction; gives its id."""
         self.account(key).predictions[method] += 1
+        number = self._number
         self._number += 1
-        identity = f"{self._run}-{self._number:x}"
-        self._predictions[identity] = prediction
-        if len(self._predictions) > self._most:
-            self._predictions.popitem(last=False)
-        return identity
+        kept = marshal.dumps(prediction)
+        if number < self._most:
+            self._ring.append(kept)
+        else:
+            self._ring[number % self._most] = kept
+        return f"{self._run}-{number:x}"
 
     def prediction(self, identity: str) -> Prediction | None:
         """The prediction of an id, unless it is forgotten."""
-        return self._predictions.get(identity)
+        _, _, text = identity.rpartition("-")
+        try:
+            number = int(text, 16)
+        except ValueError:
+            return None
+        if identity != f"{self._run}-{number:x}" or not 0 <= self._number - 1 - number < len(self._ring):
+            return None
+        found: Prediction = marshal.loads(self._ring[number % self._most])  # noqa: S302 - written above
+        return found
 
     def account(self, key: Key) -> Account:
         """The account of a key, made where there is none."""
@@ -74,7 +89,7 @@ class Ledger:
 
     def recall(self, identities: Iterable[str]) -> dict[str, Prediction]:
         """Predictions by their ids; those that are forgotten are missing."""
-        return {one: known for one in identities if (known := self._predictions.get(one)) is not None}
+        return {one: known for one in identities if (known := self.prediction(one)) is not None}
 
     def accounts(self) -> list[tuple[Key, Account]]:
         """Every account, the one used last first."""
