@@ -32,7 +32,7 @@ def configure(level: str, form: str, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one piece: workers write to one file
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)  # what libraries such as grpc log

@@ -104,6 +104,7 @@ class Crew:
                 tuple(sorted(changes.wanted)), changes.serving if again and not follows else None,
             )  # fmt: skip
             child = self._children[number] = await Child.begin(self._settings, seat, self._answer)
+        log.info("worker started", worker=number, pid=child.process.pid)
         return child
 
     async def _keep(self, number: int, child: Child) -> None:

@@ -18,6 +18,9 @@ SUMMED = frozenset(("rt_predictor_active_connections", "rt_predictor_queue_size"
 LEAST = frozenset(("jobcast_ready", "jobcast_model_ready"))
 """Gauges that say what holds wherever a call arrives."""
 
+OF_STORE = frozenset(("jobcast_task_outcomes",))
+"""Counters that one worker has, and begins again with what the store holds: their largest value is the count."""
+
 GROWING = frozenset(("counter", "histogram", "summary"))
 OF_PROCESS = "process_"
 WORKER = "worker"
@@ -63,7 +66,8 @@ def retire(ended: Families, kept: Families) -> None:
             continue
         into = kept.setdefault(name, Family(family.documentation, family.kind))
         for key, value in family.series.items():
-            into.series[key] = into.series.get(key, 0.0) + value
+            before = into.series.get(key, 0.0)
+            into.series[key] = max(before, value) if name in OF_STORE else before + value
 
 
 def merge(counting: Mapping[str, Families], serving: Iterable[str], kept: Families) -> Iterator[Metric]:
@@ -87,7 +91,7 @@ def merge(counting: Mapping[str, Families], serving: Iterable[str], kept: Famili
                     into.series[sample, (*labels, (WORKER, process))] = value
                     continue
                 before = into.series.get((sample, labels))
-                together = grows or name in SUMMED
+                together = (grows and name not in OF_STORE) or name in SUMMED
                 into.series[sample, labels] = value if before is None else _both(name, before, value, together=together)
     for name, family in merged.items():
         metric = Metric(name, family.documentation, family.kind)
