@@ -156,3 +156,24 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._transport = None
         self._buffer.clear()
+
+
+class Pool:
+    """Calls that may overlap, over as many connections as they need at a time; for open loops."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        self._address, self._timeout_s = address, timeout_s
+        self._free: list[Connection] = []
+
+    async def call(self, request: bytes) -> bytes:
+        """As LoneConnection.call."""
+        connection = self._free.pop() if self._free else Connection(self._address, self._timeout_s)
+        try:
+            return await connection.call(request)
+        finally:
+            self._free.append(connection)
+
+    def close(self) -> None:
+        """Close the connections; no call is under way."""
+        for connection in self._free:
+            connection.close()

@@ -58,7 +58,8 @@ def _shape(load: Load) -> list[str]:
     if load.target in ("stream", "echo-stream"):
         return ["--stream", "--window", str(load.in_flight)]
     if load.rate is not None:
-        return ["--rate", str(load.rate), "--arrivals", load.process, "--seed", str(load.arrival_seed)]
+        rate = ["--rate", str(load.rate), "--arrivals", load.process, "--seed", str(load.arrival_seed)]
+        return [*rate, "--connections", str(load.connections)]
     each = max(load.in_flight // load.connections, 1)
     return ["--connections", str(load.connections), "--streams", str(each)]
 

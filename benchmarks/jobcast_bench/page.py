@@ -98,13 +98,21 @@ class Section:
 
     def write(self, page: Path) -> None:
         """Put the section in its place on the page: between its marks, or at the end when the page has none."""
-        begin, end = f"<!-- begin {self.key} -->", f"<!-- end {self.key} -->"
-        text = page.read_text(encoding="utf-8") if page.is_file() else "# Performance\n"
-        block = f"{begin}\n{self.as_markdown()}{end}"
-        marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = marked.sub(lambda _: block, text) if marked.search(text) else f"{text.rstrip()}\n\n{block}\n"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(text, encoding="utf-8")
+        put(page, self.key, self.as_markdown(), "# Performance\n")
+
+
+def put(page: Path, key: str, section: str, otherwise: str) -> None:
+    """Put a section in its place on a page: between the marks of its key, or at the end when the page has none.
+
+    `otherwise` is what a page that is not there yet begins with.
+    """
+    begin, end = f"<!-- begin {key} -->", f"<!-- end {key} -->"
+    text = page.read_text(encoding="utf-8") if page.is_file() else otherwise
+    block = f"{begin}\n{section}{end}"
+    marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    text = marked.sub(lambda _: block, text) if marked.search(text) else f"{text.rstrip()}\n\n{block}\n"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
 
 
 def _listed(found: Mapping[str, str]) -> str:
