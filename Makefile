@@ -42,7 +42,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ui test test-core train bench load tonic-echo compare peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core train bench load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -133,6 +133,13 @@ tonic-echo: ## build the bare echo that the native listener is measured beside
 compare: install load tonic-echo peers ## measure beside other servers and listeners, into docs/performance.md and docs/engine.md
 	@$(foreach one,$(PEERS),$(BIN)/jobcast bench --peer $(one) --page docs/performance.md --out reports/peer-$(one) || code=$$?;) \
 		$(BIN)/jobcast bench --compare-listeners --page docs/engine.md --out reports/listeners || code=$$?; exit $${code:-0}
+
+chaos: install load ## bring faults to a real server under load, judge what is left, write docs/reliability.md (under 8 minutes)
+	$(BIN)/jobcast chaos --page docs/reliability.md --out reports/chaos
+
+MINUTES ?= 30
+soak: install load ## hold a real server at 70 % of its capacity for MINUTES (30), write docs/reliability.md
+	$(BIN)/jobcast soak --minutes $(MINUTES) --load 0.7 --page docs/reliability.md --out reports/soak
 
 peers: $(VENV)/.all ## environments and the model of the peers that tests and benchmarks run beside ours
 	@$(BIN)/python -m jobcast_bench.peers.environment >/dev/null

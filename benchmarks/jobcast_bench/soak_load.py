@@ -1,0 +1,154 @@
+"""The load of a soak: kinds of calls, each at its share of what the server can do of that kind alone.
+
+A server that takes a share s of each kind's capacity is busy for the sum of the shares, so 0.7 of the mix is 0.7 of its
+time. Latency counts from when a call was due.
+"""
+
+import http.client
+import json
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobcast_bench.generator import Generator
+from jobcast_bench.latency import Latency
+from jobcast_bench.native import drive as drive_native
+from jobcast_bench.worker import OVER_HTTP, Load, Share, Target, drive
+
+CAPACITY_S = 2.0
+WARMUP_S = 0.1
+TIMEOUT_S = 10.0
+OUTCOME_EVERY_S = 0.5
+OUTCOME = {
+    "model_type": "chat", "model_name": "soak", "hardware": "A100", "software_name": "vllm", "software_version": "1",
+    "input_feature": {"input_tokens": 80, "output_tokens": 30}, "duration_ms": 60.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Calls of one kind: `share` of the server's time, `in_flight` calls over `connections` where it is saturated."""
+
+    name: str
+    target: Target
+    share: float
+    connections: int = 4
+    in_flight: int = 16
+    rows: int = 1
+
+
+KINDS = (
+    Kind("Predict", "predict", 0.6),
+    Kind("PredictBatch of 8", "batch", 0.2, connections=2, in_flight=8, rows=8),
+    Kind("ModelInfer", "infer", 0.15, connections=2, in_flight=8),
+    Kind("task over REST", "task", 0.05, connections=2, in_flight=2),
+)
+
+
+@dataclass(frozen=True)
+class Where:
+    """The server, and the bundles that requests are made from."""
+
+    address: str
+    http_address: str
+    models: Path
+    bundle: Path
+    tasks: Path
+    generator: Generator
+
+
+def load_of(kind: Kind, where: Where, seconds: float, rate: float | None) -> Load:
+    """A window of one kind; a closed loop without a rate."""
+    rest = kind.target in OVER_HTTP
+    return Load(
+        where.http_address if rest else where.address, kind.target, seconds, WARMUP_S,
+        in_flight=kind.in_flight, connections=kind.connections, rows=kind.rows, rate=rate, process="poisson",
+        timeout_s=TIMEOUT_S, bundle=where.tasks if rest else where.bundle, generator=where.generator,
+    )  # fmt: skip
+
+
+def drive_any(load: Load) -> Share:
+    """One window, by the generator that it names."""
+    if load.generator == "python" or load.target in OVER_HTTP:
+        return drive(load)
+    return drive_native(load)
+
+
+Pools = dict[str, ProcessPoolExecutor]
+"""A process for each kind of calls, by its name: requests and right answers are made once in it."""
+
+
+def capacities(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[str, float]:
+    """Calls a second of each kind alone, in a saturated closed loop. Raises ServerError for a failed call."""
+    found = {}
+    for kind in KINDS:
+        share = pools[kind.name].submit(drive_any, load_of(kind, where, seconds, None)).result()
+        if share.errors or share.invalid or not share.succeeded:
+            raise RuntimeError(
+                f"{kind.name}: failed already while its capacity was measured: {share.errors or share.invalid}"
+            )
+        found[kind.name] = share.succeeded / share.elapsed_s
+    return found
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the callers of one window saw."""
+
+    latency: Latency
+    sent: int
+    answered: int
+    errors: dict[str, int]
+    wrong: tuple[str, ...]
+
+
+def window(pools: Pools, where: Where, seconds: float, rates: dict[str, float], number: int) -> Window:  # fmt: skip
+    """All kinds at once, each at its rate."""
+    pending = [
+        pools[kind.name].submit(
+            drive_any, replace(load_of(kind, where, seconds, rates[kind.name]), arrival_seed=number)
+        )
+        for kind in KINDS
+    ]
+    shares = [one.result() for one in pending]
+    latency, errors = Latency(), dict[str, int]()
+    for share in shares:
+        latency.add(Latency.decode(share.latency, share.longest_us))
+        for name, count in share.errors.items():
+            errors[name] = errors.get(name, 0) + count
+    wrong = tuple(reason for share in shares for reason in share.invalid)
+    return Window(latency, sum(one.sent for one in shares), sum(one.succeeded for one in shares), errors, wrong)
+
+
+class Reporter:
+    """An outcome now and then, as a caller reports what a task took.
+
+    Attributes:
+        reported: outcomes that were acknowledged. failed: those that were not.
+    """
+
+    def __init__(self, http_address: str) -> None:
+        self.reported = self.failed = 0
+        self._place = http_address.rpartition(":")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._go, daemon=True)
+        self._thread.start()
+
+    def _go(self) -> None:
+        while not self._stop.wait(OUTCOME_EVERY_S):
+            connection = http.client.HTTPConnection(self._place[0], int(self._place[2]), timeout=TIMEOUT_S)
+            try:
+                connection.request("POST", "/outcomes", json.dumps(OUTCOME))
+                good = connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                good = False
+            finally:
+                connection.close()
+            self.reported += good
+            self.failed += not good
+
+    def close(self) -> None:
+        """Report no more."""
+        self._stop.set()
+        self._thread.join()
