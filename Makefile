@@ -42,7 +42,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ui test test-core train bench load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,6 +90,9 @@ serve: install-server ## install, then serve the shipped models
 
 ui: $(VENV)/.all ## install, then start the web app of a running server (`make serve`) on http://127.0.0.1:8501
 	@$(BIN)/jobcast ui
+
+bench-ui: install ## measure the web app in Chromium: click to picture, and 100,000 records
+	@$(BIN)/python benchmarks/ui/measure.py
 
 test: install peers load test-core $(VENV)/.prometheus ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests

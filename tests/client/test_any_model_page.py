@@ -15,14 +15,15 @@ def blocks(kind):
     return [textwrap.dedent(block) for block in re.findall(rf"```{kind}\n(.*?)```", SECTION, re.DOTALL)]
 
 
-def test_python_of_the_page(monkeypatch, capsys):
+def test_python_of_the_page(monkeypatch, capsys, address):
     monkeypatch.chdir(ROOT)
     names = {}
     for block in blocks("python"):
-        exec(compile(block, "client.md", "exec"), names)  # noqa: S102 - the page's own text
+        exec(compile(block.replace("localhost:50051", address), "client.md", "exec"), names)  # noqa: S102 - the page's own text
     shown = capsys.readouterr().out
     assert "2 of 2 records cannot be read: negative value 2, wrong type 2" in shown
     assert len(names["forecast"].point) == 2
+    assert names["answer"]["point"] == names["forecast"].point.reshape(-1, 1).tolist()
 
 
 @pytest.mark.parametrize("line", [line[2:] for block in blocks("console") for line in block.splitlines()])

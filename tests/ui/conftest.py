@@ -155,7 +155,7 @@ def page(browser: Any) -> Iterator[Any]:
     strangers: list[str] = []
     context.on("request", lambda request: None if _own(request.url) else strangers.append(request.url))
     opened = context.new_page()
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(60_000)
     yield opened
     context.close()
     assert strangers == []

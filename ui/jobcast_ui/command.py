@@ -27,9 +27,12 @@ OPTIONS: dict[str, Any] = {
     "server.fileWatcherType": "none",
     "server.headless": True,
     "theme.light.primaryColor": "#2f5fb3",
+    "theme.light.textColor": "#0b0f14",
     "theme.dark.primaryColor": "#8ab4f8",
+    "theme.dark.textColor": "#ffffff",
 }
-"""Settings of Streamlit; neither theme is named the only one, so that the page follows the visitor's system."""
+"""Settings of Streamlit; neither theme is named the only one, so that the page follows the visitor's system;
+texts are as dark or light as they can be, because Streamlit pales captions."""
 
 LAST_SECONDS = 2
 """How long open pages may take to close when the app ends."""

@@ -19,7 +19,7 @@ STEPS = tuple(unit * count for unit, count in (
 """Seconds between two ticks of a clock."""
 
 TICKS = 8
-BAR = 30
+BAR = 32
 
 Drawing = dict[str, Any]
 """A specification of Vega-Lite: written out, because a library takes longer to write it than the server to answer."""
@@ -95,7 +95,7 @@ def bars(moved: dict[str, float], unit: str) -> Drawing:
     rows = [{"input": name, "contribution": value} for name, value in moved.items()]
     amounts = {"field": "contribution", "type": "quantitative"}
     return {
-        "height": 40 + BAR * len(moved),
+        "height": 80 + BAR * len(moved),
         "data": {"values": rows},
         "mark": "bar",
         "encoding": {
