@@ -181,6 +181,8 @@ class Life:
         await self._health.tell()
         await self._say_ready(ports, time.perf_counter() - started)
         async with contextlib.AsyncExitStack() as stack:
+            kept = asyncio.create_task(memory.watch(self._loader))
+            stack.callback(kept.cancel)
             if self._settings.model_control == "poll":
                 pause = partial(asyncio.sleep, self._settings.poll_interval)
                 poll = asyncio.create_task(self._repository.poll(self._link.looked if self._link else pause))
