@@ -3,6 +3,7 @@
 import resource
 import socket
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -21,6 +22,7 @@ from jobcast_bench.chaos.ground import (
 )
 from jobcast_bench.chaos.rule import LOADED, Rule, calm
 from jobcast_bench.chaos.timeline import figures
+from jobcast_bench.probe import MIB
 
 CONNECTIONS = 10_000
 SPARE = 500
@@ -28,7 +30,10 @@ SPARE = 500
 
 BURST = 100
 PAUSE_S = 0.02
-RELEASE_S = 10.0
+RELEASE_S = 20.0
+"""The server looks every 10 s whether there is memory to give back."""
+
+SLACK_MIB = 64.0
 SLACK_FDS = 50
 
 
@@ -52,10 +57,10 @@ def opened(port: int, count: int) -> list[socket.socket]:
     return found
 
 
-def _settled(process: psutil.Process, most: int) -> int:
-    """Open files, once they are no more than that or time is over."""
+def _settled(count: Callable[[], int], most: float) -> int:
+    """What is counted, once it is no more than that or time is over."""
     end = time.monotonic() + RELEASE_S
-    while (found := int(process.num_fds())) > most and time.monotonic() < end:
+    while (found := count()) > most and time.monotonic() < end:
         time.sleep(0.05)
     return found
 
@@ -77,7 +82,9 @@ def bring(ground: Ground, connections: int = CONNECTIONS) -> Record:
     cleared = moment()
     for one in held:
         one.close()
-    fds_after = _settled(process, fds + SLACK_FDS)
+    fds_after = _settled(process.num_fds, fds + SLACK_FDS)
+    rss_after = _settled(lambda: process.memory_info().rss, rss + SLACK_MIB * MIB)
+    released = moment()
     ground.last(AFTER_S)
     timeline = callers.finish()
     measures = figures(timeline, began, cleared, since=cleared) | loaded(load)
@@ -88,9 +95,10 @@ def bring(ground: Ground, connections: int = CONNECTIONS) -> Record:
         "bytes_per_connection": (rss_held - rss) / connections,
         "fds_before": fds,
         "fds_left": fds_after - fds,
-        "rss_mib": rss / 2**20,
-        "rss_held_mib": rss_held / 2**20,
-        "rss_after_mib": process.memory_info().rss / 2**20,
+        "rss_mib": rss / MIB,
+        "rss_held_mib": rss_held / MIB,
+        "rss_left_mib": (rss_after - rss) / MIB,
+        "released_s": (released - cleared) / 1e9,
     }
     return Record(measures, endings(timeline, load))
 
@@ -107,5 +115,6 @@ IDLE = Fault(
         Rule("p99_idle_us", "<=", 100_000, "p99 of good callers stays within 100 ms beside them"),
         Rule("bytes_per_connection", "<=", 65_536, "a connection costs at most 64 KiB"),
         Rule("fds_left", "<=", SLACK_FDS, "all of them are released"),
+        Rule("rss_left_mib", "<=", SLACK_MIB, "and the memory that they needed"),
     ),
 )

@@ -7,6 +7,7 @@ import psutil
 
 from jobcast_bench.chaos.callers import BROKEN, Lane
 from jobcast_bench.chaos.ground import AFTER_S, CALM_S, Fault, Ground, Record, endings, loaded, moment, usual_rate
+from jobcast_bench.chaos.load import NOT_CONNECTED
 from jobcast_bench.chaos.outcomes import Reporters
 from jobcast_bench.chaos.rule import LOADED, Rule, calm
 from jobcast_bench.chaos.timeline import figures
@@ -15,14 +16,14 @@ from jobcast_bench.fleet import Cores
 WORKERS = 2
 CONNECTIONS = 16
 """Of good callers: so many that each worker has some."""
-GONE = frozenset({"UNAVAILABLE", BROKEN})
+GONE = frozenset({"UNAVAILABLE", BROKEN, NOT_CONNECTED})
 
 
 def bring(ground: Ground) -> Record:
     """Kill the server under reports and calls, and start it again on the same ports."""
     server = ground.serve()
     store = ground.folder / "outcomes.sqlite"
-    callers = ground.callers(server)
+    load, callers = ground.load(server), ground.callers(server)
     reporters = Reporters(server)
     ground.last(CALM_S)
     brought = moment()
@@ -31,17 +32,16 @@ def bring(ground: Ground) -> Record:
     cleared = moment()
     lost = reporters.lost(store)
     ground.last(AFTER_S)
-    timeline = callers.finish()
+    timeline, measures = callers.finish(), loaded(load, GONE)
     reporters.finish()
     lost += reporters.lost(store)
-    measures = figures(timeline, brought, cleared, allowed=GONE, since=brought)
-    measures |= {
+    measures |= figures(timeline, brought, cleared, allowed=GONE, since=brought) | {
         "acknowledged_outcomes": len(reporters.acknowledged),
         "lost_outcomes": lost,
         "broken": timeline.count(BROKEN),
         "restart_s": server.ready_s,
     }
-    return Record(measures, endings(timeline))
+    return Record(measures, endings(timeline, load))
 
 
 def bring_to_worker(ground: Ground) -> Record:
@@ -79,6 +79,7 @@ KILLED = Fault(
     bring,
     (
         *calm(normal_s=15.0, worst_s=10.0),
+        *LOADED,
         Rule("acknowledged_outcomes", ">=", 1, "outcomes were acknowledged before the kill"),
         Rule("lost_outcomes", "==", 0, "no acknowledged outcome is lost"),
         Rule("restart_s", "<=", 10.0, "ready again within 10 s of the start"),

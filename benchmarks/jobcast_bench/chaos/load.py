@@ -19,6 +19,10 @@ from jobcast_bench.worker import METHODS
 SLICE_S = 1.0
 RATE = 1000.0
 DEADLINE_S = 10.0
+NOT_CONNECTED = "NOT_CONNECTED"
+"""A slice that found no server."""
+
+PAUSE_S = 0.1
 WRONG = ("WRONG_ANSWER", "EMPTY_ANSWER", "BROKEN_ANSWER")
 
 
@@ -69,8 +73,9 @@ class Load:
             try:
                 told = json.loads(run(self._command, SLICE_S + 3 * DEADLINE_S, good=(0, FAILED)).stdout)
             except GeneratorError as error:
-                self.errors["NOT_CONNECTED"] += 1
-                self.told.setdefault("NOT_CONNECTED", str(error))
+                self.errors[NOT_CONNECTED] += 1
+                self.told.setdefault(NOT_CONNECTED, str(error))
+                self._stop.wait(PAUSE_S)
                 continue
             self.sent += told["sent"]
             self.answered += told["answered"]

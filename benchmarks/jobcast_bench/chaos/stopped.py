@@ -34,7 +34,7 @@ class Crowd:
             "--expect", str(answers), "--connections", "4", "--streams", str(IN_FLIGHT // 4), "--seconds", str(seconds),
             "--warmup", "0", "--deadline", str(DEADLINE_S),
         ]  # fmt: skip
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own command, no shell
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command, no shell
         self._told = b""
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
