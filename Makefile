@@ -42,7 +42,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ui test test-core train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core test-arm train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -104,6 +104,11 @@ test-core: ## tests of the native core in Rust, and a core that tests can make p
 	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-core --features faults)
 	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
 		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
+
+test-arm: ## tests of the kernels for 64-bit ARM under emulation (needs rustup's target, gcc-aarch64-linux-gnu, qemu-user-static)
+	cd core && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" \
+		cargo test --quiet --release --locked --package jobcast-forest --target aarch64-unknown-linux-gnu
 
 sanitize: ## tests of the native core under AddressSanitizer, where Rust has it
 	@$(if $(CARGO),$(if $(ASAN),$(call UNSTABLE,,asan) CARGO_PROFILE_DEV_DEBUG=line-tables-only cargo test --quiet --locked --target $(RUST_HOST) \

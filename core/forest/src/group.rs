@@ -43,7 +43,10 @@ pub(crate) struct Group {
     pub nodes: Vec<u32>,
     pub payloads: Vec<u32>,
     /// More than 128 columns are in use.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only kernels with registers of ranks ask"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "only kernels with registers of ranks ask")
+    )]
     pub wide: bool,
 }
 

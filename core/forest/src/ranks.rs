@@ -188,6 +188,34 @@ impl Ranks {
             feature.write(x, rank, out);
         }
     }
+
+    /// As `avx512`, four registers for sixteen places.
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn neon(&self, row: &[f32], out: &mut [u8]) {
+        let tables = self.pivots.as_chunks::<PIVOTS>().0.iter().zip(self.thresholds.as_chunks::<TABLE>().0);
+        for (feature, (pivots, table)) in self.features.iter().zip(tables) {
+            let x = row[feature.input as usize];
+            let blocks = table.as_chunks::<PIVOTS>().0;
+            // The last pivot is +inf, which is below nothing.
+            let block = below(pivots, x);
+            feature.write(x, block * PIVOTS + below(&blocks[block], x), out);
+        }
+    }
+}
+
+/// How many of sixteen are below x.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn below(values: &[f32; PIVOTS], x: f32) -> usize {
+    use std::arch::aarch64::{vaddq_u32, vaddvq_u32, vcltq_f32, vdupq_n_f32, vdupq_n_u32, vld1q_f32, vshrq_n_u32};
+    let (wide, mut count) = (vdupq_n_f32(x), vdupq_n_u32(0));
+    for four in values.as_chunks::<4>().0 {
+        // SAFETY: four floats are read.
+        let four = unsafe { vld1q_f32(four.as_ptr()) };
+        count = vaddq_u32(count, vshrq_n_u32::<31>(vcltq_f32(four, wide)));
+    }
+    vaddvq_u32(count) as usize
 }
 
 impl Feature {

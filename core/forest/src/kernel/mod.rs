@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::group::{Group, LANES};
@@ -18,13 +20,15 @@ pub enum Kernel {
     Avx2,
     /// AVX-512 with VBMI: ranks of a row stay in registers, upper levels need no gather.
     Avx512,
+    /// NEON: ranks of a row stay in registers, complete levels need no look-up in memory.
+    Neon,
 }
 
 impl Kernel {
     /// Those that this processor can run.
     #[must_use]
     pub fn available() -> Vec<Kernel> {
-        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().filter(|kernel| kernel.runs_here()).collect()
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Neon].into_iter().filter(|kernel| kernel.runs_here()).collect()
     }
 
     /// Name in reports.
@@ -34,6 +38,7 @@ impl Kernel {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
         }
     }
 
@@ -48,10 +53,20 @@ impl Kernel {
                     && is_x86_feature_detected!("avx512vbmi")
                     && is_x86_feature_detected!("popcnt")
             }
+            Self::Neon => false,
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) fn runs_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 | Self::Avx512 => false,
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub(crate) fn runs_here(self) -> bool {
         self == Self::Portable
     }
@@ -63,6 +78,9 @@ impl Kernel {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: a forest holds only kernels that `runs_here` allows.
                 Self::Avx512 => unsafe { tables.avx512(row, out) },
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: as above.
+                Self::Neon => unsafe { tables.neon(row, out) },
                 _ => tables.portable(row, out),
             }
         }
@@ -80,7 +98,9 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx512 => unsafe { avx512::walk(group, ranks.as_ptr(), rows, out.as_mut_ptr(), stride) },
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Self::Neon => unsafe { neon::walk(group, ranks, rows, out, stride) },
             _ => portable::walk(group, ranks, rows, out, stride),
         }
     }

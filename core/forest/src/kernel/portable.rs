@@ -3,7 +3,7 @@
 use crate::group::{Group, LANES, Level, TOP};
 use crate::ranks::STRIDE;
 
-const ABREAST: usize = 8;
+pub(super) const ABREAST: usize = 8;
 
 pub(super) fn walk(group: &Group, ranks: &[u8], rows: usize, out: &mut [u32], stride: usize) {
     for row in 0..rows {
@@ -43,7 +43,11 @@ fn general(group: &Group, ranks: &[u8], first: usize) -> [usize; ABREAST] {
             *place = *place << 1 | fails(group.levels[*place - 1][first + lane], ranks);
         }
     }
-    let mut index: [usize; ABREAST] = std::array::from_fn(|lane| (first + lane) << TOP | (place[lane] - (1 << TOP)));
+    below(group, ranks, std::array::from_fn(|lane| (first + lane) << TOP | (place[lane] - (1 << TOP))))
+}
+
+/// From nodes below the complete levels to leaves.
+pub(super) fn below(group: &Group, ranks: &[u8], mut index: [usize; ABREAST]) -> [usize; ABREAST] {
     for _ in 0..group.steps {
         let before = index;
         for index in &mut index {
