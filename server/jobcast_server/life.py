@@ -99,14 +99,20 @@ async def serve(settings: Settings, link: Link | None = None) -> None:
             await life.open()  # the others answer meanwhile: connections come here once they are answered here too
         server = _bind(chosen, settings, security)
         bound = stack.enter_context(listen(settings, "http_port"))
-        if link is None:
-            page = open_page(
-                settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates
-            )
-            page.begin()
-            stack.callback(page.end)
-        metrics_port = page.server_port if link is None else link.seat.metrics_port
-        await life.run(server, bound, Ports(server.number, bound.getsockname()[1], metrics_port), stop)
+        page = link.seat.metrics_port if link else _begin_page(settings, metrics, security, stack)
+        await life.run(server, bound, Ports(server.number, bound.getsockname()[1], page), stop)
+
+
+def _begin_page(settings: Settings, metrics: Metrics, security: Security, stack: contextlib.AsyncExitStack) -> int:
+    """Answer the port of the metrics until the stack ends; gives its number.
+
+    Raises:
+        StartupError: it is taken.
+    """
+    page = open_page(settings.host, settings.metrics_port, metrics.registry, security.gate, security.certificates)
+    page.begin()
+    stack.callback(page.end)
+    return int(page.server_port)
 
 
 def _bind(chosen: str, settings: Settings, security: Security) -> Port:
@@ -179,7 +185,7 @@ class Life:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._readiness.phase = Phase.RUNNING
         await self._health.tell()
-        await self._say_ready(ports, time.perf_counter() - started)
+        self._say_ready(ports, time.perf_counter() - started)
         async with contextlib.AsyncExitStack() as stack:
             kept = asyncio.create_task(memory.watch(self._loader))
             stack.callback(kept.cancel)
@@ -278,7 +284,7 @@ class Life:
         await asyncio.get_running_loop().run_in_executor(self._loader, self._tasks.close)
         log.info("stopped", unfinished=lost)
 
-    async def _say_ready(self, ports: Ports, seconds: float) -> None:
+    def _say_ready(self, ports: Ports, seconds: float) -> None:
         settings = self._settings
         bundles = {f"{model.name}/{model.version}": model.bundle for model in self._repository.models()}
         line = {
@@ -291,7 +297,7 @@ class Life:
             "threads": self._threads, "seconds": round(seconds, 3),
         }  # fmt: skip
         if isinstance(self._repository, Together) and self._link is not None:
-            await self._link.tell("ready", line | {"serving": self._repository.serving()})
+            self._link.tell("ready", line | {"serving": self._repository.serving()})
             return
         log.info("ready", **line)
         if settings.log_format == "console":

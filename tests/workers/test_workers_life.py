@@ -16,10 +16,12 @@ import open_inference_pb2 as oip
 import open_inference_pb2_grpc as inference
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from jobcast_server import cores
 from jobcast_server.errors import StartupError
 from jobcast_server.settings import Settings
 from jobcast_server.workers.supervisor import supervise
 
+CALLERS = 8
 PORTS = ("--port", "--http-port", "--metrics-port")
 
 
@@ -96,7 +98,7 @@ def test_one_is_killed_under_load_and_comes_back(start, infer, listener):
 
 @pytest.mark.parametrize("listener", listeners())
 def test_all_drain_together_and_lose_nothing(start, toy, listener):
-    served = start("--listener", listener, "--drain-delay", "0.3")
+    served = start("--listener", listener, "--drain-delay", "1")
     request = oip.ModelInferRequest(model_name="toy-latency")
     for name, datatype, content in (
         ("prompt_tokens", "FP64", b"\0" * 8), ("output_tokens", "FP64", b"\0" * 8), ("submit_time", "INT64", b"\0" * 8),
@@ -126,16 +128,16 @@ def test_all_drain_together_and_lose_nothing(start, toy, listener):
     async def load():
         outcomes: Counter[str] = Counter()
         warm = asyncio.Event()
-        callers = [asyncio.create_task(caller(outcomes, warm)) for _ in range(12)]
+        callers = [asyncio.create_task(caller(outcomes, warm)) for _ in range(CALLERS)]
         await warm.wait()
         served.process.send_signal(signal.SIGTERM)
         return outcomes, await asyncio.gather(*callers)
 
     outcomes, seen = asyncio.run(load())
     assert outcomes.keys() == {"OK", "UNAVAILABLE"}
-    assert outcomes["UNAVAILABLE"] == 12
+    assert outcomes["UNAVAILABLE"] == CALLERS
     state = health_pb2.HealthCheckResponse
-    assert seen == [[state.SERVING, state.NOT_SERVING]] * 12
+    assert seen == [[state.SERVING, state.NOT_SERVING]] * CALLERS
     stopped = [line for line in served.end() if line["event"] == "stopped"]
     assert sorted(line["unfinished"] for line in stopped if "worker" in line) == [0, 0]
     assert stopped[-1]["workers"] == 2
@@ -192,6 +194,11 @@ def test_a_start_that_fails_is_told_once_with_its_exit_code(run, tmp_path):
     assert ended.returncode == 2
     assert said.count(f"jobcast serve: models: no bundle found in {tmp_path}") == 1
     assert "Traceback" not in said
+
+
+def test_workers_share_the_cores(monkeypatch):
+    monkeypatch.setattr(cores, "usable", lambda: 8)
+    assert [cores.share(workers) for workers in (1, 3, 8, 64)] == [8, 2, 1, 1]
 
 
 def test_elsewhere_than_on_linux_one_process_is_all(monkeypatch):

@@ -5,7 +5,6 @@ import signal
 
 import open_inference_pb2 as oip
 import open_inference_pb2_grpc as inference
-import pytest
 
 TOY = "/v2/models/toy-latency"
 EXPLICIT = ("--listener", "asyncio", "--model-control", "explicit", "--load-model", "llm-latency")
@@ -74,14 +73,26 @@ def test_one_that_comes_back_serves_what_the_others_serve(start, bundles, tmp_pa
         assert [served_version(connection) for connection in connections] == [["2"], ["2"]]
 
 
-@pytest.mark.parametrize("control", ["poll", "none"])
-def test_the_folder_is_followed_by_all_or_by_none(start, bundles, tmp_path, until, control):
-    served = start("--listener", "asyncio", "--model-control", control, "--poll-interval", "0.05")
+def test_all_follow_the_folder(start, bundles, tmp_path, until):
+    served = start("--listener", "asyncio", "--model-control", "poll", "--poll-interval", "0.05")
     bundles.toy(tmp_path / "models", 2)
-    if control == "none":
-        os.kill(served.pid(1), signal.SIGKILL)
-        served.wait("worker is back")
-    wanted = [["2"], ["2"]] if control == "poll" else [["1"], ["1"]]
     with served.each() as connections:
-        until(lambda: [served_version(connection) for connection in connections] == wanted)
+        until(lambda: [served_version(connection) for connection in connections] == [["2"], ["2"]])
         assert load(connections[1]).status == 403
+
+
+def test_one_that_is_told_to_end_is_replaced_with_the_same_versions_and_its_counts_stay(start, bundles, tmp_path):
+    served = start("--listener", "asyncio")
+    with served.each() as connections:
+        for _ in range(5):
+            connections[1].predict(path="a/counted/c/d/e")
+    bundles.toy(tmp_path / "models", 2)  # nobody follows the folder
+    os.kill(served.pid(1), signal.SIGTERM)
+    served.wait("worker is back")
+    samples = served.metrics()  # nobody looked before
+    counted = (("method", "fallback"), ("model_key", "a/counted/c/d/e"))
+    assert samples["jobcast_task_predictions_total", counted] == 5
+    with served.each() as connections:
+        assert [served_version(connection) for connection in connections] == [["1"], ["1"]]
+        models = {model["model_name"]: model for model in connections[1].get("/models").good["models"]}
+        assert "counted" not in models  # what a worker remembers goes with it, as with a server

@@ -11,6 +11,9 @@ from jobcast_server.settings import Settings
 from jobcast_server.workers.channel import GoneError
 from jobcast_server.workers.child import Child
 
+PATIENCE_S = 300.0
+"""Seconds in which a worker must have loaded a model; one that hangs must not hold up what comes after it."""
+
 Serving = dict[str, list[int]]
 
 
@@ -50,13 +53,16 @@ class Changes:
         """Who refused, and what the others serve now; one that ended is neither."""
         children = list(self._children() if only is None else only)
         answers = await asyncio.gather(
-            *(child.channel.ask("change", [act, name]) for child in children), return_exceptions=True
+            *(asyncio.wait_for(child.channel.ask("change", [act, name]), PATIENCE_S) for child in children),
+            return_exceptions=True,
         )
         refused: dict[Child, RequestError] = {}
         done: dict[Child, Serving] = {}
         for child, answer in zip(children, answers, strict=True):
             if isinstance(answer, RequestError):
                 refused[child] = answer
+            elif isinstance(answer, TimeoutError):
+                refused[child] = NotReadyError(f"it did not answer within {PATIENCE_S:g} s")
             elif isinstance(answer, GoneError):
                 continue
             elif isinstance(answer, BaseException):

@@ -5,6 +5,7 @@ the other side; what is unanswered when the socket ends raises `GoneError`.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import socket
@@ -85,16 +86,18 @@ class Channel:
         finally:
             self._asked.pop(number, None)
 
-    async def tell(self, verb: str, told: Any = None, body: bytes = b"") -> None:
+    def tell(self, verb: str, told: Any = None, body: bytes = b"") -> None:
         """Tell the other side something that has no answer; one that is gone misses it."""
-        await self._send({"verb": verb}, told, body)
+        self._write({"verb": verb}, told, body)
 
-    async def close(self, seconds: float = 0.0) -> None:
-        """End this side, once what it is answering is answered, or `seconds` are over."""
-        if self._answering and seconds:
+    async def close(self, seconds: float) -> None:
+        """End this side, once what it is answering is answered and what it said has left, each within `seconds`."""
+        if self._answering:
             await asyncio.wait(self._answering, timeout=seconds)
         self.end()
         await asyncio.gather(self._listening, *self._answering, return_exceptions=True)
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(self._writer.wait_closed(), seconds)
 
     def end(self) -> None:
         """End this side at once."""
@@ -102,10 +105,14 @@ class Channel:
             task.cancel()
         self._writer.close()
 
-    async def _send(self, head: dict[str, Any], told: Any, body: bytes) -> None:
+    def _write(self, head: dict[str, Any], told: Any, body: bytes) -> None:
         value = json.dumps(told).encode()
         line = json.dumps(head | {"sizes": [len(value), len(body)]}).encode()
         self._writer.write(b"".join((line, b"\n", value, body)))
+
+    async def _send(self, head: dict[str, Any], told: Any, body: bytes) -> None:
+        """Write, and wait until the other side takes what waits."""
+        self._write(head, told, body)
         try:
             await self._writer.drain()
         except ConnectionError:  # the end of the other side is noticed where it is listened to

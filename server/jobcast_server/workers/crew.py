@@ -27,6 +27,9 @@ GRACE_S = 3.0
 TRAINING_S = 10.0
 """Seconds that the first worker may need beyond those, for a training to end."""
 
+PATIENCE_S = 5.0
+"""Seconds in which a worker must say what another one asks of it."""
+
 log = structlog.get_logger()
 
 
@@ -74,14 +77,16 @@ class Crew:
             self._keeping[number] = asyncio.create_task(self._keep(number, child))
         return lines[0]
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """Have all look at the folder now."""
-        await asyncio.gather(*(child.channel.tell("look") for child in self.children()))
+        for child in self.children():
+            child.channel.tell("look")
 
     async def stop(self) -> None:
         """Drain all together, and end those that are late."""
         self._stopping.set()
-        await asyncio.gather(*(child.channel.tell("stop") for child in self.children()))
+        for child in self.children():
+            child.channel.tell("stop")
         due = self._settings.drain_delay + self._settings.drain_timeout + GRACE_S
         _, late = await asyncio.wait(self._keeping.values(), timeout=due)
         if self._keeping[0] in late:
@@ -117,18 +122,27 @@ class Crew:
                 return
             lived = asyncio.get_running_loop().time() - child.since if child.ready is not None else 0.0
             ends = 0 if lived >= HEALTHY_S else ends
-            delay = DELAYS_S[min(ends, len(DELAYS_S) - 1)]
-            ends += 1
-            log.error(
-                "worker lost", worker=number, pid=child.process.pid, reason=child.reason(), started_again_in_s=delay
-            )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
-                return
+            log.error("worker lost", worker=number, pid=child.process.pid, reason=child.reason())
+            begun = None
+            while begun is None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), DELAYS_S[min(ends, len(DELAYS_S) - 1)])
+                    return
+                ends += 1
+                begun = await self._begin_again(number)
+            child = begun
+
+    async def _begin_again(self, number: int) -> Child | None:
+        """Start one in the place of one that ended; None where the system has no room for it."""
+        try:
             child = await self._begin(number, again=True)
-            self._restarts[number] += 1
-            if self._stopping.is_set():
-                await child.channel.tell("stop")
+        except OSError as error:
+            log.error("worker not started", worker=number, reason=str(error))
+            return None
+        self._restarts[number] += 1
+        if self._stopping.is_set():
+            child.channel.tell("stop")
+        return child
 
     def _forget(self, child: Child) -> None:
         """Keep of one that has ended what it counted."""
@@ -179,7 +193,9 @@ class Crew:
         if child is None or child.ready is None:
             return None
         try:
-            answer, _ = await child.channel.ask(verb, told)
+            answer, _ = await asyncio.wait_for(child.channel.ask(verb, told), PATIENCE_S)
         except GoneError:
             return None
+        except TimeoutError:
+            raise NotReadyError(f"workers: worker {number} does not answer; ask again") from None
         return answer

@@ -47,7 +47,10 @@ class Link:
         self._mourning = asyncio.create_task(self._mourn())
 
     async def close(self) -> None:
-        """Answer what was asked, and end."""
+        """Tell what was counted, answer what was asked, and end."""
+        if self._duties.done():
+            _, counted = await self._duties.result()("metrics", None, b"")
+            self.tell("last", None, counted)
         if self._mourning is not None:
             self._mourning.cancel()
         if self._channel is not None:
@@ -57,10 +60,10 @@ class Link:
         """Answer by `duties` from now on."""
         self._duties.set_result(duties)
 
-    async def tell(self, verb: str, told: Any = None, body: bytes = b"") -> None:
+    def tell(self, verb: str, told: Any = None, body: bytes = b"") -> None:
         """Tell the supervisor: `ready`, `failed`, or `last` counts."""
         if self._channel is not None:
-            await self._channel.tell(verb, told, body)
+            self._channel.tell(verb, told, body)
 
     async def looked(self) -> None:
         """Wait until all workers are to look at the folder."""

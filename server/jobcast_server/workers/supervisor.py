@@ -72,7 +72,7 @@ async def _look(settings: Settings, crew: Crew) -> None:
     """Have the workers follow the folder at the same time, where they follow it."""
     while settings.model_control == "poll":
         await asyncio.sleep(settings.poll_interval)
-        await crew.look()
+        crew.look()
 
 
 def _say_ready(settings: Settings, line: dict[str, Any], seconds: float) -> None:

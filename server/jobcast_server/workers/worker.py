@@ -32,7 +32,7 @@ async def _work(settings: Settings, seat: Seat, end: socket.socket) -> int:
     try:
         await life.serve(settings, link)
     except StartupError as error:
-        await link.tell("failed", [str(error), isinstance(error, BundleError)])
+        link.tell("failed", [str(error), isinstance(error, BundleError)])
         return 1
     finally:
         await asyncio.shield(link.close())
