@@ -21,6 +21,9 @@ from jobcast_bench.soak_load import CAPACITY_S, KINDS, Pools, Reporter, Where, c
 from jobcast_bench.task import PREDICTOR as TASKS
 from jobcast_bench.worker import pin
 
+IN_HAND = 1000
+"""`max_inflight`: at 70 % of capacity the default of 64 is reached when a machine is busy for some milliseconds."""
+
 
 @dataclass(frozen=True)
 class Soak:
@@ -47,7 +50,9 @@ def measure(
     cores = split_cores()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jobcast-soak-"))
-        served = stack.enter_context(Served(models, cores, ("--store", str(Path(folder, "outcomes.sqlite")))))
+        served = stack.enter_context(
+            Served(models, cores, ("--store", str(Path(folder, "outcomes.sqlite")), "--max-inflight", str(IN_HAND)))
+        )
         pools = _pools(stack, cores)
         where = _where(models, served)
         capacity = capacities(pools, where, min(CAPACITY_S, window_s))
