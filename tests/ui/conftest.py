@@ -174,15 +174,15 @@ def shot() -> Callable[..., None]:
 
 
 @pytest.fixture
-def opened(server: Served) -> Iterator[Callable[[str], Any]]:
-    """A page run without any browser: `opened("predict")`."""
+def opened(server: Served) -> Iterator[Callable[..., Any]]:
+    """A page run without any browser: `opened("predict")`, or of another server with `at`."""
     from jobcast_ui import place
     from streamlit.testing.v1 import AppTest
 
-    def open_page(name: str) -> Any:
+    def open_page(name: str, at: place.Place | None = None) -> Any:
+        place.use(at or place.Place(server.address, server.rest, server.metrics))
         return AppTest.from_function(_show, kwargs={"name": name}, default_timeout=60).run()
 
-    place.use(place.Place(server.address, server.rest, server.metrics))
     yield open_page
     place.use(place.Place())
 

@@ -1,16 +1,21 @@
-"""Which model a page is about: those that answer now, as the server's index tells."""
+"""Which model a page is about: those that answer now, as the server's index tells, or one that the visitor names."""
 
 import streamlit as st
-from jobcast import InferenceClient, NotFound
+from jobcast import Denied, InferenceClient, NotFound
+
+FIRST = "hpc-runtime"
 
 
 def chosen_model(client: InferenceClient, key: str) -> str:
-    """The model that the visitor chose.
+    """The model that the visitor chose; a key that does not open the index has to know its name.
 
     Raises:
         NotFound: none answers; says why not.
     """
-    listed = client.models()
+    try:
+        listed = client.models()
+    except Denied:
+        return st.text_input("Model", FIRST, key=f"{key}-named", help="This key does not open the list of models.")
     names = sorted({one.name for one in listed if one.ready})
     if not names:
         reasons = "; ".join(f"{one.name} {one.version}: {one.reason or one.state}" for one in listed)

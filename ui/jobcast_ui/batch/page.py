@@ -129,7 +129,7 @@ def _preview(schema: Schema, upload: Upload, columns: Columns) -> bool:
     if wrong:
         st.warning(f"{len(wrong):,} of the first {rows:,} records cannot be read; they fail alone.")
         told = [{"row": row + 1, "problems": "; ".join(texts)} for row, texts in list(wrong.items())[:SHOWN]]
-        st.dataframe(pd.DataFrame(told), hide_index=True, key="batch-problems")
+        st.dataframe(pd.DataFrame(told), hide_index=True, key="batch-problems", alt="Records that cannot be read")
     with st.expander("First records"):
         st.dataframe(pd.DataFrame({name: values[:SHOWN] for name, values in upload.columns.items()}), key="batch-first")
     return not general
@@ -157,7 +157,7 @@ def _results(ran: Ran) -> None:
     shown.index = pd.RangeIndex(1, len(shown) + 1, name="row")
     filtered = _filtered(shown)
     st.caption(f"{len(filtered):,} rows, amounts in {unit(ran.schema)}. A click on a column's head sorts by it.")
-    st.dataframe(filtered, key="batch-table")
+    st.dataframe(filtered, key="batch-table", alt="Predictions, a row for each record")
     _downloads(ran)
     _summary(ran, shown)
 

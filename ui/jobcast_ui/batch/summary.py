@@ -57,7 +57,7 @@ def against_in_words(predicted: pd.Series, request: pd.Series) -> str:
     ratio = float((predicted[known] / request[known]).median())
     return (
         f"Predicted against requested for {int(known.sum()):,} jobs: {below:,} are predicted to need less than they "
-        f"request; half of them need less than {figure(ratio)} times their request."
+        f"request, half of them less than {figure(ratio)} times their request."
     )
 
 
@@ -71,7 +71,8 @@ def bars(totals: pd.Series, name: str, unit: str) -> Drawing:
     shown = totals.head(MOST)
     frame = pd.DataFrame({name: shown.index.astype(str), "saving": shown.to_numpy()})
     drawn: Drawing = alt.Chart(frame, height=80 + BAR * len(shown)).mark_bar(color="#2e8540").encode(
-        x=alt.X("saving:Q", title=f"saving ({unit})"), y=alt.Y(f"{name}:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False)),
+        x=alt.X("saving:Q", title=f"saving ({unit})"),
+        y=alt.Y(f"{name}:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False)),
         tooltip=[f"{name}:N", alt.Tooltip("saving:Q", format=",.4~g")],
     )  # fmt: skip
     return drawn
