@@ -84,8 +84,8 @@ def _numbers(page: Metrics, now: Moment) -> None:
     told = {
         "Requests/s": _number(now.rate),
         "Without success/s": _number(now.failing),
-        "Rows in the queue": _number(now.queue),
-        "Connections": _number(now.connections),
+        "Rows in the queue": _count(now.queue),
+        "Connections": _count(now.connections),
         "Memory, MiB": _number(None if memory is None else memory / 2**20),
         "Ready": "yes" if ready else "no",
     }
@@ -107,7 +107,7 @@ def _calls(seen: Seen, page: Metrics, now: Moment) -> None:
         return
     picture = pictures.rates(seen.history)
     if picture is not None:
-        st.altair_chart(picture, width="stretch", key="dashboard-rates")
+        st.vega_lite_chart(picture, width="stretch", key="dashboard-rates", alt=pictures.rates_text(seen.history))
     rows = []
     for call, outcomes in found.items():
         flow = now.flows.get(call)
@@ -126,37 +126,41 @@ def _calls(seen: Seen, page: Metrics, now: Moment) -> None:
 
 def _latency(seen: Seen, page: Metrics) -> None:
     st.subheader("Latency")
-    calls = list(totals(page))
+    counts = {call: sum(outcomes.values()) for call, outcomes in totals(page).items()}
+    calls = list(counts)
     if not calls:
         st.info(f"Latency: {NONE}.")
         return
-    call: Call = st.selectbox("Method", calls, format_func=str, key="dashboard-call")
+    call: Call = st.selectbox(
+        "Method", calls, format_func=str, index=calls.index(max(calls, key=counts.__getitem__)), key="dashboard-call"
+    )
     picture = pictures.latencies(seen.history, call)
     if picture is None:
         st.info(f"Latency of {call}: {NONE}. No request of it came between two readings of this session.")
         return
-    st.altair_chart(picture, width="stretch", key="dashboard-latency")
+    text = pictures.latency_text(seen.history, call)
+    st.vega_lite_chart(picture, width="stretch", key="dashboard-latency", alt=text)
     st.caption(
         "Percentiles of the server's own histogram, of what came between two readings; within a bucket values are "
-        "taken to lie evenly, as Prometheus does. " + pictures.latency_text(seen.history, call)
+        "taken to lie evenly, as Prometheus does. " + text
     )
 
 
 def _batches(page: Metrics) -> None:
     st.subheader("Batch sizes")
-    for title, name, unit, key in (
-        ("Rows per request of the contract", "rt_predictor_batch_size", "requests", "requests"),
-        ("Rows per pass of a model, whoever asks", "jobcast_model_batch_rows", "passes", "passes"),
+    for title, name, unit in (
+        ("Rows per request of the contract", "rt_predictor_batch_size", "requests"),
+        ("Rows per pass of a model, whoever asks", "jobcast_model_batch_rows", "passes"),
     ):
         counts = sizes(buckets(page, name))
         picture = pictures.batches(counts, unit)
         if picture is None:
             st.info(f"{title}: {NONE}.")
             continue
-        told = ", ".join(f"{rows}: {count:,.0f}" for rows, count in counts.items() if count)
+        text = pictures.batches_text(counts, unit)
         st.write(f"{title}, since the start")
-        st.altair_chart(picture, width="stretch", key=f"dashboard-sizes-{key}")
-        st.caption(f"{unit.capitalize()} by rows: {told}.")
+        st.vega_lite_chart(picture, width="stretch", key=f"dashboard-sizes-{unit}", alt=text)
+        st.caption(text)
 
 
 def _models(page: Metrics) -> None:
@@ -192,6 +196,10 @@ def _outcomes(outcomes: dict[str, float]) -> str:
 
 def _number(value: float | None) -> str:
     return NONE if value is None else figure(value)
+
+
+def _count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def _closed(client: MetricsClient) -> None:

@@ -46,7 +46,8 @@ def show(client: InferenceClient) -> None:
     names = [f"{one.name} version {one.version}" for one in client.models() if one.ready]
     first, second = st.columns(2)
     one = first.selectbox("First", names, key="compare-first")
-    two = second.selectbox("Second", names, key="compare-second", index=min(1, len(names) - 1) if names else None)
+    near = [place for place, name in enumerate(names) if one and name != one and _parted(name)[0] == _parted(one)[0]]
+    two = second.selectbox("Second", names, key="compare-second", index=near[0] if near else 0)
     given = st.file_uploader("File with outcomes", type=list(upload.ENDINGS), key="compare-file")
     if given is None or one is None or two is None:
         st.caption("CSV, Parquet, or what `sacct -P` prints: inputs of both, and a column of what each job took.")
@@ -109,8 +110,9 @@ def _show(found: Compared) -> None:
     rows = comparison.table(found.answers, found.outcomes, found.unit)
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="compare-figures")
     points = [point for one in found.answers for point in comparison.reliability(one, found.outcomes)]
-    st.altair_chart(pictures.reliability(points), width="stretch", key="compare-reliability")
-    st.caption(pictures.reliability_text(points))
+    text = pictures.reliability_text(points)
+    st.vega_lite_chart(pictures.reliability(points), width="stretch", key="compare-reliability", alt=text)
+    st.caption(text)
     table = pd.DataFrame(comparison.rows(found.answers, found.outcomes, found.numbers))
     st.download_button(
         "Download every row's answers (CSV)", table.to_csv(index=False).encode(), "comparison.csv", "text/csv",

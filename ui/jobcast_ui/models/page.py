@@ -8,7 +8,6 @@ from jobcast import InferenceClient
 from jobcast_proto.manifest import Manifest
 
 from jobcast_ui import connection
-from jobcast_ui.amounts import figure
 from jobcast_ui.choice import chosen_model, chosen_version
 from jobcast_ui.models import compare, facts, pictures
 from jobcast_ui.models.reliability import BELOW, every_level, told
@@ -78,8 +77,9 @@ def _calibration(manifest: Manifest) -> None:
     if not points:
         st.info("The bundle does not tell how often its quantiles held.")
         return
-    st.altair_chart(pictures.reliability(points), width="stretch", key="models-reliability")
-    st.caption(pictures.reliability_text(points))
+    text = pictures.reliability_text(points)
+    st.vega_lite_chart(pictures.reliability(points), width="stretch", key="models-reliability", alt=text)
+    st.caption(text)
     st.caption(CALIBRATION)
     if not every_level(manifest):
         levels = sorted({one.level for one in points if one.kind == BELOW})
@@ -96,9 +96,9 @@ def _importances(manifest: Manifest) -> None:
     if not rows:
         st.info("The bundle does not tell which features matter.")
         return
-    st.altair_chart(pictures.importances(rows), width="stretch", key="models-importances")
-    first = ", ".join(f"{row['feature']} {figure(100 * row['share of the gain'])} %" for row in rows[:5])
-    st.caption(f"Share of the split gain; {len(rows)} of {len(manifest.importances)} features. The first: {first}.")
+    text = pictures.importances_text(rows, len(manifest.importances))
+    st.vega_lite_chart(pictures.importances(rows), width="stretch", key="models-importances", alt=text)
+    st.caption(text)
 
 
 def _table(rows: list[dict[str, Any]], key: str) -> None:

@@ -37,11 +37,13 @@ class Session:
 
     Attributes:
         ticked: when the clock was looked at last, on this machine's own clock.
+        drawn: the clock that the buttons were drawn for.
     """
 
     replay: Replay
     clock: Clock
     ticked: float = 0.0
+    drawn: Clock | None = None
 
     def tick(self) -> None:
         """Let the log's time go on by what passed here."""
@@ -98,6 +100,7 @@ def _controls(session: Session) -> None:
     play, step, back, speed = st.columns([1, 1, 1, 2], vertical_alignment="bottom")
     chosen = speed.selectbox("Speed of the log's time", list(SPEEDS), index=4, key="simulation-speed")
     session.clock = session.clock.at_speed(SPEEDS[chosen])
+    session.drawn = session.clock
     if session.clock.playing:
         play.button("Pause", icon=":material/pause:", width="stretch", key="simulation-pause", on_click=_pause)
     else:
@@ -134,7 +137,6 @@ def _sought() -> None:
 @connection.guarded()
 def _moving() -> None:
     session: Session = st.session_state[STATE]
-    played = session.clock.playing
     session.tick()
     clock, replay = session.clock, session.replay
     st.session_state[SEEK] = round(100 * (clock.now - clock.start) / max(clock.end - clock.start, 1e-9), 1)
@@ -150,14 +152,14 @@ def _moving() -> None:
     _pictures(replay, now)
     _presets(replay, now)
     _latest(replay, now)
-    if played and not session.clock.playing:
-        st.rerun()  # the buttons are those of a clock that stands
+    if session.drawn is not None and (session.drawn.playing, session.drawn.done) != (clock.playing, clock.done):
+        st.rerun()  # the buttons are those of another state
 
 
 def _numbers(replay: Replay, now: Standing) -> None:
     counted = measure(replay.log, replay.schema).unit
     at = datetime.fromtimestamp(now.now, UTC)
-    first, second = st.columns(4), st.columns(4)
+    first, second = st.columns([2, 1, 1, 1]), st.columns(4)
     first[0].metric("Time in the log (UTC)", f"{at:%Y-%m-%d %H:%M:%S}")
     first[1].metric("Submitted", f"{now.submitted:,}")
     first[2].metric("Ended", f"{now.ended:,}")
@@ -180,20 +182,17 @@ def _pictures(replay: Replay, now: Standing) -> None:
     if picture is None:
         st.info("No job is submitted yet.")
         return
-    st.altair_chart(picture, width="stretch", key="simulation-actuals")
-    told = (
-        f"The latest {min(now.submitted, pictures.JOBS):,} jobs: bars are intervals, ticks points, dots what jobs took"
-    )
-    st.caption(f"{told}. A job has a dot once it ended; {now.submitted - now.ended:,} of all are not yet known.")
+    text = pictures.actuals_text(now)
+    st.vega_lite_chart(picture, width="stretch", key="simulation-actuals", alt=text)
+    st.caption(text)
     st.subheader("Coverage so far")
     picture = pictures.coverage(replay, now)
     if picture is None:
         st.info("No job ended yet.")
         return
-    st.altair_chart(picture, width="stretch", key="simulation-coverage")
-    st.caption(
-        f"Of {now.ended:,} jobs that ended the interval covered {_share(now.coverage)}; {now.target:.0%} is promised."
-    )
+    text = pictures.coverage_text(now)
+    st.vega_lite_chart(picture, width="stretch", key="simulation-coverage", alt=text)
+    st.caption(text)
 
 
 def _presets(replay: Replay, now: Standing) -> None:
@@ -211,14 +210,15 @@ def _presets(replay: Replay, now: Standing) -> None:
                 "in vain, % of use": None if own is None else 100 * own.over,
                 f"waste, {counted}": None if own is None else own.waste,
                 f"shortfall, {counted}": None if own is None else own.shortfall,
-                "allocates": one.rule,
             }
         )
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="simulation-presets")
     picture = pictures.presets(now, counted)
     if picture is not None:
-        st.altair_chart(picture, width="stretch", key="simulation-preset-bars")
-    st.caption(f"Of {now.ended:,} jobs that ended. All three read the same answer of one bundle.")
+        text = pictures.presets_text(now, counted)
+        st.vega_lite_chart(picture, width="stretch", key="simulation-preset-bars", alt=text)
+    st.caption(f"Of {now.ended:,} jobs that ended. All three read the same answer of one bundle:")
+    st.markdown("\n".join(f"- **{one.name}**: {one.rule}." for one in PRESETS))
 
 
 def _latest(replay: Replay, now: Standing) -> None:

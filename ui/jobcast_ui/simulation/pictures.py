@@ -1,104 +1,144 @@
 """Pictures of a replay, each with its text for people who do not see it."""
 
-from datetime import UTC, datetime
+from typing import Any
 
-import altair as alt
 import numpy as np
-import pandas as pd
 
+from jobcast_ui.amounts import figure
 from jobcast_ui.answer import unit
+from jobcast_ui.drawing import COLORS, LEGEND, SHARE, Drawing, Rows, moment, name, number, of, time, told
 from jobcast_ui.simulation.ledger import Standing, thinned
 from jobcast_ui.simulation.replay import Replay
 
 JOBS, POINTS = 300, 400
-HEIGHT = 260
+HEIGHT = 320
+INSIDE = {"inside": "#1a7f5a", "outside": "#d1495b"}
+BLUE = "#6b8fd6"
 
 
-def actuals(replay: Replay, now: Standing) -> alt.LayerChart | alt.FacetChart | None:
+def actuals(replay: Replay, now: Standing) -> Drawing | None:
     """The jobs submitted last: intervals as bars, points, and what those that ended took; None = no job."""
-    log, schema = replay.log, replay.schema
-    places = np.arange(max(0, now.submitted - JOBS), now.submitted)
-    if not len(places):
+    places = range(max(0, now.submitted - JOBS), now.submitted)
+    rows = [_job(replay, now, place) for place in places]
+    if not rows:
         return None
-    levels = list(schema.quantile_levels)
-    low, high = (replay.quantiles[places, levels.index(level)] for level in schema.interval_levels)
-    ended = log.end[places] <= now.now
-    frame = pd.DataFrame(
-        {
-            "job": places + 1,
-            "low": low,
-            "high": high,
-            "predicted": replay.points[places],
-            "actual": np.where(ended, log.actual[places], np.nan),
-            "inside": np.where(
-                ended, np.where((low <= log.actual[places]) & (log.actual[places] <= high), "inside", "outside"), ""
-            ),
-        }
+    x = number("job", "job, in order of submission", scale={"zero": False, "nice": False})
+    seen = [value for row in rows for value in (row["low"], row["high"], row["actual"]) if value is not None]
+    scale: dict[str, Any] = {"scale": {"type": "symlog", "constant": 1, "domain": [min(seen), max(seen)], "zero": False}}
+    own = unit(replay.schema)
+    colors = {"domain": list(INSIDE), "range": list(INSIDE.values())}
+    return {
+        "height": HEIGHT,
+        "encoding": {"x": x},
+        "layer": [
+            {
+                "data": of(rows),
+                "mark": {"type": "rule", "opacity": 0.35, "strokeWidth": 2, "color": BLUE},
+                "encoding": {"y": number("low", own, **scale), "y2": {"field": "high"}},
+            },
+            {
+                "data": of(rows),
+                "mark": {"type": "tick", "color": BLUE, "thickness": 2},
+                "encoding": {"y": number("predicted", own, **scale)},
+            },
+            {
+                "data": of([row for row in rows if row["actual"] is not None]),
+                "mark": {"type": "point", "filled": True, "size": 35, "opacity": 1},
+                "encoding": {
+                    "y": number("actual", own, **scale),
+                    "color": name("inside", "actual", scale=colors, legend=LEGEND),
+                    "shape": name("inside", "actual", scale={"domain": list(INSIDE)}, legend=LEGEND),
+                    "tooltip": told("job", "low", "high", "predicted", "actual"),
+                },
+            },
+        ],
+    }
+
+
+def actuals_text(now: Standing) -> str:
+    """The same in words."""
+    return (
+        f"The latest {min(now.submitted, JOBS):,} jobs: bars are intervals, ticks points, dots what jobs took. A job "
+        f"has a dot once it ended; {now.submitted - now.ended:,} of all are not yet known."
     )
-    own = unit(schema)
-    scale = alt.Scale(type="symlog", constant=1)
-    x = alt.X("job:Q", title="job, in order of submission", scale=alt.Scale(zero=False, nice=False))
-    color = alt.Color(
-        "inside:N", title="actual", legend=alt.Legend(orient="bottom"),
-        scale=alt.Scale(domain=["inside", "outside"], range=["#1a7f5a", "#d1495b"]),
-    )  # fmt: skip
-    base = alt.Chart(frame)
-    return alt.layer(
-        base.mark_rule(opacity=0.35, strokeWidth=2, color="#6b8fd6").encode(
-            x=x, y=alt.Y("low:Q", title=own, scale=scale), y2="high:Q"
-        ),
-        base.mark_tick(color="#6b8fd6", thickness=2).encode(x=x, y=alt.Y("predicted:Q", scale=scale)),
-        base.transform_filter("isValid(datum.actual)")
-        .mark_point(filled=True, size=35)
-        .encode(
-            x=x,
-            y=alt.Y("actual:Q", scale=scale),
-            color=color,
-            shape=alt.Shape("inside:N", legend=None),
-            tooltip=[
-                "job",
-                *(alt.Tooltip(f"{name}:Q", format=",.4~g") for name in ("low", "high", "predicted", "actual")),
-            ],
-        ),
-    ).properties(height=HEIGHT, description="Intervals, points and outcomes of the latest jobs.")
 
 
-def coverage(replay: Replay, now: Standing) -> alt.LayerChart | alt.FacetChart | None:
+def coverage(replay: Replay, now: Standing) -> Drawing | None:
     """Coverage so far at every end of a job, beside what is promised; None = no job ended."""
     if not now.ended:
         return None
-    places = thinned(np.arange(now.ended), POINTS)
-    times = [
-        datetime.fromtimestamp(float(replay.log.end[now.order[place]]), UTC).replace(tzinfo=None) for place in places
+    ends = replay.log.end[now.order]
+    rows: Rows = [
+        {"time": moment(float(ends[place])), "coverage": float(now.running[place]), "jobs": int(place) + 1}
+        for place in thinned(np.arange(now.ended), POINTS)
     ]
-    frame = pd.DataFrame({"time": times, "coverage": now.running[places], "jobs": places + 1})
-    y = alt.Y("coverage:Q", title="covered so far", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
-    target = alt.Chart(pd.DataFrame({"target": [now.target]}))
-    return alt.layer(
-        target.mark_rule(strokeDash=[4, 4], color="gray").encode(y="target:Q"),
-        alt.Chart(frame).mark_line(point=len(places) < 40).encode(
-            x=alt.X("time:T", title="end of the job (UTC)", axis=alt.Axis(labelOverlap=True)), y=y,
-            tooltip=["jobs", alt.Tooltip("coverage:Q", format=".4~")],
-        ),
-    ).properties(height=HEIGHT, description="Coverage so far over time.")  # fmt: skip
+    return {
+        "height": HEIGHT,
+        "layer": [
+            {
+                "data": of([{"target": now.target}]),
+                "mark": {"type": "rule", "strokeDash": [4, 4], "color": "gray"},
+                "encoding": {"y": number("target", "covered so far", **SHARE)},
+            },
+            {
+                "data": of(rows),
+                "mark": {"type": "line", "point": len(rows) < 40},
+                "encoding": {
+                    "x": time("time", "end of the job (UTC)"),
+                    "y": number("coverage", "covered so far", **SHARE),
+                    "tooltip": [*told("jobs"), *told("coverage", form=".1%")],
+                },
+            },
+        ],
+    }
 
 
-def presets(now: Standing, measured: str) -> alt.Chart | None:
+def coverage_text(now: Standing) -> str:
+    """The same in words."""
+    share = "" if now.coverage is None else f"{100 * now.coverage:.1f} %"
+    return f"Of {now.ended:,} jobs that ended the interval covered {share}; {now.target:.0%} is promised."
+
+
+def presets(now: Standing, measured: str) -> Drawing | None:
     """Waste and shortfall of every preset side by side; None = nothing to compare."""
-    rows = [
-        {"preset": name, "what": what, measured: value}
-        for name, own in now.presets.items()
+    rows: Rows = [
+        {"preset": preset, "what": what, measured: value}
+        for preset, own in now.presets.items()
         if own is not None
         for what, value in (("waste", own.waste), ("shortfall", own.shortfall))
     ]
     if not rows:
         return None
-    bars: alt.Chart = alt.Chart(pd.DataFrame(rows)).mark_bar()
-    drawn: alt.Chart = bars.encode(
-        y=alt.Y("preset:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)),
-        yOffset="what:N",
-        x=alt.X(f"{measured}:Q"),
-        color=alt.Color("what:N", title=None, legend=alt.Legend(orient="bottom")),
-        tooltip=["preset", "what", alt.Tooltip(f"{measured}:Q", format=",.4~g")],
-    ).properties(height=alt.Step(22), description="Bars of waste and shortfall by preset.")
-    return drawn
+    return {
+        "height": 260,
+        "data": of(rows),
+        "mark": "bar",
+        "encoding": {
+            "y": name("preset", axis={"labelLimit": 140, "labelOverlap": False}),
+            "yOffset": name("what"),
+            "x": number(measured, axis={"tickCount": 6}),
+            "color": name("what", legend=LEGEND, scale=COLORS),
+            "tooltip": [name("preset"), name("what"), *told(measured)],
+        },
+    }
+
+
+def presets_text(now: Standing, measured: str) -> str:
+    """The same in words."""
+    sums = [
+        f"{preset}: waste {figure(own.waste)}, shortfall {figure(own.shortfall)} {measured}"
+        for preset, own in now.presets.items()
+        if own is not None
+    ]
+    return "; ".join(sums) + "."
+
+
+def _job(replay: Replay, now: Standing, place: int) -> dict[str, Any]:
+    """A job as it is known now: what it took is told once it ended."""
+    levels, log = list(replay.schema.quantile_levels), replay.log
+    low, high = (float(replay.quantiles[place, levels.index(level)]) for level in replay.schema.interval_levels)
+    job = {"job": place + 1, "low": low, "high": high, "predicted": float(replay.points[place]), "actual": None}
+    if log.end[place] > now.now:
+        return job
+    actual = float(log.actual[place])
+    return {**job, "actual": actual, "inside": "inside" if low <= actual <= high else "outside"}
