@@ -98,7 +98,7 @@ def test_one_is_killed_under_load_and_comes_back(start, infer, listener):
 
 @pytest.mark.parametrize("listener", listeners())
 def test_all_drain_together_and_lose_nothing(start, toy, listener):
-    served = start("--listener", listener, "--drain-delay", "1")
+    served = start("--listener", listener, "--drain-delay", "0.3")
     request = oip.ModelInferRequest(model_name="toy-latency")
     for name, datatype, content in (
         ("prompt_tokens", "FP64", b"\0" * 8), ("output_tokens", "FP64", b"\0" * 8), ("submit_time", "INT64", b"\0" * 8),
@@ -127,9 +127,9 @@ def test_all_drain_together_and_lose_nothing(start, toy, listener):
 
     async def load():
         outcomes: Counter[str] = Counter()
-        warm = asyncio.Event()
-        callers = [asyncio.create_task(caller(outcomes, warm)) for _ in range(CALLERS)]
-        await warm.wait()
+        warm = [asyncio.Event() for _ in range(CALLERS)]
+        callers = [asyncio.create_task(caller(outcomes, answered)) for answered in warm]
+        await asyncio.gather(*(answered.wait() for answered in warm))
         served.process.send_signal(signal.SIGTERM)
         return outcomes, await asyncio.gather(*callers)
 
