@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobcast import InferenceClient
-from jobcast_ui import place
 from jobcast_ui.amounts import figure
+from jobcast_ui.place import Place, current
+from jobcast_ui.simulation.log import MOST
 from jobcast_ui.simulation.page import SPEEDS, STATE, Session
 
 
@@ -23,8 +24,8 @@ def table(page: Any, column: str) -> pd.DataFrame:
     return next(one.value for one in page.dataframe if column in one.value)
 
 
-def loaded(opened: Callable[[str], Any], model: str) -> Any:
-    page = opened("simulation")
+def loaded(opened: Callable[..., Any], model: str, at: Place | None = None) -> Any:
+    page = opened("simulation", at)
     page.selectbox(key="simulation-model").set_value(model).run()
     page.button(key="simulation-load").click().run()
     assert not page.exception
@@ -34,14 +35,14 @@ def loaded(opened: Callable[[str], Any], model: str) -> Any:
 
 def answered(session: Session, jobs: int) -> dict[str, np.ndarray]:
     """What the server says of the first jobs, asked in one request of its own."""
-    with InferenceClient(place.current().address) as client:
+    with InferenceClient(current().address) as client:
         return {
             name: np.array(rows)
             for name, rows in client.infer(session.replay.schema, session.replay.batch(0, jobs)).items()
         }
 
 
-def test_a_step_shows_one_job_more_and_nothing_of_its_end(opened: Callable[[str], Any]) -> None:
+def test_a_step_shows_one_job_more_and_nothing_of_its_end(opened: Callable[..., Any]) -> None:
     page = loaded(opened, "hpc-runtime")
     assert (told(page)["Submitted"], told(page)["Ended"]) == ("1", "0")
     page.button(key="simulation-step").click().run()
@@ -58,7 +59,7 @@ def test_a_step_shows_one_job_more_and_nothing_of_its_end(opened: Callable[[str]
     assert latest["to, s"].tolist() == outputs["quantiles"][::-1, -1].tolist()
 
 
-def test_standing_in_the_log_it_counts_what_had_ended_alone(opened: Callable[[str], Any]) -> None:
+def test_standing_in_the_log_it_counts_what_had_ended_alone(opened: Callable[..., Any]) -> None:
     page = loaded(opened, "hpc-runtime")
     page.slider(key="simulation-seek").set_value(40.0).run()
     session: Session = page.session_state[STATE]
@@ -85,7 +86,29 @@ def test_standing_in_the_log_it_counts_what_had_ended_alone(opened: Callable[[st
     assert shown["Waste of the requests, node-hours"] == figure(asked)
 
 
-def test_going_back_shows_what_was_known_then(opened: Callable[[str], Any]) -> None:
+def covered_up_to(quantiles: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    return (quantiles[:, 0] <= outcomes) & (outcomes <= quantiles[:, -1])
+
+
+def test_jobs_beyond_their_request_are_told_and_counted_up_to_it_as_well(opened: Callable[..., Any]) -> None:
+    lines = ["submit_time,user,processors_req,nodes_req,wallclock_req,partition,qos,run_time"]
+    lines += [f"{1_700_000_000 + 900 * row},u,1,2,600,p,q,{'650' if row % 4 == 0 else '300'}" for row in range(40)]
+    page = opened("simulation")
+    page.selectbox(key="simulation-model").set_value("hpc-runtime").run()
+    page.radio(key="simulation-kind-2").set_value("A file").run()
+    page.file_uploader(key="simulation-file").set_value(("log.csv", "\n".join(lines).encode(), "text/csv")).run()
+    page.button(key="simulation-load").click().run()
+    page.slider(key="simulation-seek").set_value(100.0).run()
+    quantiles = answered(page.session_state[STATE], 40)["quantiles"]
+    actual = np.array([650.0 if row % 4 == 0 else 300.0 for row in range(40)])
+    observed, capped = (covered_up_to(quantiles, outcomes).mean() for outcomes in (actual, np.minimum(actual, 600)))
+    assert observed < capped
+    assert told(page)["95% interval covered"] == f"{100 * observed:.1f} %"
+    said = f"10 of them took more than they requested; counted up to it, the interval covered {100 * capped:.1f} %"
+    assert any(said in one.value for one in page.caption)
+
+
+def test_going_back_shows_what_was_known_then(opened: Callable[..., Any]) -> None:
     page = loaded(opened, "hpc-runtime")
     page.slider(key="simulation-seek").set_value(20.0).run()
     before = told(page)
@@ -97,9 +120,9 @@ def test_going_back_shows_what_was_known_then(opened: Callable[[str], Any]) -> N
     assert told(page)["Submitted"] == "1"
 
 
-def test_playing_lets_time_go_on_until_it_is_paused_or_done(opened: Callable[[str], Any]) -> None:
+def test_playing_lets_time_go_on_until_it_is_paused_or_done(opened: Callable[..., Any]) -> None:
     page = loaded(opened, "hpc-runtime")
-    page.selectbox(key="simulation-speed").set_value("1 h per second").run()
+    assert page.selectbox(key="simulation-speed").value == "1 h per second"
     page.button(key="simulation-play").click().run()
     first = page.session_state[STATE].clock
     page.run()
@@ -117,7 +140,7 @@ def test_playing_lets_time_go_on_until_it_is_paused_or_done(opened: Callable[[st
     assert page.session_state[STATE].clock.speed == SPEEDS["1 week per second"]
 
 
-def test_presets_are_reckoned_from_the_servers_answers(opened: Callable[[str], Any]) -> None:
+def test_presets_are_reckoned_from_the_servers_answers(opened: Callable[..., Any]) -> None:
     page = loaded(opened, "build-memory")
     page.slider(key="simulation-seek").set_value(70.0).run()
     session: Session = page.session_state[STATE]
@@ -146,7 +169,7 @@ def test_presets_are_reckoned_from_the_servers_answers(opened: Callable[[str], A
     )
 
 
-def test_a_file_is_replayed_with_what_its_columns_stand_for(opened: Callable[[str], Any]) -> None:
+def test_a_file_is_replayed_with_what_its_columns_stand_for(opened: Callable[..., Any]) -> None:
     rows = [{"User": f"u{row % 3}", "Submit": 1_700_000_000 + 60 * (9 - row), "ReqCPUS": 8, "Timelimit": "01:00:00",
              "Partition": "p", "ElapsedRaw": 100 + row if row else ""} for row in range(10)]  # fmt: skip
     text = io.StringIO()
@@ -169,7 +192,7 @@ def test_a_file_is_replayed_with_what_its_columns_stand_for(opened: Callable[[st
     assert any("left out: 1 outcome not known" in one.value for one in page.caption)
 
 
-def test_a_log_that_cannot_be_replayed_is_told_why(opened: Callable[[str], Any]) -> None:
+def test_a_log_that_cannot_be_replayed_is_told_why(opened: Callable[..., Any]) -> None:
     page = opened("simulation")
     page.selectbox(key="simulation-model").set_value("hpc-runtime").run()
     page.radio(key="simulation-kind-2").set_value("A file").run()
@@ -178,15 +201,30 @@ def test_a_log_that_cannot_be_replayed_is_told_why(opened: Callable[[str], Any])
     assert any("must have 18 numbers, got 3" in one.value for one in page.error)
 
 
-def test_a_server_that_goes_stops_the_clock_and_is_told(
-    start: Callable[..., Any], opened: Callable[[str], Any]
-) -> None:
+def test_a_server_that_goes_is_told_and_its_answers_stay(start: Callable[..., Any], opened: Callable[..., Any]) -> None:
     served = start()
-    place.use(place.Place(served.address, served.rest, served.metrics, timeout=2.0))
-    page = loaded(opened, "hpc-runtime")
+    page = loaded(opened, "hpc-runtime", Place(served.address, served.rest, served.metrics, timeout=2.0))
+    page.button(key="simulation-play").click().run()
     served.process.terminate()
     served.process.wait()
-    page.button(key="simulation-step").click().run()
+    page.slider(key="simulation-seek").set_value(50.0).run()
     assert not page.exception
-    assert any("No server" in one.value for one in page.error)
+    assert len(page.error) == 1  # no server, or no answer in time
     assert [one.label for one in page.button][-1] == "Retry"
+    replay = page.session_state[STATE].replay
+    assert 0 < replay.done < replay.log.jobs  # what was answered before is kept
+
+
+def test_of_a_long_log_a_part_is_chosen(opened: Callable[..., Any]) -> None:
+    lines = ["submit_time,user,processors_req,nodes_req,wallclock_req,partition,qos,run_time"]
+    lines += [f"{1_700_000_000 + row},u,1,1,60,p,q,5" for row in range(MOST + 30)]
+    page = opened("simulation")
+    page.selectbox(key="simulation-model").set_value("hpc-runtime").run()
+    page.radio(key="simulation-kind-2").set_value("A file").run()
+    page.file_uploader(key="simulation-file").set_value(("log.csv", "\n".join(lines).encode(), "text/csv")).run()
+    page.number_input(key="simulation-first").set_value(MOST + 1).run()
+    page.button(key="simulation-load").click().run()
+    assert not page.exception
+    log = page.session_state[STATE].replay.log
+    assert log.submit.tolist() == [1_700_000_000 + MOST + row for row in range(30)]
+    assert any(f"rows {MOST + 1:,} to {MOST + 30:,}: 30 jobs" in one.value.replace("\\", "") for one in page.caption)

@@ -36,6 +36,8 @@ class Standing:
         submitted, ended: jobs.
         target, coverage: of the interval, promised and held by the jobs that ended; None = none ended.
         limit_level, limit_held: the same of the suggested limit.
+        beyond: jobs that ended and took more than they requested. within: coverage, each outcome counted up to its
+            request, which is all that a model can promise that never predicts more; None where none is beyond.
         given: what the jobs that ended would have got: `waste` and `shortfall` in the measure's unit.
         requested: the same of what they requested, and of those that requested at all.
         presets: outcomes by the names of `presets.PRESETS`; {} where the model recommends no allocation.
@@ -49,6 +51,8 @@ class Standing:
     coverage: float | None
     limit_level: float
     limit_held: float | None
+    beyond: int
+    within: float | None
     given: Outcome | None
     requested: Outcome | None
     presets: dict[str, Outcome | None]
@@ -87,6 +91,7 @@ def standing(replay: Replay, now: float) -> Standing:
     own = replay.allocations if allocates else limit
     request = log.column(requested(schema) or "")
     asked = order[request[order] > 0] if request is not None else order[:0]
+    beyond, within = _beyond(log, request, order, low, high)
     presets = {}
     for one in PRESETS if allocates else ():
         amounts = allocated(one, replay.quantiles, levels, replay.allocations)
@@ -95,10 +100,22 @@ def standing(replay: Replay, now: float) -> Standing:
         now=now, submitted=submitted, ended=len(order), target=schema.interval_levels[1] - schema.interval_levels[0],
         coverage=float(running[-1]) if len(order) else None, limit_level=schema.limit_level,
         limit_held=float(np.mean(actual <= limit[order])) if len(order) else None,
+        beyond=beyond, within=within,
         given=outcome(own[order], actual, counts.weights[order]),
         requested=None if request is None else outcome(request[asked], log.actual[asked], counts.weights[asked]),
         presets=presets, order=order, running=running,
     )  # fmt: skip
+
+
+def _beyond(
+    log: Log, request: Floats | None, order: NDArray[np.int64], low: Floats, high: Floats
+) -> tuple[int, float | None]:
+    """How many jobs took more than they requested, and coverage with outcomes up to the requests."""
+    if request is None:
+        return 0, None
+    asked = np.where(request[order] > 0, request[order], np.inf)
+    beyond, capped = int(np.sum(log.actual[order] > asked)), np.minimum(log.actual[order], asked)
+    return beyond, float(np.mean((low[order] <= capped) & (capped <= high[order]))) if beyond else None
 
 
 def thinned(places: Sequence[int] | NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -8,25 +8,34 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from jobcast import InvalidInput, Violation
+from jobcast_proto.manifest import Schema
 
 from jobcast_ui import connection
 from jobcast_ui.amounts import amount, figure, plain
 from jobcast_ui.answer import check, unit
 from jobcast_ui.choice import chosen_model
+from jobcast_ui.outcome import Columns
 from jobcast_ui.simulation import pictures
 from jobcast_ui.simulation.clock import Clock
 from jobcast_ui.simulation.ledger import Standing, measure, standing
+from jobcast_ui.simulation.log import Choice
 from jobcast_ui.simulation.presets import PRESETS, Outcome
 from jobcast_ui.simulation.replay import Replay
-from jobcast_ui.simulation.source import chosen_columns, chosen_table, log_of
+from jobcast_ui.simulation.source import Table, chosen_columns, chosen_table, log_of
 
 STATE = "simulation-state"
-SEEK = "simulation-seek"
+SEEK, SPEED = "simulation-seek", "simulation-speed"
 SPEEDS = {
     "1 s per second": 1, "10 s per second": 10, "1 min per second": 60, "10 min per second": 600,
     "1 h per second": 3600, "6 h per second": 21_600, "1 day per second": 86_400, "1 week per second": 604_800,
 }  # fmt: skip
 TICK_S = 1.0
+LONGEST_TICK_S = 5.0
+"""What of a pause counts at most: after a page that could not be shown the log's time does not jump."""
+
+PLAYED_S = 60
+"""How long a log plays at most at the speed that is proposed, unless it is longer than the fastest allows."""
+
 LATEST = 8
 """Jobs of the table of the latest."""
 
@@ -48,7 +57,7 @@ class Session:
     def tick(self) -> None:
         """Let the log's time go on by what passed here."""
         now = time.monotonic()
-        self.clock = self.clock.ticked(now - self.ticked)
+        self.clock = self.clock.ticked(min(now - self.ticked, LONGEST_TICK_S))
         self.ticked = now
 
     def play(self) -> None:
@@ -74,16 +83,7 @@ def _page() -> None:
         if table is not None:
             inputs, choice = chosen_columns(schema, table)
             if st.button("Load", type="primary", key="simulation-load", disabled=not choice.outcome):
-                try:
-                    log = log_of(schema, table, inputs, choice)
-                except ValueError as error:
-                    raise (
-                        error if isinstance(error, InvalidInput) else InvalidInput(Violation("", str(error)))
-                    ) from None
-                clock = Clock(
-                    float(log.submit[0]), float(log.end.max()), float(log.submit[0]), SPEEDS["1 h per second"]
-                )
-                st.session_state[STATE] = Session(Replay(log, schema, most), clock)
+                st.session_state[STATE] = _loaded(schema, most, table, inputs, choice)
     session: Session | None = st.session_state.get(STATE)
     if session is None or session.replay.schema != schema:
         st.info("Nothing is loaded for this model yet.")
@@ -92,13 +92,31 @@ def _page() -> None:
     st.fragment(_moving, run_every=TICK_S if session.clock.playing else None)()
 
 
+def _loaded(schema: Schema, most: int, table: Table, inputs: Columns, choice: Choice) -> Session:
+    """A replay at its beginning, and the speed that is proposed for it.
+
+    Raises:
+        InvalidInput: the log cannot be replayed.
+    """
+    try:
+        log = log_of(schema, table, inputs, choice)
+    except InvalidInput:
+        raise
+    except ValueError as error:
+        raise InvalidInput(Violation("", str(error))) from None
+    first, last = float(log.submit[0]), float(log.end.max())
+    enough = (label for label, speed in SPEEDS.items() if speed * PLAYED_S >= last - first)
+    st.session_state[SPEED] = next(enough, list(SPEEDS)[-1])
+    return Session(Replay(log, schema, most), Clock(first, last, first, SPEEDS[st.session_state[SPEED]]))
+
+
 def _controls(session: Session) -> None:
     log = session.replay.log
     left = ", ".join(f"{count:,} {reason}" for reason, count in log.left_out.items())
     example = f" The first: {plain(log.example)}." if log.example else ""
     st.caption(f"{plain(log.name)}: {log.jobs:,} jobs" + (f"; left out: {left}.{example}" if left else "."))
     play, step, back, speed = st.columns([1, 1, 1, 2], vertical_alignment="bottom")
-    chosen = speed.selectbox("Speed of the log's time", list(SPEEDS), index=4, key="simulation-speed")
+    chosen = speed.selectbox("Speed of the log's time", list(SPEEDS), key=SPEED)
     session.clock = session.clock.at_speed(SPEEDS[chosen])
     session.drawn = session.clock
     if session.clock.playing:

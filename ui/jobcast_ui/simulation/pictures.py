@@ -24,7 +24,9 @@ def actuals(replay: Replay, now: Standing) -> Drawing | None:
         return None
     x = number("job", "job, in order of submission", scale={"zero": False, "nice": False})
     seen = [value for row in rows for value in (row["low"], row["high"], row["actual"]) if value is not None]
-    scale: dict[str, Any] = {"scale": {"type": "symlog", "constant": 1, "domain": [min(seen), max(seen)], "zero": False}}
+    scale: dict[str, Any] = {
+        "scale": {"type": "symlog", "constant": 1, "domain": [min(seen), max(seen)], "zero": False}
+    }
     own = unit(replay.schema)
     colors = {"domain": list(INSIDE), "range": list(INSIDE.values())}
     return {
@@ -96,7 +98,13 @@ def coverage(replay: Replay, now: Standing) -> Drawing | None:
 def coverage_text(now: Standing) -> str:
     """The same in words."""
     share = "" if now.coverage is None else f"{100 * now.coverage:.1f} %"
-    return f"Of {now.ended:,} jobs that ended the interval covered {share}; {now.target:.0%} is promised."
+    text = f"Of {now.ended:,} jobs that ended the interval covered {share}; {now.target:.0%} is promised."
+    if now.within is None:
+        return text
+    return (
+        f"{text} {now.beyond:,} of them took more than they requested; counted up to it, the interval covered "
+        f"{100 * now.within:.1f} %."
+    )
 
 
 def presets(now: Standing, measured: str) -> Drawing | None:

@@ -11,7 +11,7 @@ from jobcast_ui.batch import upload
 from jobcast_ui.batch.mapping import guess
 from jobcast_ui.outcome import Columns, inputs_of, outcome_column
 from jobcast_ui.simulation import swf, synthetic
-from jobcast_ui.simulation.log import Choice, Log, read_log, time_input
+from jobcast_ui.simulation.log import MOST, Choice, Log, read_log, time_input
 
 MADE_UP, FILE = "Synthetic (made up)", "A file"
 ENDINGS = (*upload.ENDINGS, "swf")
@@ -49,7 +49,7 @@ def chosen_table(schema: Schema) -> Table | None:
     except ValueError as error:
         st.error(str(error))
         return None
-    return Table(file.name, file.columns, file.written)
+    return Table(*_part(file.name, file.columns, file.rows), file.written)
 
 
 def chosen_columns(schema: Schema, table: Table) -> tuple[Columns, Choice]:
@@ -82,6 +82,16 @@ def chosen_columns(schema: Schema, table: Table) -> tuple[Columns, Choice]:
 def log_of(schema: Schema, table: Table, inputs: Columns, choice: Choice) -> Log:
     """The log; raises as `read_log` does."""
     return read_log(table.name, schema, inputs, table.columns, choice, written=table.written)
+
+
+def _part(name: str, columns: Columns, rows: int) -> tuple[str, Columns]:
+    """The part of a long log that the visitor chooses, with a name that says so."""
+    if rows <= MOST:
+        return name, columns
+    label = f"First row of the {MOST:,} that are replayed, of {rows:,}"
+    first = int(st.number_input(label, value=1, min_value=1, max_value=rows, step=MOST, key="simulation-first"))
+    last = min(first - 1 + MOST, rows)
+    return f"{name}, rows {first:,} to {last:,}", {own: values[first - 1 : last] for own, values in columns.items()}
 
 
 def _optional(label: str, names: list[str], key: str, *likely: str) -> str:
