@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from jobcast import Client, PredictorClient
 from jobcast.metrics import Metrics, MetricsClient
-from jobcast_ui import place
 from jobcast_ui.amounts import figure
 from jobcast_ui.dashboard.change import Change, buckets, percentile
 from jobcast_ui.dashboard.page import SEEN
+from jobcast_ui.place import Place
 
 JOB = {"processors_req": 32, "nodes_req": 4, "wallclock_req": 3600.0, "partition": "normal", "qos": "normal"}
 KEY = ("llm", "meta-llama/Meta-Llama-3-8B", "A100-80GB", "vLLM", "0.6.0")
@@ -31,16 +31,18 @@ def read(server: Any) -> Metrics:
         return client.read()
 
 
+def at(served: Any, **more: Any) -> Place:
+    return Place(served.address, served.rest, served.metrics, **more)
+
+
 @pytest.fixture
-def fresh(start: Callable[..., Any], opened: Callable[[str], Any], tmp_path: Path) -> Any:
-    """A server that nobody asked yet; from now on the pages are about it."""
-    served = start("--store", str(tmp_path / "outcomes.sqlite"))
-    place.use(place.Place(served.address, served.rest, served.metrics))
-    return served
+def fresh(start: Callable[..., Any], tmp_path: Path) -> Any:
+    """A server that nobody asked yet."""
+    return start("--store", str(tmp_path / "outcomes.sqlite"))
 
 
-def test_nothing_is_told_where_nothing_was_asked(fresh: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("dashboard")
+def test_nothing_is_told_where_nothing_was_asked(fresh: Any, opened: Callable[..., Any]) -> None:
+    page = opened("dashboard", at(fresh))
     assert not page.exception
     assert not page.error
     assert told(page)["Requests/s"] == "no data yet"
@@ -53,8 +55,8 @@ def test_nothing_is_told_where_nothing_was_asked(fresh: Any, opened: Callable[[s
     assert models["p50 ms"].isna().all()
 
 
-def test_numbers_are_those_of_the_servers_page(fresh: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("dashboard")
+def test_numbers_are_those_of_the_servers_page(fresh: Any, opened: Callable[..., Any]) -> None:
+    page = opened("dashboard", at(fresh))
     before = page.session_state[SEEN].page
     with Client(fresh.address) as client:
         for _ in range(5):
@@ -96,13 +98,13 @@ def test_numbers_are_those_of_the_servers_page(fresh: Any, opened: Callable[[str
     assert facts == later.samples["rt_predictor_build_info"][0][0]
 
 
-def test_accuracy_of_keys_is_the_servers_own(fresh: Any, opened: Callable[[str], Any]) -> None:
+def test_accuracy_of_keys_is_the_servers_own(fresh: Any, opened: Callable[..., Any]) -> None:
     trace = {"input_feature": {"input_tokens": 500, "output_tokens": 150, "batch_size": 1, "num_devices": 1}}
     with PredictorClient(fresh.rest) as client:
         for miss in (0.9, 1.0, 1.2):
             one = client.predict_single(*KEY, trace)
             client.report_outcome(one.prediction_id, miss * one.distribution.quantile(0.5))
-    page = opened("dashboard")
+    page = opened("dashboard", at(fresh))
     row = table(page, "predictions").iloc[0]
     later = read(fresh)
     assert row["predictions"] == later.value("jobcast_task_predictions_total") == 3
@@ -111,8 +113,8 @@ def test_accuracy_of_keys_is_the_servers_own(fresh: Any, opened: Callable[[str],
     assert row["coverage of 80 %"] == later.value("jobcast_task_coverage_80")
 
 
-def test_a_server_that_went_leaves_what_it_told_last_marked_as_stale(fresh: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("dashboard")
+def test_a_server_that_went_leaves_what_it_told_last_marked_as_stale(fresh: Any, opened: Callable[..., Any]) -> None:
+    page = opened("dashboard", at(fresh))
     memory = told(page)["Memory, MiB"]
     fresh.process.terminate()
     fresh.process.wait()
@@ -124,11 +126,11 @@ def test_a_server_that_went_leaves_what_it_told_last_marked_as_stale(fresh: Any,
     assert [one.label for one in page.button] == ["Retry"]
 
 
-def test_paused_it_reads_nothing_more(fresh: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("dashboard")
+def test_paused_it_reads_nothing_more(fresh: Any, opened: Callable[..., Any]) -> None:
+    page = opened("dashboard", at(fresh))
     page.toggle(key="dashboard-paused").set_value(True).run()
-    at = page.session_state[SEEN].page.at
+    before = page.session_state[SEEN].page.at
     page.run()
-    assert page.session_state[SEEN].page.at == at
+    assert page.session_state[SEEN].page.at == before
     page.toggle(key="dashboard-paused").set_value(False).run()
-    assert page.session_state[SEEN].page.at > at
+    assert page.session_state[SEEN].page.at > before

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobcast import InferenceClient, Records
-from jobcast_ui import place
+from jobcast_ui.place import Place, current
 
 COLUMNS = ("prompt_tokens", "output_tokens", "submit_time", "model", "latency_ms")
 
@@ -19,21 +19,23 @@ def table(page: Any, column: str) -> pd.DataFrame:
     return next(one.value for one in page.dataframe if column in one.value)
 
 
+def at(served: Any, **more: Any) -> Place:
+    return Place(served.address, served.rest, served.metrics, **more)
+
+
 @pytest.fixture
-def two(start: Callable[..., Any], opened: Callable[[str], Any], bundles: Any, tmp_path: Path) -> Any:
+def two(start: Callable[..., Any], bundles: Any, tmp_path: Path) -> Any:
     """A server of two versions of a tiny predictor, the second of which answers twice as much."""
     repository = tmp_path / "models"
     bundles.toy(repository, 1)
     bundles.toy(repository, 2, scale=2.0)
     bundles.flip(bundles.toy(repository, 3))
     (repository / "toy-latency" / "README.md").write_text("# A toy\n\nAnswers by a *fixed* rule.\n")
-    served = start("--version-policy", "all", models=repository)
-    place.use(place.Place(served.address, served.rest, served.metrics))
-    return served
+    return start("--version-policy", "all", models=repository)
 
 
-def test_versions_are_listed_with_their_states_and_reasons(two: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("models")
+def test_versions_are_listed_with_their_states_and_reasons(two: Any, opened: Callable[..., Any]) -> None:
+    page = opened("models", at(two))
     assert not page.exception
     with InferenceClient(two.address) as client:
         listed = client.models()
@@ -42,8 +44,8 @@ def test_versions_are_listed_with_their_states_and_reasons(two: Any, opened: Cal
     assert any("model.onnx" in reason for reason in shown["reason"])
 
 
-def test_a_version_shows_its_own_manifest_and_card(two: Any, opened: Callable[[str], Any]) -> None:
-    page = opened("models")
+def test_a_version_shows_its_own_manifest_and_card(two: Any, opened: Callable[..., Any]) -> None:
+    page = opened("models", at(two))
     page.selectbox(key="models-version").set_value("1").run()
     with InferenceClient(two.address) as client:
         manifest = client.manifest("toy-latency", "1")
@@ -58,10 +60,10 @@ def test_a_version_shows_its_own_manifest_and_card(two: Any, opened: Callable[[s
     assert table(page, "key").set_index("key").loc["mae", "test"] == 24.0
 
 
-def test_the_diagram_of_a_shipped_bundle_has_its_figures_and_says_what_is_missing(opened: Callable[[str], Any]) -> None:
+def test_the_diagram_of_a_shipped_bundle_has_its_figures_and_says_what_is_missing(opened: Callable[..., Any]) -> None:
     page = opened("models")
     page.selectbox(key="models-model").set_value("hpc-runtime").run()
-    with InferenceClient(place.current().address) as client:
+    with InferenceClient(current().address) as client:
         manifest = client.manifest("hpc-runtime")
     captions = " ".join(one.value for one in page.caption)
     assert f"test, {manifest.training_data.test_rows:,} outcomes" in captions
@@ -92,9 +94,9 @@ def compared(page: Any, content: bytes) -> Any:
     return page.button(key="compare-go").click().run()
 
 
-def test_a_comparison_is_that_of_the_servers_answers(two: Any, opened: Callable[[str], Any]) -> None:
+def test_a_comparison_is_that_of_the_servers_answers(two: Any, opened: Callable[..., Any]) -> None:
     content, records = file_of(60)
-    page = compared(opened("models"), content)
+    page = compared(opened("models", at(two)), content)
     assert not page.exception
     assert [one.value for one in page.error] == []
     shown = table(page, "figure").set_index("figure")
@@ -120,17 +122,17 @@ def test_a_comparison_is_that_of_the_servers_answers(two: Any, opened: Callable[
     assert any("outcomes from column latency_ms x 1" in one.value for one in page.caption)
 
 
-def test_rows_that_cannot_be_read_are_left_out_of_both_and_counted(two: Any, opened: Callable[[str], Any]) -> None:
+def test_rows_that_cannot_be_read_are_left_out_of_both_and_counted(two: Any, opened: Callable[..., Any]) -> None:
     content, records = file_of(10)
     lines = content.decode().splitlines()
     lines[3] = lines[3].replace(str(records[2]["prompt_tokens"]), "-5", 1)
     lines[5] = lines[5].rsplit(",", 1)[0] + ",none"
-    page = compared(opened("models"), "\n".join(lines).encode())
+    page = compared(opened("models", at(two)), "\n".join(lines).encode())
     assert table(page, "figure").set_index("figure").loc["rows"].drop("unit").tolist() == [8, 8]
     assert any("left out: 1 outcome is no number >= 0, 1 " in one.value for one in page.markdown)
 
 
-def test_a_comparison_needs_one_unit(opened: Callable[[str], Any]) -> None:
+def test_a_comparison_needs_one_unit(opened: Callable[..., Any]) -> None:
     content, _ = file_of(3)
     page = opened("models")
     page.selectbox(key="compare-first").set_value("hpc-runtime version 1")
