@@ -7,8 +7,9 @@ import socket
 import pytest
 from jobcast_server.rest import connection
 from jobcast_server.rest.connection import LONGEST_HEAD, LONGEST_REQUEST_S
-from jobcast_server.rest.listener import Listener, bind
+from jobcast_server.rest.listener import Listener
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import listen
 
 INFER = b"POST /v2/models/hpc-runtime/infer HTTP/1.1\r\nHost: x\r\n"
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -133,7 +134,7 @@ async def _nothing(scope, receive, send):
 def test_a_request_that_does_not_end_is_cut_off(raw):
     async def run():
         settings = Settings(http_port=0)
-        bound = bind(settings)
+        bound = listen(settings, "http_port")
         listener = Listener(_nothing, bound, settings)
         await listener.start()
         reader, writer = await asyncio.open_connection(*bound.getsockname())
