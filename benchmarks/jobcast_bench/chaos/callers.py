@@ -36,7 +36,7 @@ END_S = 30.0
 QUICK = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20)]
 QUICK += [("grpc.max_reconnect_backoff_ms", 100)]
 
-NEVER_SENT = ("draining", "failed to connect", "connection refused", "goaway", "not ready", "no model", "stopping")
+NEVER_SENT = ("draining", "failed to connect", "connection refused", "goaway", "not ready", "starting", "stopping")
 """Words of UNAVAILABLE that say that no server had taken the call on."""
 
 
