@@ -93,8 +93,14 @@ class Metrics:
         self.queue = Gauge(prefix + "queue_size", "Batch rows waiting or being computed.", registry=registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        Info(prefix + "build", "Versions.", registry=registry).info(
-            {"python": platform.python_version(), "onnxruntime": version(), "system": sys.platform}
+        listener = "asyncio" if kinds is PYTHON else "native"
+        Info(prefix + "build", "Versions, and the listener.", registry=registry).info(
+            {
+                "python": platform.python_version(),
+                "onnxruntime": version(),
+                "system": sys.platform,
+                "listener": listener,
+            }
         )
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         self._times: dict[tuple[str, str], Buckets] = {}
