@@ -60,6 +60,14 @@ def test_a_server_that_was_started_anew_is_a_gap_though_its_counters_grew() -> N
     assert Change(page(1.0, started=1.0), page(3.0, *buckets_, started=2.0)).percentile(SECONDS, 0.5) is None
 
 
+def test_a_worker_that_is_replaced_is_no_gap() -> None:
+    def at(time: float, worker: float, count: int) -> Metrics:
+        text = f'{READY}process_start_time_seconds{{worker="0"}} {worker}\nc_total {count}\n'
+        return parsed(text + 'process_start_time_seconds{worker="supervisor"} 1.0\n', "http://here", time)
+
+    assert Change(at(1.0, 1.5, 4), at(3.0, 2.5, 10)).rates("c_total") == {(): 3.0}
+
+
 def test_a_counter_that_was_not_there_began_at_nothing() -> None:
     assert Change(page(1.0), page(3.0, 'c_total{a="x"} 6')).rates("c_total", "a") == {("x",): 3.0}
 

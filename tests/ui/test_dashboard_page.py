@@ -126,6 +126,15 @@ def test_a_server_that_went_leaves_what_it_told_last_marked_as_stale(fresh: Any,
     assert [one.label for one in page.button] == ["Retry"]
 
 
+def test_what_runs_is_told_with_listener_and_workers(start: Callable[..., Any], opened: Callable[..., Any]) -> None:
+    page = opened("dashboard", at(start("--workers", "2", "--listener", "asyncio")))
+    facts = table(page, "fact").set_index("fact")["value"]
+    assert (facts["listener"], facts["workers up"]) == ("asyncio", "2 of 2")
+    models = table(page, "engine")
+    assert sorted(models["model"]) == ["build-memory", "hpc-runtime", "llm-latency"]
+    assert told(page)["Ready"] == "yes"
+
+
 def test_paused_it_reads_nothing_more(fresh: Any, opened: Callable[..., Any]) -> None:
     page = opened("dashboard", at(fresh))
     page.toggle(key="dashboard-paused").set_value(True).run()

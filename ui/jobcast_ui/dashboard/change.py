@@ -31,8 +31,8 @@ class Change:
 
     @property
     def restarted(self) -> bool:
-        """Whether another process answered the second time; where the page tells no start, only counters tell."""
-        return self.before.value(STARTED) != self.after.value(STARTED)
+        """Whether the server was begun anew; where the page tells no start, only counters tell."""
+        return _started(self.before) != _started(self.after)
 
     def counted(self, name: str, *split: str, **labels: str) -> dict[Key, float | None]:
         """How much counters grew, by labels; None = begun anew in between. One that was not there began at 0."""
@@ -57,6 +57,12 @@ class Change:
         known = dict(before)
         grown = tuple((bound, count - known.get(bound, 0.0)) for bound, count in after)
         return None if any(count < 0 for _, count in grown) else percentile(grown, share)
+
+
+def _started(page: Metrics) -> float | None:
+    """When the server began; of several workers each may end and be replaced, and its counts stay."""
+    supervisor = page.value(STARTED, worker="supervisor")
+    return page.value(STARTED) if supervisor is None else supervisor
 
 
 def buckets(page: Metrics, name: str, **labels: str) -> Cumulative:

@@ -77,10 +77,10 @@ def keys(page: Metrics) -> list[Row]:
 
 
 def build(page: Metrics) -> dict[str, str]:
-    """What runs: versions and the listener, as the page tells them."""
-    for labels, _ in page.samples.get(_BUILD, ()):
-        return dict(labels)
-    return {}
+    """What runs: versions and the listener, and how many workers are up where there are several."""
+    found = {name: value for labels, _ in page.samples.get(_BUILD, ()) for name, value in labels.items()}
+    workers = page.by("jobcast_worker_up", "worker")
+    return found | ({"workers up": f"{sum(workers.values()):.0f} of {len(workers)}"} if workers else {})
 
 
 def _told(page: Metrics, name: str, label: str) -> dict[tuple[str, ...], str]:
