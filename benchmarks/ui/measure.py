@@ -46,8 +46,8 @@ CLICK_TO_TABLE = """
   const button = [...document.querySelectorAll('button')].find(one => one.textContent.includes('Predict all'));
   const start = performance.now();
   const watch = new MutationObserver(() => {
-    if (document.querySelector('[data-testid=stMain]').innerText.includes(' predicted, ')
-        && [...document.querySelectorAll('[data-testid=stDataFrame] canvas')].length) {
+    const table = document.querySelector('[aria-label^="Predictions, a row"]');
+    if (table && (table.matches('canvas') || table.querySelector('canvas'))) {
       watch.disconnect();
       requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start)));
     }

@@ -125,24 +125,6 @@ def test_colours_follow_the_visitors_system(page, app, scheme):
     assert (red + green + blue > 3 * 128) == (scheme == "light")
 
 
-def test_every_field_and_picture_has_a_name(page, app):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
-    page.goto(app.url)
-    choose(page, "hpc-runtime")
-    field(page, LABELS["nodes_req"]).wait_for()
-    fill(page, JOB)
-    page.get_by_role("button", name="Predict").click()
-    picture_of(page)
-    found = axe.run(page, context="[data-testid=stMain]").response["violations"]
-    serious = [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found
-               if one["impact"] in ("serious", "critical") and one["id"] not in NOT_OURS]  # fmt: skip
-    assert serious == []
-
-
-NOT_OURS: tuple[str, ...] = ()
-"""Rules that Streamlit's own parts break."""
-
-
 def test_a_server_that_is_away_is_told_and_found_again(page, start, start_ui, shot):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])

@@ -28,8 +28,10 @@ OPTIONS: dict[str, Any] = {
     "server.headless": True,
     "theme.light.primaryColor": "#2f5fb3",
     "theme.light.textColor": "#0b0f14",
-    "theme.dark.primaryColor": "#8ab4f8",
+    "theme.light.codeTextColor": "#000000",
+    "theme.dark.primaryColor": "#3f6fd1",
     "theme.dark.textColor": "#ffffff",
+    "theme.dark.codeTextColor": "#c6f6d5",
 }
 """Settings of Streamlit; neither theme is named the only one, so that the page follows the visitor's system;
 texts are as dark or light as they can be, because Streamlit pales captions."""

@@ -1,0 +1,36 @@
+"""All pages in a real browser: what axe finds, a telephone's width, and that no page asks another host."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+PAGES = ("predict", "batch", "dashboard", "models", "simulation")
+BAD = ("serious", "critical")
+
+
+def shown(page, app, name):
+    page.goto(f"{app.url}/{name}" if name != PAGES[0] else app.url)  # the first is the app's front page
+    page.get_by_role("heading", level=1, name=name.capitalize()).wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def violations(page):
+    found = Axe().run(page, context="[data-testid=stMain]").response["violations"]
+    return [(one["id"], node["html"][:200]) for one in found if one["impact"] in BAD for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_used_by_all_and_on_a_telephone(page, app, name, scheme):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    shown(page, app, name)
+    assert violations(page) == []
+    assert page.get_by_test_id("stMain").evaluate("one => one.scrollWidth") <= 390
+    assert page.get_by_text("Traceback").count() == 0
+
+
+def test_the_pages_are_reached_from_the_side(page, app):
+    shown(page, app, "predict")
+    for name in PAGES[1:]:
+        page.get_by_test_id("stSidebarNavLink").get_by_text(name.capitalize()).click()
+        page.get_by_role("heading", level=1, name=name.capitalize()).wait_for()
