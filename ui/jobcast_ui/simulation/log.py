@@ -21,6 +21,11 @@ from jobcast_ui.answer import unit
 MOST = 50_000
 """Jobs of a replay at most."""
 
+_NUMBER = InputSpec(name="number", type="float64", shape=[-1, 1], unit="", required=False)
+_MOMENT = InputSpec(
+    name="moment", type="float64", shape=[-1, 1], unit="s", required=False, description="Unix seconds, with fractions."
+)
+
 NO_OUTCOME, NO_TIME = "outcome not known or not positive", "time of submission not known"
 
 
@@ -138,19 +143,14 @@ def _times(
     batch: Batch, schema: Schema, columns: Columns, choice: Choice, rows: Sequence[int], written: bool
 ) -> tuple[NDArray[np.float64], ...]:
     """Submission, end, outcome and hours of the rows, NaN = not known."""
-    number = _number(InputSpec(name="n", type="float64", shape=[-1, 1], unit="", required=False), written)
-    moment = _number(InputSpec(name="t", type="int64", shape=[-1, 1], unit="s", required=False, default=-1.0), written)
+    number, moment = (_number(spec, written) for spec in (_NUMBER, _MOMENT))
 
     def told(name: str, read: Any) -> NDArray[np.float64]:
         if not name:
             return np.full(len(rows), nan)
         return np.array([read(columns[name][row]) for row in rows], dtype=np.float64)
 
-    when = time_input(schema)
-    if when is not None:
-        submit = np.array(batch.columns[when.name], dtype=np.float64)
-    else:
-        submit = told(choice.time, moment) if choice.time else np.array(rows, dtype=np.float64)
+    submit = told(choice.time, moment) if choice.time else np.array(rows, dtype=np.float64)
     actual = told(choice.outcome, number) * choice.factor
     hours = told(choice.hours, number)
     scale = {"s": 1.0, "ms": 0.001}.get(unit(schema))
