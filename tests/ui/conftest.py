@@ -162,6 +162,19 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def violations() -> Callable[[Any], list[tuple[str, str]]]:
+    """What axe finds that would keep somebody out: rule and element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def find(page: Any) -> list[tuple[str, str]]:
+        found = Axe().run(page, context="[data-testid=stMain]").response["violations"]
+        bad = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [(one["id"], node["html"][:200]) for one in bad for node in one["nodes"]]
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def shot() -> Callable[..., None]:
     """Take a picture for the documentation, where the variable SHOTS asks for it: `shot(page, name)`."""
 

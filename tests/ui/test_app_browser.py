@@ -1,10 +1,8 @@
 """All pages in a real browser: what axe finds, a telephone's width, and that no page asks another host."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 PAGES = ("predict", "batch", "dashboard", "models", "simulation")
-BAD = ("serious", "critical")
 
 
 def shown(page, app, name):
@@ -13,14 +11,9 @@ def shown(page, app, name):
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
-def violations(page):
-    found = Axe().run(page, context="[data-testid=stMain]").response["violations"]
-    return [(one["id"], node["html"][:200]) for one in found if one["impact"] in BAD for node in one["nodes"]]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_can_be_used_by_all_and_on_a_telephone(page, app, name, scheme):
+def test_a_page_can_be_used_by_all_and_on_a_telephone(page, app, violations, name, scheme):
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=scheme)
     shown(page, app, name)

@@ -21,7 +21,7 @@ def _job(row):
 SACCT = f"{HEADER}\n{''.join(map(_job, range(60)))}"
 
 
-def test_sacct_in_and_predictions_out(page, app, server, shot):
+def test_sacct_in_and_predictions_out(page, app, server, shot, violations):
     page.goto(f"{app.url}/batch")
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="hpc-runtime").click()
@@ -53,6 +53,7 @@ def test_sacct_in_and_predictions_out(page, app, server, shot):
     saved = (told["saving"] * told["NNodes"] / 3600).sum()
     np.testing.assert_allclose(told["saving_node_hours"].sum(), saved)
     page.get_by_text(f"{saved:,.1f} node-hours").first.wait_for()
+    assert violations(page) == []
     page.get_by_role("heading", name="Results").scroll_into_view_if_needed()
     shot(page, "batch")
     page.get_by_role("heading", name="Savings").scroll_into_view_if_needed()

@@ -37,6 +37,11 @@ def test_a_byte_order_mark_and_quoted_lines_are_no_values():
     assert upload.columns == {"jobs": ["1"], "name": ["two\nlines, really"]}
 
 
+def test_names_of_columns_may_be_quoted_and_padded_and_their_numbers_stay_text():
+    upload = read("jobs.csv", b'"processors, all", nodes ,"qos"\n8,007,normal\n')
+    assert upload.columns == {"processors, all": ["8"], "nodes": ["007"], "qos": ["normal"]}
+
+
 def test_parquet_keeps_numbers_lists_and_what_is_not_known():
     file = io.BytesIO()
     pq.write_table(pa.table({"jobs": [1.5, None], "recent": [[1.0, 2.0], []], "name": ["a", None]}), file)
@@ -72,6 +77,14 @@ def test_sacct_gives_jobs_without_their_steps_in_the_models_units(schema):
     assert found["wallclock_req"] == ["93600.0", "1800.0", "UNLIMITED"]
     assert found["mem_req"] == ["262144.0", "2048.0", "16384.0"]
     assert (found["user"], found["job_name"][0]) == (["ada", "bob", "bob"], 'say "hi"')
+
+
+def test_numbers_of_a_typed_file_become_numbers(schema):
+    inputs = schema("hpc-runtime")
+    columns = {"TimelimitRaw": [90, None], "ReqMem": ["2Gn", "1G"], "NNodes": [3, 1]}
+    chosen = mapping.guess(inputs, list(columns))
+    found = mapping.mapped(inputs, columns, chosen, written=False)
+    assert found == {"wallclock_req": [5400.0, None], "mem_req": [6144.0, 1024.0], "nodes_req": [3, 1]}
 
 
 def test_an_alias_keeps_its_unit_and_a_misspelt_name_is_found(schema):

@@ -94,7 +94,7 @@ def test_a_closed_list_takes_what_is_typed_and_the_rule_stands_at_the_field(page
     page.get_by_text("Not asked: mend make_type above.").wait_for()
 
 
-def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page, app, shot):
+def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page, app, shot, violations):
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")
     page.goto(app.url)
@@ -111,6 +111,7 @@ def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page, app, shot)
         "all => all.filter(one => one.offsetParent).map(one => one.getBoundingClientRect().right)"
     )
     assert max(boxes) <= 390
+    assert violations(page) == []
     page.get_by_text("node-hours").scroll_into_view_if_needed()
     shot(page, "predict-phone-dark")
 

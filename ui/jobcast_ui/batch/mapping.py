@@ -38,6 +38,9 @@ PER = {"n": ("ReqNodes", "NNodes", "AllocNodes"), "c": ("ReqCPUS", "NCPUS", "All
 Columns = dict[str, list[Any]]
 Chosen = Mapping[str, str | None]
 
+Read = Callable[[str, int, Columns], float]
+"""A text of a column to a number: the text, its row, and every column."""
+
 
 def guess(schema: Schema, names: list[str]) -> dict[str, str | None]:
     """The column of every input; None where no name fits."""
@@ -50,13 +53,20 @@ def guess(schema: Schema, names: list[str]) -> dict[str, str | None]:
     return found
 
 
-def mapped(schema: Schema, columns: Columns, chosen: Chosen) -> Columns:
-    """The columns under names that the model knows; an input without a column is left out."""
+def mapped(schema: Schema, columns: Columns, chosen: Chosen, *, written: bool = True) -> Columns:
+    """The columns under names that the model knows; an input without a column is left out.
+
+    What sacct writes with a unit of its own becomes a number in the model's: as text where the file is `written`.
+    """
     found: Columns = {}
     for spec in schema.inputs:
         column = chosen.get(spec.name)
-        if column is not None:
-            found[_name(spec, column)] = _converted(spec, column, columns)
+        if column is None:
+            continue
+        values = columns[column]
+        if column in UNITS and column in SACCT.get(spec.name, ()):
+            values = [_number(UNITS[column], columns, cell, written=written) for cell in enumerate(values)]
+        found[_name(spec, column)] = values
     return found
 
 
@@ -65,33 +75,31 @@ def _name(spec: InputSpec, column: str) -> str:
     return column if column in spec.columns else spec.name
 
 
-def _converted(spec: InputSpec, column: str, columns: Columns) -> list[Any]:
-    values = columns[column]
-    if column not in SACCT.get(spec.name, ()):
-        return values
-    if column == "Timelimit":
-        return [_or_own(parse_duration, text) for text in values]
-    if column == "TimelimitRaw":  # minutes
-        return [_or_own(lambda text: 60 * float(text), text) for text in values]
-    if column == "ReqMem":
-        return [_megabytes(text, row, columns) for row, text in enumerate(values)]
-    return values
-
-
-def _megabytes(text: str, row: int, columns: Columns) -> str:
-    unit = text[-1:]
-    factor = next((columns[name][row] for name in PER.get(unit, ()) if name in columns), None)
-    if unit not in PER:
-        return _or_own(parse_megabytes, text)
-    return text if factor is None else _or_own(lambda own: float(factor) * parse_megabytes(own[:-1]), text)
-
-
-def _or_own(parse: Callable[[str], float], text: str) -> str:
-    """The number as text, or the text itself, which the rules of the input then refuse with its row."""
+def _number(read: Read, columns: Columns, cell: tuple[int, Any], *, written: bool) -> Any:
+    """The number, or the value itself, which the rules of the input then refuse with its row."""
+    row, value = cell
     try:
-        return repr(parse(text))
+        number = read(str(value), row, columns)
     except ValueError:
-        return text
+        return value
+    return repr(number) if written else number
+
+
+def _megabytes(text: str, row: int, columns: Columns) -> float:
+    """ReqMem: MB over all nodes, `4G`, or in older releases per node (`4Gn`) or processor (`4Gc`)."""
+    names = PER.get(text[-1:])
+    if names is None:
+        return parse_megabytes(text)
+    count = next((columns[name][row] for name in names if name in columns), "")
+    return float(count) * parse_megabytes(text[:-1])
+
+
+UNITS: dict[str, Read] = {
+    "Timelimit": lambda text, row, columns: parse_duration(text),
+    "TimelimitRaw": lambda text, row, columns: 60 * float(text),  # minutes
+    "ReqMem": _megabytes,
+}
+"""How columns of sacct are read that have units of their own."""
 
 
 def _plain(name: str) -> str:

@@ -66,7 +66,7 @@ def _page() -> None:
         st.error(plain(str(error)))
         return
     chosen = _mapping(schema, upload)
-    columns = mapping.mapped(schema, upload.columns, chosen)
+    columns = mapping.mapped(schema, upload.columns, chosen, written=upload.written)
     if _preview(schema, upload, columns) and st.button("Predict all", type="primary", icon=":material/play_arrow:"):
         st.session_state[STATE] = _run(client, schema, most, upload, chosen, columns)
     ran = st.session_state.get(STATE)

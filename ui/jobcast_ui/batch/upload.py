@@ -1,5 +1,6 @@
 """A file that a visitor gives, to columns of values as they stand in it: CSV, what `sacct -P` prints, or Parquet."""
 
+import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 ENDINGS = ("csv", "txt", "tsv", "parquet")
 SEPARATORS = "|,;\t"
-QUOTING: dict[bool, dict[str, Any]] = {True: {"quote_char": False}, False: {"newlines_in_values": True}}
+QUOTING: dict[bool, dict[str, Any]] = {True: {"newlines_in_values": True}, False: {"quote_char": False}}
 """How quotes are read: what sacct prints has none, so that one in the name of a job is a letter like any other."""
 
 STEP = "JobID"
@@ -40,7 +41,7 @@ class Upload:
 
 
 def read(name: str, content: bytes) -> Upload:
-    """The records of a file.
+    """The records of a file; of text every value stays text, which the rules of the model read, not a guess.
 
     Raises:
         UploadError: it is empty, of another kind, or broken.
@@ -51,10 +52,15 @@ def read(name: str, content: bytes) -> Upload:
     if not head:
         raise UploadError(f"{name}: must begin with a line that names the columns, got an empty one")
     separator = max(SEPARATORS, key=head.count)
+    quoted = separator != "|"
+    cells = csv.reader([head], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    names = [one.strip() for one in next(cells)]
+    texts = dict.fromkeys(names, pa.string())
     try:
         table = pcsv.read_csv(
-            io.BytesIO(content), parse_options=pcsv.ParseOptions(delimiter=separator, **QUOTING[separator == "|"]),
-            convert_options=pcsv.ConvertOptions(column_types=_texts(head, separator), strings_can_be_null=False),
+            io.BytesIO(content), read_options=pcsv.ReadOptions(column_names=names, skip_rows=1),
+            parse_options=pcsv.ParseOptions(delimiter=separator, **QUOTING[quoted]),
+            convert_options=pcsv.ConvertOptions(column_types=texts, strings_can_be_null=False),
         )  # fmt: skip
     except (pa.ArrowInvalid, pa.ArrowException) as error:
         raise UploadError(f"{name}: cannot be read as text with columns separated by {separator!r}: {error}") from None
@@ -67,11 +73,6 @@ def _parquet(name: str, content: bytes) -> Upload:
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         raise UploadError(f"{name}: cannot be read as Parquet: {error}") from None
     return _checked(Upload(name, _listed(name, table), table.num_rows, written=False))
-
-
-def _texts(head: str, separator: str) -> dict[str, pa.DataType]:
-    """Every column as text: numbers are read by the rules of the model, not by a guess."""
-    return {name.strip().strip('"'): pa.string() for name in head.split(separator)}
 
 
 def _listed(name: str, table: pa.Table) -> dict[str, list[Any]]:
