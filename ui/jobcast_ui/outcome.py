@@ -51,7 +51,7 @@ def inputs_of(schema: Schema, columns: Columns, key: str, *, written: bool) -> C
     A required time without a column is left out: what it is depends on the page. `written`: every value is text.
     """
     chosen = guess(schema, list(columns))
-    found = mapped(schema, columns, chosen)
+    found = mapped(schema, columns, chosen, written=written)
     rows = len(next(iter(columns.values())))
     absent = [
         s for s in schema.inputs if s.required and s.default is None and chosen[s.name] is None and not is_time(s)
