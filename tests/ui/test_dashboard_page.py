@@ -89,6 +89,8 @@ def test_numbers_are_those_of_the_servers_page(fresh: Any, opened: Callable[...,
     own = {"model": "hpc-runtime", "version": "1"}
     assert models.loc["hpc-runtime", "rows"] == later.value("jobcast_model_rows_total", **own) == 35
     assert models.loc["hpc-runtime", "passes"] == later.value("jobcast_model_passes_total", **own)
+    assert models.loc["hpc-runtime", "rows per pass"] == 35 / later.value("jobcast_model_passes_total", **own) > 1
+    assert found["Connections"] == f"{after.value('rt_predictor_active_connections'):.0f}"
     median = percentile(buckets(later, "jobcast_model_success_seconds", **own), 0.5)
     assert models.loc["hpc-runtime", "p50 ms"] == median * 1000
     engines = {labels["model"]: labels["engine"] for labels, _ in later.samples["jobcast_model_engine_info"]}
