@@ -23,26 +23,25 @@ def test_it_moves_with_what_the_server_does(server: Any, app: Any, page: Any, sh
     page.set_viewport_size({"width": 1280, "height": 1750})
     page.goto(f"{app.url}/dashboard")
     expect(metric(page, "Requests/s")).not_to_have_text("no data yet")
+    read = page.get_by_text("Read at 20")
     with Client(server.address) as client:
-        for size in (40, 3, 250):
+        for size in (40, 3, 250, 90, 160):
+            seen = read.inner_text()
             client.predict_batch([JOB] * size)
             for _ in range(size):
                 client.predict(**JOB)
+            expect(read).not_to_have_text(seen)
         with MetricsClient(server.metrics) as metrics:
-            counts = metrics.read().by(BOUNDS, "le")
-        ones = counts["1.0",]
+            ones = metrics.read().by(BOUNDS, "le")["1.0",]
         expect(page.get_by_text(f"Requests by rows: 1: {ones:,.0f},")).to_be_visible()
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name="Predict (rtpredictor.v1)").click()
         expect(page.get_by_text("Latest of Predict (rtpredictor.v1): p50")).to_be_visible()
-        for _ in range(50):
-            client.predict(**JOB)
-    pictures = page.get_by_test_id("stVegaLiteChart")
-    expect(pictures).to_have_count(4)
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(4)
     expect(page.get_by_role("combobox", name="Read every")).to_be_visible()
     page.get_by_test_id("stCheckbox").get_by_text("Pause").click()
     expect(page.get_by_role("switch", name="Pause").or_(page.get_by_role("checkbox", name="Pause"))).to_be_checked()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     shot(page, "dashboard")
 
 

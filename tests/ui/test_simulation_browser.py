@@ -41,7 +41,7 @@ def test_a_log_is_played_paused_and_sought(app: Any, page: Any, shot: Callable[.
     expect(metric(page, "Ended")).not_to_have_text("0")
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(3)
     expect(page.get_by_text("the 0.95 quantile: as little as keeps the promise")).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     shot(page, "simulation")
 
 
@@ -61,4 +61,5 @@ def test_it_is_readable_on_a_phone(app: Any, page: Any, shot: Callable[..., None
         " || e.getAttribute('aria-labelledby'))).map(e => e.outerHTML.slice(0, 120))"
     )
     assert unlabelled == []
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     shot(page, "simulation-narrow-dark")

@@ -32,10 +32,9 @@ def name(field: str, title: str | None = None, **more: Any) -> Drawing:
     return {"field": field, "type": "nominal", "title": title, "sort": None, **more}
 
 
-def time(field: str, title: str, form: str | None = None) -> Drawing:
+def time(field: str, title: str, form: str) -> Drawing:
     """The encoding of a moment, given as `moment` writes it."""
-    axis: Drawing = {"labelOverlap": True, **({"format": form} if form else {})}
-    return {"field": field, "type": "temporal", "title": title, "axis": axis}
+    return {"field": field, "type": "temporal", "title": title, "axis": {"labelOverlap": True, "format": form}}
 
 
 def moment(seconds: float) -> str:

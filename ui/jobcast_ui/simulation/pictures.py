@@ -12,6 +12,9 @@ from jobcast_ui.simulation.replay import Replay
 
 JOBS, POINTS = 300, 400
 HEIGHT = 320
+DAYS_S = 2 * 86_400
+"""Length of a log from which on its axis tells days, not hours."""
+
 INSIDE = {"inside": "#1a7f5a", "outside": "#d1495b"}
 BLUE = "#6b8fd6"
 
@@ -86,7 +89,7 @@ def coverage(replay: Replay, now: Standing) -> Drawing | None:
                 "data": of(rows),
                 "mark": {"type": "line", "point": len(rows) < 40},
                 "encoding": {
-                    "x": time("time", "end of the job (UTC)"),
+                    "x": time("time", "end of the job (UTC)", "%H:%M" if ends[-1] - ends[0] < DAYS_S else "%Y-%m-%d"),
                     "y": number("coverage", "covered so far", **SHARE),
                     "tooltip": [*told("jobs"), *told("coverage", form=".1%")],
                 },
