@@ -131,7 +131,7 @@ def app(server: Served) -> Iterator[App]:
     """One app of that server."""
     running = start_app("--address", server.address, "--rest", server.rest, "--metrics", server.metrics)
     yield running
-    running.stop()
+    assert running.stop() == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -148,26 +148,34 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """What pages share: scripts that were loaded once."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+def page(context: Any) -> Iterator[Any]:
     """A page of a new visitor; whatever it asks of another host than this one fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
     strangers: list[str] = []
-    context.on("request", lambda request: None if _own(request.url) else strangers.append(request.url))
     opened = context.new_page()
+    opened.on("request", lambda request: None if _own(request.url) else strangers.append(request.url))
     opened.set_default_timeout(60_000)
     yield opened
-    context.close()
+    opened.close()
     assert strangers == []
 
 
 @pytest.fixture(scope="session")
-def violations() -> Callable[[Any], list[tuple[str, str]]]:
-    """What axe finds that would keep somebody out: rule and element."""
+def violations() -> Callable[..., list[tuple[str, str]]]:
+    """What axe finds that would keep somebody out, by all rules or those named: rule and element."""
     from axe_playwright_python.sync_playwright import Axe
 
-    def find(page: Any) -> list[tuple[str, str]]:
-        found = Axe().run(page, context="[data-testid=stMain]").response["violations"]
+    def find(page: Any, *rules: str) -> list[tuple[str, str]]:
+        options = {"runOnly": list(rules)} if rules else None
+        found = Axe().run(page, context="[data-testid=stMain]", options=options).response["violations"]
         bad = [one for one in found if one["impact"] in ("serious", "critical")]
         return [(one["id"], node["html"][:200]) for one in bad for node in one["nodes"]]
 

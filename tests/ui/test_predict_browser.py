@@ -3,7 +3,6 @@
 import re
 import socket
 
-import pytest
 from jobcast import InferenceClient, Records
 from jobcast_ui.amounts import amount
 from jobcast_ui.answer import answer_of
@@ -114,16 +113,6 @@ def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page, app, shot,
     assert violations(page) == []
     page.get_by_text("node-hours").scroll_into_view_if_needed()
     shot(page, "predict-phone-dark")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_follow_the_visitors_system(page, app, scheme):
-    page.emulate_media(color_scheme=scheme)
-    page.goto(app.url)
-    page.get_by_role("combobox", name="Model").wait_for()
-    colour = page.get_by_test_id("stApp").evaluate("one => getComputedStyle(one).backgroundColor")
-    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
-    assert (red + green + blue > 3 * 128) == (scheme == "light")
 
 
 def test_a_server_that_is_away_is_told_and_found_again(page, start, start_ui, shot):
