@@ -21,8 +21,9 @@ from jobcast_bench.soak_load import CAPACITY_S, KINDS, Pools, Reporter, Where, c
 from jobcast_bench.task import PREDICTOR as TASKS
 from jobcast_bench.worker import pin
 
-IN_HAND = 1000
-"""`max_inflight`: at 70 % of capacity the default of 64 is reached when a machine is busy for some milliseconds."""
+LIMITS = ("--max-inflight", "10000", "--remembered-predictions", "1000")
+"""The default of the first, 64, is reached at 70 % of capacity when a machine stalls for 3 ms. The second is what the
+server remembers of tasks: full within the warm-up, where its default of 32,768 would grow for most of the run."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,8 @@ def measure(
     cores = split_cores()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jobcast-soak-"))
-        served = stack.enter_context(
-            Served(models, cores, ("--store", str(Path(folder, "outcomes.sqlite")), "--max-inflight", str(IN_HAND)))
-        )
+        store = str(Path(folder, "outcomes.sqlite"))
+        served = stack.enter_context(Served(models, cores, ("--store", store, *LIMITS)))
         pools = _pools(stack, cores)
         where = _where(models, served)
         capacity = capacities(pools, where, min(CAPACITY_S, window_s))

@@ -21,7 +21,7 @@ from jobcast_bench.inprocess import newest_bundle
 
 CALM_S = 3.0
 FAULT_S = 5.0
-AFTER_S = 3.0
+AFTER_S = 4.0
 
 PREDICTOR = "hpc-runtime"
 
