@@ -136,7 +136,9 @@ class InferenceClient:
         return _outputs(answer)
 
     def _config(self, model: str, version: str) -> pb.ModelConfig:
-        return self._call(self._stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version)).config
+        request = pb.ModelConfigRequest(name=model, version=version)
+        found: pb.ModelConfig = self._call(self._stub.ModelConfig, request).config
+        return found
 
     def _told(self, kind: type[T], config: pb.ModelConfig, parameter: str, word: str) -> T:
         """What a parameter of the configuration holds as JSON."""
