@@ -69,10 +69,12 @@ class Group:
             raise CannotError(f"control group: {name} cannot be set to {value}: {error.strerror}") from error
 
     def _remove(self) -> None:
-        """Take it away, once its processes have ended; they may have left it to do so."""
+        """Take it away; processes that still run go on in the group above."""
         end = time.monotonic() + GONE_S
         while time.monotonic() < end:
             with suppress(OSError):
+                for pid in (self._folder / "cgroup.procs").read_text().split():
+                    (self._folder.parent / "cgroup.procs").write_text(pid)
                 self._folder.rmdir()
                 return
             time.sleep(0.05)
