@@ -99,8 +99,8 @@ test: install peers load test-core $(VENV)/.prometheus ## install, then run ever
 	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
 	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 
-test-core: ## tests of the native core in Rust, and a core that tests can make panic
-	@$(if $(CARGO),cd core && cargo test --quiet --release --locked --lib --bins --tests)
+test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
+	@$(if $(CARGO),cd core && cargo test --quiet --release --locked --lib --bins --tests --benches)
 	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-core --features faults)
 	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
 		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)

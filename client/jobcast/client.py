@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import grpc
 from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
@@ -11,6 +10,7 @@ from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
 from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
+from jobcast.closing import Closing
 from jobcast.job import Job, JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
@@ -18,7 +18,7 @@ from jobcast.status import as_jobcast_error
 from jobcast.stream import answered
 
 
-class Client:
+class Client(Closing):
     """Predicts run times through a jobcast server; use it as a context manager, or call `close`.
 
     Every method raises `Unavailable`, `Overloaded`, `DeadlineExceeded` or `ServerFault` when no answer comes.
@@ -121,14 +121,6 @@ class Client:
     def close(self) -> None:
         """Close the channel; calls under way fail."""
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         seconds = self.timeout if timeout is None else timeout

@@ -7,8 +7,7 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import grpc
 import open_inference_pb2 as pb
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobcast.access import Access, AccessFields
 from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
+from jobcast.closing import Closing
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
 from jobcast.status import as_jobcast_error
@@ -58,7 +58,7 @@ class ListedModel:
         return self.state == "READY"
 
 
-class InferenceClient:
+class InferenceClient(Closing):
     """One channel; use it as a context manager, or call `close`.
 
     Every method raises `Unavailable`, `Overloaded`, `DeadlineExceeded` or `ServerFault` when no answer comes.
@@ -154,14 +154,6 @@ class InferenceClient:
     def close(self) -> None:
         """Close the channel; calls under way fail."""
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(self, method: Callable[..., Any], request: object) -> Any:
         try:

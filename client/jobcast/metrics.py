@@ -4,13 +4,13 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self, Unpack
+from typing import Unpack
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobcast.access import AccessFields
+from jobcast.closing import Closing
 from jobcast.errors import ServerFault
 from jobcast.tasks import exchange
 
@@ -46,7 +46,7 @@ class Metrics:
         return dict(sums)
 
 
-class MetricsClient:
+class MetricsClient(Closing):
     """Reads the page again and again over one connection; use it as a context manager, or call `close`."""
 
     def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 5.0, **access: Unpack[AccessFields]) -> None:
@@ -83,14 +83,6 @@ class MetricsClient:
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def parsed(text: str, url: str, at: float) -> Metrics:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import httpx
 
 from jobcast.access import AccessFields
+from jobcast.closing import Closing
 from jobcast.errors import JobcastError
 from jobcast.tasks import call, exchange
 from jobcast.tasks.answers import (
@@ -27,7 +27,7 @@ from jobcast.tasks.call import DEFAULT_CONFIDENCE, DEFAULT_RANGE, HARDLY_ANY, Ca
 T = TypeVar("T")
 
 
-class PredictorClient:
+class PredictorClient(Closing):
     """Predicts task times over REST; use it as a context manager, or call `close`. Times are in ms.
 
     Every method raises `InvalidInput` (with the server's field, rule and value), `NotFound`, `Overloaded`,
@@ -147,14 +147,6 @@ class PredictorClient:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _send(self, asked: Call[T], retries: int | None = None) -> T:
         request = self._http.build_request(
