@@ -53,6 +53,17 @@ fn columns_nobody_reads_are_not_computed() {
 }
 
 #[test]
+fn an_axis_that_is_there_twice_is_refused() {
+    for (axes, good) in
+        [(&[1, 3][..], true), (&[3, 1], true), (&[3, -1], false), (&[3, -1, -1], false), (&[2, 2], false)]
+    {
+        let mut builder = start(2);
+        builder.constant("axes", longs(axes)).expect("it is new");
+        assert_eq!(builder.node(&node("Unsqueeze", &["x", "axes"], &["y"])).is_ok(), good, "{axes:?}");
+    }
+}
+
+#[test]
 fn an_index_out_of_its_table_is_a_fault_even_if_nobody_reads_it() {
     for wanted in ["y", "z"] {
         let mut builder = start(1);

@@ -123,11 +123,12 @@ pub(super) fn unsqueeze(node: &Node, operands: &[Option<Value>]) -> Result<Vec<V
     let rank = dims.len() + axes.len();
     let mut places = axes.iter().map(|&asked| axis(node, asked, rank)).collect::<Result<Vec<_>, _>>()?;
     places.sort_unstable();
+    if places.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(node.refused("an axis is there twice"));
+    }
     let mut made = dims.to_vec();
-    for (at, &place) in places.iter().enumerate() {
-        if at > 0 && places[at - 1] == place {
-            return Err(node.refused("an axis is there twice"));
-        }
+    // Ascending and none twice, so that each is at most one beyond the last.
+    for place in places {
         made.insert(place, 1);
     }
     Ok(vec![Value::Columns { kind, dims: made, columns: columns.to_vec() }])
