@@ -65,6 +65,7 @@ def test_an_outcome_by_key_and_features(server):
         ({**TRACE, "duration_ms": 5}, "model_type", "must be given and not empty"),
         ({**IDENTITY, "duration_ms": 5}, "outcome.input_feature", "must be given"),
         ({"prediction_id": 7, "duration_ms": 5}, "prediction_id", "must be a text, got 7"),
+        ({"prediction_id": {}, "duration_ms": 5}, "prediction_id", "must be a text, got an object"),
         ([], "outcomes", "must hold 1 to 10000 reports"),
         ([7], "outcomes[0]", "must be an object, got 7"),
         ({"outcomes": [{}]}, "outcomes[0].duration_ms", "must be a number"),

@@ -1,7 +1,8 @@
 """Calls over gRPC, whichever listener holds them: let in or ended by the gate, ended with their key, written down."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -12,6 +13,9 @@ from jobcast_server.security.audit import SUCCESS
 from jobcast_server.security.gate import ANYBODY, Gate
 from jobcast_server.security.keyring import Caller
 from jobcast_server.status import refuse
+
+FAILED = "failed"
+"""Outcome of an act that did not do what was asked for."""
 
 REVOKED = "credential: was revoked, or has expired"
 
@@ -50,13 +54,14 @@ class Calls:
 
     def _audited(self, path: str, handler: grpc.RpcMethodHandler, caller: Caller) -> grpc.RpcMethodHandler:
         async def act(request: Any, context: Any) -> Any:
-            outcome = "failed"
+            written = _Written(context, partial(self._gate.acted, path, context.peer(), caller))
             try:
-                answer = await handler.unary_unary(request, context)
-                outcome = SUCCESS
-                return answer
-            finally:
-                self._gate.acted(path, context.peer(), caller, outcome)
+                answer = await handler.unary_unary(request, written)
+            except BaseException:
+                written.write(FAILED)
+                raise
+            written.write(SUCCESS)
+            return answer
 
         return grpc.unary_unary_rpc_method_handler(act, handler.request_deserializer, handler.response_serializer)
 
@@ -89,6 +94,30 @@ class Calls:
         error = UnauthenticatedError(REVOKED)
         self._gate.tell(path, context.peer(), error, caller)
         await refuse(context, error)
+
+
+class _Written:
+    """The context of an act, whose line is written before the caller hears how it ended."""
+
+    def __init__(self, context: Any, write: Callable[[str], None]) -> None:
+        self._context = context
+        self._write = write
+        self._done = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def write(self, outcome: str) -> None:
+        """Write the line, unless it is there."""
+        if not self._done:
+            self._done = True
+            self._write(outcome)
+
+    async def abort(self, *told: Any, **more: Any) -> NoReturn:
+        """End the act with a status."""
+        self.write(FAILED)
+        await self._context.abort(*told, **more)
+        raise AssertionError("abort raises")
 
 
 class _Paced:

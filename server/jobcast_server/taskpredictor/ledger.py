@@ -1,9 +1,9 @@
 """What is remembered of each key while the server runs: predictions by method, and how good they were."""
 
-import marshal
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 import orjson
 
@@ -57,7 +57,7 @@ class Ledger:
         self.account(key).predictions[method] += 1
         number = self._number
         self._number += 1
-        kept = marshal.dumps(prediction)
+        kept = orjson.dumps(prediction)
         if number < self._most:
             self._ring.append(kept)
         else:
@@ -73,8 +73,7 @@ class Ledger:
             return None
         if identity != f"{self._run}-{number:x}" or not 0 <= self._number - 1 - number < len(self._ring):
             return None
-        found: Prediction = marshal.loads(self._ring[number % self._most])  # noqa: S302 - written above
-        return found
+        return cast(Prediction, tuple(orjson.loads(self._ring[number % self._most])))
 
     def account(self, key: Key) -> Account:
         """The account of a key, made where there is none."""

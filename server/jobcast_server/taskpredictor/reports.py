@@ -64,8 +64,9 @@ class Reports:
 
     async def _elsewhere(self, reports: Sequence[Any]) -> Mapping[str, Prediction]:
         """Predictions that the reports name and other workers made."""
-        named = {one.get(IDENTITY) for one in reports if type(one) is dict}
-        missing = [one for one in named if type(one) is str and self._ledger.prediction(one) is None]
+        told = (one.get(IDENTITY) for one in reports if type(one) is dict)
+        named = {one for one in told if type(one) is str}
+        missing = [one for one in named if self._ledger.prediction(one) is None]
         return await self._others.recall(missing) if missing else {}
 
     async def _read(
