@@ -1,5 +1,7 @@
-"""What a crowd needed goes back to the system once it has left, and not before; each time in a process of its own, since
-what the tests before it left in this one's heap would be in the figures."""
+"""What a crowd needed goes back to the system once it has left, and not before.
+
+Each time in a process of its own, since what the tests before it left in this one's heap would be in the figures.
+"""
 
 import ctypes
 import subprocess
