@@ -22,8 +22,8 @@ from jobcast_bench.task import PREDICTOR as TASKS
 from jobcast_bench.worker import pin
 
 LIMITS = ("--max-inflight", "10000", "--remembered-predictions", "1000")
-"""The default of the first, 64, is reached at 70 % of capacity when a machine stalls for 3 ms. The second is what the
-server remembers of tasks: full within the warm-up, where its default of 32,768 would grow for most of the run."""
+"""The default of the first, 256, is reached at 70 % of capacity when a machine stalls for some ms. The second is what
+the server remembers of tasks: full within the warm-up, where its default of 32,768 would grow for most of the run."""
 
 
 @dataclass(frozen=True)
