@@ -49,6 +49,9 @@ class Settings(BaseModel):
     workers: int = Field(
         1, ge=1, le=64, description="Processes that serve on the same ports; more than one on Linux only."
     )
+    worker_timeout: float = Field(
+        30.0, ge=1.0, le=86400, description="Seconds after which a worker that answers nothing is started again."
+    )
     models: Path = Field(Path("models"), description="Repository of bundles.")
     model_control: Literal["none", "poll", "explicit"] = Field(
         "none",

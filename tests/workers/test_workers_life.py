@@ -156,6 +156,18 @@ def test_one_that_hangs_holds_up_neither_metrics_nor_the_end(start):
     assert (killed["worker"], killed["pid"]) == (1, served.pid(1))
 
 
+def test_one_that_hangs_is_started_again(start):
+    served = start("--listener", "asyncio", "--worker-timeout", "5")
+    hung = served.pid(1)
+    os.kill(hung, signal.SIGSTOP)
+    told = served.wait("worker hangs")
+    assert (told["worker"], told["pid"], told["reason"]) == (1, hung, "it answered nothing for 5 s (worker_timeout)")
+    assert served.wait("worker lost")["reason"] == "was ended by SIGKILL"
+    assert served.wait("worker is back")["pid"] != hung
+    with closing(served.to(1)) as back:
+        assert back.predict()
+
+
 def test_workers_end_when_nobody_watches_over_them(start, gone):
     served = start("--listener", "asyncio")
     served.process.kill()

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from jobcast_server.errors import InternalError, NotReadyError
+from jobcast_server.errors import InternalError, NotReadyError, StartupError
 from jobcast_server.settings import Settings
 from jobcast_server.workers.changes import Changes
 from jobcast_server.workers.channel import NOTHING, GoneError, Told
@@ -29,6 +29,9 @@ TRAINING_S = 10.0
 
 PATIENCE_S = 5.0
 """Seconds in which a worker must say what another one asks of it."""
+
+BEAT_S = 1.0
+"""Seconds between the questions whether a worker is alive."""
 
 log = structlog.get_logger()
 
@@ -116,7 +119,9 @@ class Crew:
         """Start one again whenever it ends, until all are to end."""
         ends = 0
         while True:
+            watching = asyncio.create_task(self._watch(child))
             await child.ended()
+            watching.cancel()
             self._forget(child)
             if self._stopping.is_set():
                 return
@@ -131,6 +136,23 @@ class Crew:
                 ends += 1
                 begun = await self._begin_again(number)
             child = begun
+
+    async def _watch(self, child: Child) -> None:
+        """End one that was ready and answers no more: it would keep its connections and get new ones."""
+        patience = self._settings.worker_timeout
+        with contextlib.suppress(StartupError, GoneError):
+            await child.until_ready()
+            while True:
+                await asyncio.sleep(BEAT_S)
+                try:
+                    await asyncio.wait_for(child.channel.ask("beat"), patience)
+                except TimeoutError:
+                    log.error(
+                        "worker hangs", worker=child.seat.number, pid=child.process.pid,
+                        reason=f"it answered nothing for {patience:g} s (worker_timeout)",
+                    )  # fmt: skip
+                    child.kill()
+                    return
 
     async def _begin_again(self, number: int) -> Child | None:
         """Start one in the place of one that ended; None where the system has no room for it."""

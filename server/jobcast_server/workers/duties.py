@@ -12,7 +12,7 @@ from jobcast_server.model import Model
 from jobcast_server.openinference import describe
 from jobcast_server.taskpredictor.service import TaskPredictor
 from jobcast_server.workers import passing
-from jobcast_server.workers.channel import Told
+from jobcast_server.workers.channel import NOTHING, Told
 from jobcast_server.workers.merge import snapshot
 from jobcast_server.workers.repository import Together
 
@@ -33,6 +33,8 @@ class Duties:
     async def __call__(self, verb: str, told: Any, body: bytes) -> Told:
         """The answer."""
         match verb:
+            case "beat":
+                return NOTHING
             case "metrics":
                 loop = asyncio.get_running_loop()
                 return None, await loop.run_in_executor(None, snapshot, self._registry)
