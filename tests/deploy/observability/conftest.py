@@ -1,4 +1,6 @@
-"""Two real servers under calls of every kind, one of them with keys, and a real Prometheus with the shipped rules.
+"""Two real servers under calls of every kind, and a real Prometheus with the shipped rules.
+
+One of the servers has keys, and two workers.
 
 The rules are without their waits and evaluated twice a second. What Prometheus gives is asked over its HTTP interface.
 """
@@ -11,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -20,7 +23,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import open_inference_pb2 as oip
@@ -168,12 +171,19 @@ def serve(folder: Path, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
 
 
+def drain(pipe: IO[str]) -> None:
+    """Read to the end, since a full pipe holds up who logs."""
+    with pipe:
+        pipe.read()
+
+
 def told_ready(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stderr is not None
     said = []
     for line in process.stderr:
         said.append(line)
         if '"event": "ready"' in line:
+            threading.Thread(target=drain, args=(process.stderr,), daemon=True).start()
             ready: dict[str, Any] = json.loads(line)
             return ready
     raise AssertionError(f"the server did not become ready; it said {said}")
@@ -247,7 +257,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, bundles: Any) -> Iterator[
     keys = folder / "keys.json"
     token = key_of(keys)
     limits = ("--max-queued-rows", "30000", "--drain-delay", "600", "--prediction-cache", "100")
-    processes = [serve(folder / "full", *limits), serve(folder / "bare", "--keys", str(keys))]
+    processes = [serve(folder / "full", *limits), serve(folder / "bare", "--keys", str(keys), "--workers", "2")]
     try:
         full = Server(processes[0], told_ready(processes[0]))
         bare = Server(processes[1], told_ready(processes[1]), str(keys), token)
@@ -262,4 +272,4 @@ def watched(tmp_path_factory: pytest.TempPathFactory, bundles: Any) -> Iterator[
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            process.wait()

@@ -1,10 +1,11 @@
 """Every expression of every rule and panel, asked of a real Prometheus that watches real servers under real calls.
 
-Four states: calls of every kind and outcomes, some of them bad; more work than is accepted; wrong keys; the end of a
-server. An alert that none of them has is named here, with the reason.
+Five states: calls of every kind and outcomes, some of them bad; more work than is accepted; the loss of a worker; wrong
+keys; the end of a server. An alert that none of them has is named here, with the reason.
 """
 
 import json
+import os
 import re
 import signal
 import threading
@@ -23,12 +24,13 @@ UNIT = {
     "JobcastAbsent": "Prometheus has targets", "JobcastFaults": "needs a fault of ours",
     "JobcastFiles": "needs thousands of connections", "JobcastMemoryGrowth": "needs six hours",
     "JobcastModelFaults": "needs a fault of ours", "JobcastRestarts": "needs starts on the same port",
+    "JobcastWorkerRestarts": "needs an hour",
     "JobcastLatencyBurn": "how fast this machine answers is no matter of this test",
 }  # fmt: skip
 """Alerts that only the unit tests of the rules see."""
 
 KEYS = {"JobcastFileStale", "JobcastKeysRefused"}
-"""Alerts of the third state, of the server with keys."""
+"""Alerts of the fourth state, of the server with keys."""
 
 
 def panels() -> list[Any]:
@@ -133,8 +135,18 @@ def test_more_work_than_is_accepted_raises_the_alerts_of_overload(watched):
             thread.join()
 
 
-def test_wrong_keys_and_a_file_that_cannot_be_read_raise_alerts(watched):
+def test_the_loss_of_a_worker_raises_an_alert_until_it_is_back(watched):
     """The third state."""
+    pid = watched.bare.process.pid
+    worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[-1])
+    lost = f'ALERTS{{alertname="JobcastWorkerDown", instance="{watched.bare.metrics}", alertstate="firing"}}'
+    os.kill(worker, signal.SIGKILL)
+    watched.until(lost)
+    watched.until(f"absent({lost})")
+
+
+def test_wrong_keys_and_a_file_that_cannot_be_read_raise_alerts(watched):
+    """The fourth state."""
     own = f'instance="{watched.bare.metrics}", alertstate="firing"'
     watched.until(f'ALERTS{{alertname="JobcastKeysRefused", {own}}}', lambda: watched.bare.post("/predict", {}, 100))
     Path(watched.bare.keys).write_text("no keys")
@@ -142,7 +154,7 @@ def test_wrong_keys_and_a_file_that_cannot_be_read_raise_alerts(watched):
 
 
 def test_the_end_of_a_server_raises_the_alerts_of_absence(watched):
-    """The fourth state: it drains, then it is gone; the other one is not concerned."""
+    """The fifth state: it drains, then it is gone; the other one is not concerned."""
     watched.full.process.send_signal(signal.SIGTERM)
     gone = f'instance="{watched.full.metrics}", alertstate="firing"'
     for name in ("JobcastNotReady", "JobcastModelNotReady"):
@@ -156,6 +168,6 @@ def test_the_end_of_a_server_raises_the_alerts_of_absence(watched):
 
 def test_every_alert_was_seen_in_a_state_or_only_by_the_unit_tests():
     seen = FIRING | KEYS | {"JobcastQueue", "JobcastOverload", "JobcastAvailabilityBurn"}
-    seen |= {"JobcastNotReady", "JobcastModelNotReady", "JobcastDown"}
+    seen |= {"JobcastWorkerDown", "JobcastNotReady", "JobcastModelNotReady", "JobcastDown"}
     assert seen | set(UNIT) == set(rules("alert"))
     assert not seen & set(UNIT)
