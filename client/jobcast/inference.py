@@ -16,7 +16,7 @@ from open_inference_pb2_grpc import GRPCInferenceServiceStub
 from pydantic import BaseModel, ValidationError
 
 from jobcast.access import Access, AccessFields
-from jobcast.address import CHANNEL_OPTIONS, DEFAULT_ADDRESS, target
+from jobcast.address import DEFAULT_ADDRESS, channel_options, target
 from jobcast.closing import Closing
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
@@ -70,7 +70,7 @@ class InferenceClient(Closing):
         """Open a channel; nothing is sent before the first call.
 
         Args:
-            address: `HOST:PORT` of the server.
+            address: `HOST:PORT` of the server; a name of several is balanced over all of them.
             timeout: seconds that one request may take.
             **access: `token`, `tls_ca`, `tls_cert` and `tls_key`; see `AccessFields`.
 
@@ -80,7 +80,7 @@ class InferenceClient(Closing):
         self.address = target(address)
         self.timeout = timeout
         self._access = Access(**access)
-        self._channel = self._access.channel(grpc, self.address, CHANNEL_OPTIONS)
+        self._channel = self._access.channel(grpc, self.address, channel_options(self.address))
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def models(self) -> list[ListedModel]:

@@ -14,7 +14,7 @@ from jobcast.errors import (
 )
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_NOT_CONNECTED = ("failed to connect", "DNS resolution failed")
+_NOT_CONNECTED = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
 
 
 def as_jobcast_error(error: grpc.RpcError, address: str, timeout: float | None) -> JobcastError:

@@ -22,6 +22,7 @@ import grpc
 import pytest
 import rt_predictor_pb2 as pb
 import rt_predictor_pb2_grpc as rpc
+from jobcast import Client, Job
 from prometheus_client.parser import text_string_to_metric_families
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
@@ -175,6 +176,19 @@ def test_a_killed_server_costs_a_retrying_client_no_call(servers: list[Server]) 
     assert servers[2].process.wait(timeout=10) == -signal.SIGKILL
     assert load.statuses == {"OK": 1500}
     assert len(load.answers) == 1, "the servers do not answer alike"
+
+
+def test_the_python_client_takes_turns_and_loses_no_call() -> None:
+    with fleet(2) as found, Client("ipv4:" + ",".join(f"127.0.0.1:{server.port}" for server in found)) as client:
+        job = Job(
+            processors_req=16, nodes_req=2, mem_req=32.0, wallclock_req=7200.0, partition="batch", qos="normal",
+            submit_time=1_700_000_000,
+        )  # fmt: skip
+        answers = {client.predict(job).runtime_seconds for _ in range(200)}
+        assert min(server.served() for server in found) >= 50
+        found[1].process.send_signal(signal.SIGKILL)
+        answers |= {client.predict(job).runtime_seconds for _ in range(200)}
+        assert len(answers) == 1
 
 
 def main(calls: int) -> None:
