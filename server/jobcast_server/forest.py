@@ -20,6 +20,10 @@ Wanted = Literal["auto", "native", "stock"]
 """What an operator may ask for; `auto` is `native` where it is there and answers right."""
 
 
+INTERFACE = 1
+"""What this server asks of the core; the core's own number is beside its classes."""
+
+
 class ForestError(Exception):
     """The core cannot compute a graph's trees; the message says why."""
 
@@ -46,16 +50,19 @@ def core() -> ModuleType:
 
     Raises:
         AbsentError: it is not installed.
-        ForestError: it does not load.
+        ForestError: it does not load, or was built for another release of the server.
     """
     try:
-        return import_module("jobcast_core")
+        found = import_module("jobcast_core")
     except ModuleNotFoundError as error:
         if error.name == "jobcast_core":
             raise AbsentError("jobcast_core is not installed") from None
         raise ForestError(f"jobcast_core does not load: {error}") from None
     except Exception as error:  # a library that is broken may raise anything while it loads
         raise ForestError(f"jobcast_core does not load: {error}") from None
+    if (interface := getattr(found, "INTERFACE", 0)) != INTERFACE:
+        raise ForestError(f"jobcast_core: its interface must be {INTERFACE}, got {interface}: build it anew")
+    return found
 
 
 def demand(wanted: Wanted) -> None:

@@ -143,7 +143,7 @@ def reader(wanted: Wanted) -> Callable[[bytes], Any] | None:
     if wanted == "python":
         return None
     try:
-        read: Callable[[bytes], Any] | None = getattr(forest.core(), "read_infer", None)
+        read: Callable[[bytes], Any] = forest.core().read_infer
         return read
     except forest.ForestError:
         return None

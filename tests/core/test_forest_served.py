@@ -21,6 +21,8 @@ JOBCAST = str(Path(sys.executable).with_name("jobcast"))
 TEXT_FOR_A_LIBRARY = """
 from pathlib import Path
 
+INTERFACE = 1
+
 def rewrite(model):
     return model + b"\\x42\\x00"  # an empty opset import: not the same bytes, so that the library is wanted
 
@@ -39,6 +41,7 @@ def features():
 def versions():
     return {}
 """
+OLDER = TEXT_FOR_A_LIBRARY.replace("INTERFACE = 1", "")
 NO_LIBRARY = "raise ImportError('libsomething.so: cannot open shared object file')\n"
 
 
@@ -135,11 +138,12 @@ def request(manifest, golden):
     [
         (TEXT_FOR_A_LIBRARY, "invalid ELF header|file too short|not a mach-o|slice"),
         (NO_LIBRARY, "libsomething.so: cannot open"),
+        (OLDER, "its interface must be 1, got 0: build it anew"),
     ],
-    ids=["no library", "no module"],
+    ids=["no library", "no module", "of another release"],
 )
 def test_a_broken_core_leaves_the_trees_to_onnxruntime_with_a_warning(serve, pretend, source, reason):
-    _, said = serve(path=pretend(source))
+    _, said = serve("--listener", "asyncio", "--engine", "python", path=pretend(source))
     assert set(said[-1]["forest"].values()) == {"stock"}
     warnings = [line for line in said if line["event"] == "trees are computed by onnxruntime"]
     assert {line["level"] for line in warnings} == {"warning"}
@@ -155,7 +159,8 @@ def test_no_core_is_no_fault(serve, pretend):
 
 
 def test_a_broken_core_that_is_demanded_ends_the_start(serve, pretend):
-    process, said = serve("--forest", "native", path=pretend(TEXT_FOR_A_LIBRARY))
+    python = ("--listener", "asyncio", "--engine", "python")
+    process, said = serve("--forest", "native", *python, path=pretend(TEXT_FOR_A_LIBRARY))
     assert process.returncode == 2
     assert all(line["event"] != "ready" for line in said)
     process, said = serve("--forest", "native", path=pretend(NO_LIBRARY))

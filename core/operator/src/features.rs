@@ -11,7 +11,7 @@ use ort_sys::{OrtApi, OrtCustomOp, OrtKernelContext, OrtKernelInfo, OrtStatusPtr
 use crate::api::{Api, Message};
 use crate::fuse::compile;
 use crate::kernel::guarded;
-use crate::living;
+use crate::{FEATURES, living};
 
 /// Frames that are kept for later calls, of single rows and of more.
 const KEPT: usize = 16;
@@ -111,9 +111,9 @@ pub(crate) unsafe extern "system" fn create(
     // SAFETY: the table and the pointers are onnxruntime's.
     unsafe {
         let Some(api) = Api::of(api) else { return OrtStatusPtr(null_mut()) };
-        guarded(api, || {
+        guarded(api, FEATURES, || {
             let graph = api.text(info, c"graph")?;
-            let (program, operators) = compile(&graph).map_err(|error| format!("jobcast.Features: {error}"))?;
+            let (program, operators) = compile(&graph).map_err(|error| error.to_string())?;
             api.fits(info, &program)?;
             let node = Arc::new(Node {
                 serial: living::serial(),
@@ -137,7 +137,7 @@ pub(crate) unsafe extern "system" fn compute(kernel: *mut c_void, context: *mut 
     // SAFETY: the node lives until `destroy`; nothing changes in it but its queues.
     let node = unsafe { &*kernel.cast::<Node>() };
     // SAFETY: the context is this call's.
-    guarded(node.api, || unsafe { node.compute(context) }.map_err(|error| format!("jobcast.Features: {error}")))
+    guarded(node.api, FEATURES, || unsafe { node.compute(context) })
 }
 
 /// # Safety

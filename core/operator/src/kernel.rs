@@ -9,7 +9,7 @@ use jobcast_forest::{Attributes, Forest, Mode};
 use ort_sys::{OrtApi, OrtCustomOp, OrtKernelContext, OrtKernelInfo, OrtStatusPtr};
 
 use crate::api::{Api, Message};
-use crate::living;
+use crate::{DOMAIN, OPERATOR, living};
 
 /// What onnxruntime holds for a node.
 pub(crate) struct Node {
@@ -19,10 +19,11 @@ pub(crate) struct Node {
     api: Api,
 }
 
-/// Runs `work`, so that a panic becomes an error and never reaches the caller's frames.
-pub(crate) fn guarded(api: Api, work: impl FnOnce() -> Result<(), Message>) -> OrtStatusPtr {
-    let done = catch_unwind(AssertUnwindSafe(work));
-    api.status(done.unwrap_or_else(|_| Err("jobcast.Forest: internal error".to_owned())))
+/// Runs `work` of an operator, so that what it says goes with its name, and a panic becomes an error and never reaches the
+/// caller's frames.
+pub(crate) fn guarded(api: Api, operator: &str, work: impl FnOnce() -> Result<(), Message>) -> OrtStatusPtr {
+    let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("internal error".to_owned()));
+    api.status(done.map_err(|error| format!("{DOMAIN}.{operator}: {error}")))
 }
 
 /// # Safety
@@ -36,9 +37,9 @@ pub(crate) unsafe extern "system" fn create(
     // SAFETY: the table and the pointers are onnxruntime's.
     unsafe {
         let Some(api) = Api::of(api) else { return OrtStatusPtr(null_mut()) };
-        guarded(api, || {
+        guarded(api, OPERATOR, || {
             let attributes = attributes(api, info)?;
-            let forest = Forest::compile(&attributes).map_err(|error| format!("jobcast.Forest: {error}"))?;
+            let forest = Forest::compile(&attributes).map_err(|error| error.to_string())?;
             let node = Arc::new(Node { serial: living::serial(), name: api.node_name(info)?, forest, api });
             living::note(&node);
             *kernel = Arc::into_raw(node).cast_mut().cast();
@@ -52,7 +53,7 @@ pub(crate) unsafe extern "system" fn create(
 pub(crate) unsafe extern "system" fn compute(kernel: *mut c_void, context: *mut OrtKernelContext) -> OrtStatusPtr {
     // SAFETY: the node lives until `destroy`; nothing changes in it.
     let node = unsafe { &*kernel.cast::<Node>() };
-    guarded(node.api, || {
+    guarded(node.api, OPERATOR, || {
         let outputs = node.forest.outputs();
         // SAFETY: the context is this call's, and the operator is declared for float32.
         let (rows, out, width) = unsafe {
@@ -63,7 +64,7 @@ pub(crate) unsafe extern "system" fn compute(kernel: *mut c_void, context: *mut 
         if rows.is_empty() {
             return Ok(());
         }
-        node.forest.predict(rows, width, out).map_err(|error| format!("jobcast.Forest: {error}"))
+        node.forest.predict(rows, width, out).map_err(|error| error.to_string())
     })
 }
 

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn RegisterCustomOps(options: *mut OrtSessionOptions, base
         let api = base.as_ref().and_then(|base| Api::of((base.GetApi)(API_VERSION)));
         let Some(api) = api else { return OrtStatusPtr(null_mut()) };
         host::note(base);
-        guarded(api, || {
+        guarded(api, "RegisterCustomOps", || {
             let mut made = DOMAIN.lock().unwrap_or_else(PoisonError::into_inner);
             let domain = if let Some(domain) = made.as_ref() { domain.0 } else { made.insert(make(api)?).0 };
             api.check((api.raw().AddCustomOpDomain)(options, domain))

@@ -1,6 +1,7 @@
 """The native core: operators of onnxruntime, the rewriting of graphs to it, and the engine of requests."""
 
 from jobcast_core._core import (
+    INTERFACE,
     Admitted,
     Counter,
     Engine,
@@ -24,6 +25,7 @@ from jobcast_core._core import (
 from jobcast_core._core import versions as _versions
 
 __all__ = [
+    "INTERFACE",
     "Admitted",
     "Counter",
     "Engine",

@@ -8,6 +8,7 @@ _Long: TypeAlias = tuple[int, int, int | None]
 _Contract: TypeAlias = tuple[Sequence[tuple[float, float]], Sequence[int], Sequence[float], tuple[int, int], int]
 
 __all__ = [
+    "INTERFACE",
     "Admitted",
     "Counter",
     "Engine",
@@ -29,6 +30,9 @@ __all__ = [
     "split",
     "versions",
 ]
+
+INTERFACE: int
+"""Raised by one whenever the server calls this core in a way that older ones do not know."""
 
 @final
 class Kernel:

@@ -20,6 +20,10 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
+    /// Raised by one whenever the server calls this core in a way that older ones do not know.
+    #[pymodule_export]
+    const INTERFACE: u32 = 1;
+
     #[pymodule_export]
     use crate::counts::{Counter, Histogram, Passes, Places, Rate};
     #[pymodule_export]

@@ -53,11 +53,7 @@ def choose(settings: Settings, provider: str) -> str:
     if settings.listener == "asyncio":
         return "asyncio"
     try:
-        core = forest.core()
-        if not hasattr(core, "Listener"):
-            raise forest.ForestError("jobcast_core is of an older version, without a listener")
-        if not hasattr(core.Listener, "admit"):
-            raise forest.ForestError("jobcast_core is of an older version, whose listener asks for no keys")
+        forest.core()
     except forest.ForestError as error:
         if settings.listener == "native":
             problem = f"listener: native is not available: {error}; build it, or use auto or asyncio"
