@@ -134,6 +134,18 @@ def test_a_training_that_fails_says_why_and_what_served_goes_on(start, toy, pipe
     assert not Path(f"/proc/{trainer}").exists() or "Z" in Path(f"/proc/{trainer}/stat").read_text().split()
 
 
+def test_a_version_that_cannot_be_written_is_no_fault_of_its_traces(start, toy):
+    """The real command; its repository has become a file."""
+    served = start()
+    models = served.folder / "models"
+    models.rename(served.folder / "away")
+    models.write_text("")
+    answer = served.post("/train", {**IDENTITY, "traces": traces(1, toy) * 8})
+    assert answer.status == 503
+    assert answer.json()["error"].startswith("training: nothing can be written: ")
+    assert served.single(TRACE).good["results"]["prediction_method"] == "fallback"
+
+
 def test_a_command_that_is_not_there(start, toy):
     served = start("--trainer", "no-such-command")
     answer = served.post("/train", {**IDENTITY, "traces": traces(1, toy)})

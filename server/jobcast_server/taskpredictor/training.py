@@ -242,6 +242,8 @@ def _why(code: int, last: str) -> RequestError:
     """What a command means that ended with this code and said this at last."""
     if code < 0:
         return NotReadyError(f"training: the command was ended by signal {-code}; it said: {last or 'nothing'}")
+    if code == os.EX_IOERR:
+        return NotReadyError(f"training: nothing can be written: {last}")
     return wrong("traces", f"must be what a bundle can be trained on; the command ended with {code}: {last}")
 
 

@@ -1,6 +1,7 @@
 """`llm-latency` as a whole: intervals that hold, facts outside, the commands, and the comparison with baselines."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,16 @@ def test_the_command_says_what_is_wrong(
     result = CliRunner().invoke(train, ["llm-latency", "--data", str(traces(rows)), "--out", str(tmp_path), *more])
     assert result.exit_code != 0
     assert message in result.output.replace("\n", " ")
+
+
+def test_a_folder_that_cannot_be_made_is_told_apart_from_wrong_traces(
+    traces: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    arguments = ["--data", str(traces(24)), "--out", str(tmp_path / "taken" / "models")]
+    result = CliRunner().invoke(train, ["llm-latency", *arguments])
+    assert result.exit_code == os.EX_IOERR
+    assert f"{tmp_path}/taken" in result.output.replace("\n", "")
 
 
 def test_the_commands_of_other_predictors_are_as_they_were() -> None:

@@ -1,6 +1,7 @@
 """`jobcast train llm-latency` and `jobcast evaluate llm-latency`, with progress that a program can read."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,12 @@ _data = click.option(
 )
 _format = click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
 _seed = click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
+
+
+class Unwritten(click.ClickException):
+    """Nothing can be written, such as on a full disk, whatever the tasks are."""
+
+    exit_code = os.EX_IOERR
 
 
 class Progress:
@@ -70,7 +77,8 @@ def train_tasks(
     """Train `llm-latency` on files of task times and export the bundle; return what the last line tells.
 
     Raises:
-        ClickException: a file is not what it should be, there are too few tasks, or parity does not hold.
+        ClickException: a file is not what it should be, there are too few tasks, or parity does not hold (exit code 1);
+            nothing can be written (exit code 74).
     """
     from jobcast_export.scaled import export_scaled
 
@@ -88,6 +96,8 @@ def train_tasks(
         progress("exported, parity proved")
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise Unwritten(f"{error.filename or out}: {error.strerror or error}") from error
     return {
         "status": "success",
         "bundle": str(folder),
