@@ -64,14 +64,15 @@ def _measured(models: Path, load: float, windows: int, window_s: float) -> Soak:
 
         try:
             return measure(models, load, windows, window_s, shlex.join(["jobcast", *sys.argv[1:]]), told)
-        except (ServerError, GeneratorError) as error:
+        except (ServerError, GeneratorError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
 
 
 def _told(sample: Sample) -> str:
     return (
         f"{sample.calls_per_s:,.0f} calls/s, p50 {sample.p50_us:,.0f} us, p99 {sample.p99_us:,.0f} us, "
-        f"{sample.rss_mib:.1f} MiB, {sample.fds} files, {sample.threads} threads, {sample.errors} errors{_ends(sample)}"
+        f"{sample.busy:.2f} cores, {sample.rss_mib:.1f} MiB, "
+        f"{sample.fds} files, {sample.threads} threads, {sample.errors} errors{_ends(sample)}"
     )
 
 

@@ -18,10 +18,14 @@ FEWEST = 6
 
 @dataclass(frozen=True)
 class Sample:
-    """One window: times in us, memory in MiB, counts at its end; `ends` counts the errors by how they ended."""
+    """One window: times in us, memory in MiB, counts at its end.
+
+    `busy` is the server's processor time in cores; `ends` counts the errors by how they ended.
+    """
 
     p50_us: float
     p99_us: float
+    busy: float
     rss_mib: float
     fds: int
     threads: int

@@ -1,7 +1,8 @@
-"""The load of a soak: kinds of calls, each at its share of what the server can do of that kind alone.
+"""The load of a soak: a mix of kinds of calls at random times, and the most of it that the server holds.
 
-A server that takes a share s of each kind's capacity is busy for the sum of the shares, so 0.7 of the mix is 0.7 of its
-time. Latency counts from when a call was due.
+What a server can do of one kind in a closed loop is not what it can do of a mix: calls that wait together run together,
+which makes each of them cheaper. So the mix itself is made denser step by step until the server no longer holds it.
+Latency counts from when a call was due.
 """
 
 import http.client
@@ -16,7 +17,10 @@ from jobcast_bench.latency import Latency
 from jobcast_bench.native import drive as drive_native
 from jobcast_bench.worker import OVER_HTTP, Load, Share, Target, drive
 
-CAPACITY_S = 2.0
+CAPACITY_S = 3.0
+DENSITIES = tuple(tenths / 10 for tenths in range(2, 16))
+TRIES = 2
+HELD_P99_US = 10_000.0
 WARMUP_S = 0.1
 TIMEOUT_S = 10.0
 OUTCOME_EVERY_S = 0.5
@@ -28,7 +32,7 @@ OUTCOME = {
 
 @dataclass(frozen=True)
 class Kind:
-    """Calls of one kind: `share` of the server's time, `in_flight` calls over `connections` where it is saturated."""
+    """Calls of one kind: `share` of what the server can do of them alone, `in_flight` over `connections` for that."""
 
     name: str
     target: Target
@@ -79,19 +83,6 @@ Pools = dict[str, ProcessPoolExecutor]
 """A process for each kind of calls, by its name: requests and right answers are made once in it."""
 
 
-def capacities(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[str, float]:
-    """Calls a second of each kind alone, in a saturated closed loop. Raises ServerError for a failed call."""
-    found = {}
-    for kind in KINDS:
-        share = pools[kind.name].submit(drive_any, load_of(kind, where, seconds, None)).result()
-        if share.errors or share.invalid or not share.succeeded:
-            raise RuntimeError(
-                f"{kind.name}: failed already while its capacity was measured: {share.errors or share.invalid}"
-            )
-        found[kind.name] = share.succeeded / share.elapsed_s
-    return found
-
-
 @dataclass(frozen=True)
 class Window:
     """What the callers of one window saw."""
@@ -103,7 +94,7 @@ class Window:
     wrong: tuple[str, ...]
 
 
-def window(pools: Pools, where: Where, seconds: float, rates: dict[str, float], number: int) -> Window:  # fmt: skip
+def window(pools: Pools, where: Where, seconds: float, rates: dict[str, float], number: int) -> Window:
     """All kinds at once, each at its rate."""
     pending = [
         pools[kind.name].submit(
@@ -119,6 +110,38 @@ def window(pools: Pools, where: Where, seconds: float, rates: dict[str, float], 
             errors[name] = errors.get(name, 0) + count
     wrong = tuple(reason for share in shares for reason in share.invalid)
     return Window(latency, sum(one.sent for one in shares), sum(one.succeeded for one in shares), errors, wrong)
+
+
+def capacity(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[str, float]:
+    """Calls a second of each kind in the densest mix that the server holds.
+
+    A mix of density d sends each kind at `d * share` of what the server does of it alone. It is held when every call is
+    answered rightly and p99 stays within `HELD_P99_US`, in one of two windows.
+
+    Raises:
+        RuntimeError: a call fails that is sent without others, or the thinnest mix is not held.
+    """
+    alone = {kind.name: kind.share * _alone(pools, where, kind, seconds) for kind in KINDS}
+    held = None
+    for density in DENSITIES:
+        rates = {name: density * rate for name, rate in alone.items()}
+        if not any(_holds(window(pools, where, seconds, rates, number)) for number in range(TRIES)):
+            break
+        held = rates
+    if held is None:
+        raise RuntimeError(f"the server does not hold {DENSITIES[0]:.0%} of what it does of each kind alone")
+    return held
+
+
+def _alone(pools: Pools, where: Where, kind: Kind, seconds: float) -> float:
+    share = pools[kind.name].submit(drive_any, load_of(kind, where, seconds, None)).result()
+    if share.errors or share.invalid or not share.succeeded:
+        raise RuntimeError(f"{kind.name}: failed while it was sent alone: {share.errors or share.invalid}")
+    return share.succeeded / share.elapsed_s
+
+
+def _holds(seen: Window) -> bool:
+    return seen.answered == seen.sent and not seen.wrong and (seen.latency.percentile(99.0) or 0) <= HELD_P99_US
 
 
 class Reporter:

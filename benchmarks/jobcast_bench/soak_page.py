@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from jobcast_bench.machine import machine, versions
 from jobcast_bench.soak_judge import MOST_DRIFT, MOST_GROWTH, WARMUP_WINDOWS, Judgement, Sample
-from jobcast_bench.soak_load import KINDS
 from jobcast_bench.soak_run import Soak
 
 KEY = "soak"
@@ -31,13 +30,9 @@ def as_markdown(measured: Soak, verdict: Judgement, picture: Path) -> str:
         f"s, the first {WARMUP_WINDOWS} of them warm-up; an outcome twice a second, {measured.outcomes:,} in all",
         f"- command: `{measured.command}`",
         "",
-        "| kind | share of the server's time | capacity alone, calls/s | held at, calls/s |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {kind.name} | {measured.load * kind.share:.1%} | {measured.capacity[kind.name]:,.0f} | "
-            f"{measured.rates[kind.name]:,.0f} |"
-            for kind in KINDS
-        ),
+        "| kind | the densest mix that is held, calls/s | the soak, calls/s |",
+        "|---|---:|---:|",
+        *(f"| {name} | {most:,.0f} | {measured.rates[name]:,.0f} |" for name, most in measured.capacity.items()),
         "",
         "| | measured | bar | |",
         "|---|---:|---:|---|",
@@ -48,8 +43,8 @@ def as_markdown(measured: Soak, verdict: Judgement, picture: Path) -> str:
         "",
         f"![memory and latency by window]({picture.as_posix()})",
         "",
-        "| window | calls/s | p50, us | p99, us | memory, MiB | files | threads | errors |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| window | calls/s | p50, us | p99, us | server, cores | memory, MiB | files | threads | errors |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(_row(number, samples[number]) for number in _shown(len(samples))),
         "",
     ]
@@ -68,8 +63,8 @@ def _shown(count: int) -> list[int]:
 
 def _row(number: int, one: Sample) -> str:
     return (
-        f"| {number + 1} | {one.calls_per_s:,.0f} | {one.p50_us:,.0f} | {one.p99_us:,.0f} | {one.rss_mib:.1f} | "
-        f"{one.fds} | {one.threads} | {one.errors} |"
+        f"| {number + 1} | {one.calls_per_s:,.0f} | {one.p50_us:,.0f} | {one.p99_us:,.0f} | {one.busy:.2f} | "
+        f"{one.rss_mib:.1f} | {one.fds} | {one.threads} | {one.errors} |"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 LOOK_S = 10.0
 """Seconds between two looks at what the allocator keeps."""
 
-MOST_KEPT = 64 * 2**20
+MOST_KEPT = 8 * 2**20
 """Bytes that it may keep: giving them back and asking for them again costs callers time."""
 
 _STATM = Path("/proc/self/statm")
@@ -36,7 +36,8 @@ def trim() -> None:
 
 
 class Kept:
-    """What the allocator keeps of the memory that ten thousand connections needed, long after they have gone."""
+    """What the allocator keeps of the memory that a crowd needed, long after it has gone: ten thousand connections, or
+    calls that queued up while the machine was busy with something else."""
 
     def __init__(self) -> None:
         self._settled = _resident()
