@@ -142,7 +142,7 @@ def test_a_version_that_cannot_be_written_is_no_fault_of_its_traces(start, toy):
     models.write_text("")
     answer = served.post("/train", {**IDENTITY, "traces": traces(1, toy) * 8})
     assert answer.status == 503
-    assert answer.json()["error"].startswith("training: nothing can be written: ")
+    assert answer.json()["error"].startswith("training: the command ended with 2: ")
     assert served.single(TRACE).good["results"]["prediction_method"] == "fallback"
 
 

@@ -36,6 +36,9 @@ from jobcast_server.taskpredictor.key import Key
 DEFAULT_COMMAND = "jobcast train"
 MOST_REMEMBERED = 100
 LONGEST_LINE = 300
+REFUSED = 1
+"""Exit code of a command that refuses its data; any other is no fault of theirs."""
+
 PATIENCE_S = 5.0
 """Seconds that a job has to end by itself when the server stops."""
 
@@ -242,8 +245,8 @@ def _why(code: int, last: str) -> RequestError:
     """What a command means that ended with this code and said this at last."""
     if code < 0:
         return NotReadyError(f"training: the command was ended by signal {-code}; it said: {last or 'nothing'}")
-    if code == os.EX_IOERR:
-        return NotReadyError(f"training: nothing can be written: {last}")
+    if code != REFUSED:
+        return NotReadyError(f"training: the command ended with {code}: {last}")
     return wrong("traces", f"must be what a bundle can be trained on; the command ended with {code}: {last}")
 
 
