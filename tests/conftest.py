@@ -8,8 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# How long an example takes says more of the machine than of the product.
+hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[1] / "models"))
 LEVELS = [0.05, 0.5, 0.95]

@@ -33,7 +33,7 @@ def test_the_band_is_that_of_the_binomial_distribution(rows: int, level: float) 
 
 
 def test_points_of_a_bundle_are_its_own_figures() -> None:
-    manifest = shipped("hpc-runtime")
+    manifest = shipped("build-memory")
     found = {(one.series, one.kind, one.level): (one.share, one.rows) for one in told(manifest)}
     data, test, validation = manifest.training_data, manifest.test, manifest.validation
     assert found == {

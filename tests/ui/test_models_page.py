@@ -62,9 +62,9 @@ def test_a_version_shows_its_own_manifest_and_card(two: Any, opened: Callable[..
 
 def test_the_diagram_of_a_shipped_bundle_has_its_figures_and_says_what_is_missing(opened: Callable[..., Any]) -> None:
     page = opened("models")
-    page.selectbox(key="models-model").set_value("hpc-runtime").run()
+    page.selectbox(key="models-model").set_value("build-memory").run()
     with InferenceClient(current().address) as client:
-        manifest = client.manifest("hpc-runtime")
+        manifest = client.manifest("build-memory")
     captions = " ".join(one.value for one in page.caption)
     assert f"test, {manifest.training_data.test_rows:,} outcomes" in captions
     assert any("tells the levels 0.9, 0.95 alone" in one.value for one in page.info)

@@ -39,7 +39,8 @@ class Counts(Collector):
         retire(child.counted, self._kept)
 
     async def _collect(self) -> list[Metric]:
-        if asking := [self._ask(child) for child in self._children()]:
+        # One that is still starting has counted nothing, and answers only once it is ready.
+        if asking := [self._ask(child) for child in self._children() if child.ready is not None]:
             await asyncio.wait(asking, timeout=PATIENCE_S)
         children = list(self._children())
         counting = {str(child.seat.number): child.counted for child in children}

@@ -138,10 +138,10 @@ def test_more_work_than_is_accepted_raises_the_alerts_of_overload(watched):
 def test_the_loss_of_a_worker_raises_an_alert_until_it_is_back(watched):
     """The third state."""
     pid = watched.bare.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children")
+    worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[-1])
     lost = f'ALERTS{{alertname="JobcastWorkerDown", instance="{watched.bare.metrics}", alertstate="firing"}}'
-    # Again and again, since it may be back before anybody looks; the pauses before it starts grow.
-    watched.until(lost, lambda: os.kill(int(children.read_text().split()[-1]), signal.SIGKILL))
+    os.kill(worker, signal.SIGKILL)
+    watched.until(lost)
     watched.until(f"absent({lost})")
 
 
