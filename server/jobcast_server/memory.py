@@ -45,9 +45,12 @@ class Kept:
     def look(self) -> None:
         """Give it back where it is much; any thread may.
 
-        What is free is counted only once the process has grown, which is seldom: it takes the allocator's locks.
+        What is free is counted only once the process has grown, which is seldom: it takes the allocator's locks. The
+        crowd may still be there then, so that the least since then counts.
         """
-        if _resident() - self._settled >= MOST_KEPT and _free() >= MOST_KEPT:
+        resident = _resident()
+        self._settled = min(self._settled, resident)
+        if resident - self._settled >= MOST_KEPT and _free() >= MOST_KEPT:
             trim()
             self._settled = _resident()
 
