@@ -64,7 +64,7 @@ def _measured(models: Path, load: float, windows: int, window_s: float) -> Soak:
 
         try:
             return measure(models, load, windows, window_s, shlex.join(["jobcast", *sys.argv[1:]]), told)
-        except (ServerError, GeneratorError, RuntimeError) as error:
+        except (ServerError, GeneratorError) as error:
             raise click.ClickException(str(error)) from error
 
 

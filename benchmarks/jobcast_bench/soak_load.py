@@ -15,6 +15,7 @@ from pathlib import Path
 from jobcast_bench.generator import Generator
 from jobcast_bench.latency import Latency
 from jobcast_bench.native import drive as drive_native
+from jobcast_bench.process import ServerError
 from jobcast_bench.worker import OVER_HTTP, Load, Share, Target, drive
 
 CAPACITY_S = 3.0
@@ -119,7 +120,7 @@ def capacity(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[st
     answered rightly and p99 stays within `HELD_P99_US`, in one of two windows.
 
     Raises:
-        RuntimeError: a call fails that is sent without others, or the thinnest mix is not held.
+        ServerError: a call fails that is sent without others, or the thinnest mix is not held.
     """
     alone = {kind.name: kind.share * _alone(pools, where, kind, seconds) for kind in KINDS}
     held = None
@@ -129,14 +130,14 @@ def capacity(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[st
             break
         held = rates
     if held is None:
-        raise RuntimeError(f"the server does not hold {DENSITIES[0]:.0%} of what it does of each kind alone")
+        raise ServerError(f"the server does not hold {DENSITIES[0]:.0%} of what it does of each kind alone")
     return held
 
 
 def _alone(pools: Pools, where: Where, kind: Kind, seconds: float) -> float:
     share = pools[kind.name].submit(drive_any, load_of(kind, where, seconds, None)).result()
     if share.errors or share.invalid or not share.succeeded:
-        raise RuntimeError(f"{kind.name}: failed while it was sent alone: {share.errors or share.invalid}")
+        raise ServerError(f"{kind.name}: failed while it was sent alone: {share.errors or share.invalid}")
     return share.succeeded / share.elapsed_s
 
 

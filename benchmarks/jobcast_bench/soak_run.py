@@ -48,8 +48,8 @@ def measure(
     """Measure what the server can do, then hold it at that share of it.
 
     Raises:
-        ServerError: it does not start, or has not the bundles that are asked for.
-        RuntimeError: it fails calls of one kind alone, or does not hold even a thin mix.
+        ServerError: it does not start, has not the bundles that are asked for, fails calls of one kind alone, or holds
+            not even a thin mix.
     """
     cores = split_cores()
     with ExitStack() as stack:

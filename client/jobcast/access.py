@@ -3,12 +3,12 @@
 import os
 import re
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
 
+from jobcast.address import channel_options
 from jobcast.errors import InvalidInput, Violation
 
 TOKEN_FROM = "JOBCAST_TOKEN"  # noqa: S105 - a variable's name
@@ -66,12 +66,13 @@ class Access:
         """The same for gRPC."""
         return tuple(self.headers.items())
 
-    def channel(self, grpc: Any, address: str, options: Sequence[tuple[str, Any]]) -> Any:
+    def channel(self, grpc: Any, address: str) -> Any:
         """A channel of `grpc` or `grpc.aio`, over TLS where that is asked for.
 
         Raises:
             InvalidInput: a file cannot be read.
         """
+        options = channel_options(address)
         if not self.tls_ca and not self.tls_cert:
             return grpc.insecure_channel(address, options=options)
         from grpc import ssl_channel_credentials

@@ -27,7 +27,7 @@ _POLICY = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
-            "name": [{"service": service, "method": one} for service, all_ in _QUESTIONS.items() for one in all_],
+            "name": [{"service": service, "method": one} for service, methods in _QUESTIONS.items() for one in methods],
             "retryPolicy": {
                 "maxAttempts": 4, "initialBackoff": "0.01s", "maxBackoff": "0.2s", "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],

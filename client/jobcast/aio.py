@@ -11,7 +11,7 @@ from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
 from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
 from jobcast.access import Access, AccessFields
-from jobcast.address import DEFAULT_ADDRESS, channel_options, target
+from jobcast.address import DEFAULT_ADDRESS, target
 from jobcast.aio_stream import answered
 from jobcast.client import the_job
 from jobcast.job import JobFields
@@ -39,7 +39,7 @@ class AsyncClient:
         self.address = target(address)
         self.timeout = timeout
         self._access = Access(**access)
-        self._channel = self._access.channel(grpc.aio, self.address, channel_options(self.address))
+        self._channel = self._access.channel(grpc.aio, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)
 
     async def predict(

@@ -9,7 +9,7 @@ from rt_predictor_pb2 import GetModelInfoRequest, HealthCheckRequest
 from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
 from jobcast.access import Access, AccessFields
-from jobcast.address import DEFAULT_ADDRESS, channel_options, target
+from jobcast.address import DEFAULT_ADDRESS, target
 from jobcast.closing import Closing
 from jobcast.job import Job, JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
@@ -40,7 +40,7 @@ class Client(Closing):
         self.address = target(address)
         self.timeout = timeout
         self._access = Access(**access)
-        self._channel = self._access.channel(grpc, self.address, channel_options(self.address))
+        self._channel = self._access.channel(grpc, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)
 
     def predict(

@@ -16,7 +16,7 @@ from open_inference_pb2_grpc import GRPCInferenceServiceStub
 from pydantic import BaseModel, ValidationError
 
 from jobcast.access import Access, AccessFields
-from jobcast.address import DEFAULT_ADDRESS, channel_options, target
+from jobcast.address import DEFAULT_ADDRESS, target
 from jobcast.closing import Closing
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
@@ -80,7 +80,7 @@ class InferenceClient(Closing):
         self.address = target(address)
         self.timeout = timeout
         self._access = Access(**access)
-        self._channel = self._access.channel(grpc, self.address, channel_options(self.address))
+        self._channel = self._access.channel(grpc, self.address)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def models(self) -> list[ListedModel]:

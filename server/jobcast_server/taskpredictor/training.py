@@ -245,9 +245,10 @@ def _why(code: int, last: str) -> RequestError:
     """What a command means that ended with this code and said this at last."""
     if code < 0:
         return NotReadyError(f"training: the command was ended by signal {-code}; it said: {last or 'nothing'}")
-    if code != REFUSED:
-        return NotReadyError(f"training: the command ended with {code}: {last}")
-    return wrong("traces", f"must be what a bundle can be trained on; the command ended with {code}: {last}")
+    said = f"the command ended with {code}: {last}"
+    if code == REFUSED:
+        return wrong("traces", f"must be what a bundle can be trained on; {said}")
+    return NotReadyError(f"training: {said}")
 
 
 def _program(command: str) -> list[str]:
