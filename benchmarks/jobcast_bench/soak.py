@@ -28,7 +28,7 @@ TITLE = "# Reliability\n"
 @click.option("--models", type=click.Path(file_okay=False, path_type=Path), default="models", show_default=True)
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=30.0, show_default=True)
 @click.option("--load", type=click.FloatRange(0.05, 0.95), default=0.7, show_default=True, help="Share of capacity.")
-@click.option("--windows-s", "window_s", type=click.FloatRange(0.5, 3600), default=60.0, show_default=True)
+@click.option("--windows-s", "window_s", type=click.FloatRange(0.5, 3600), default=10.0, show_default=True)
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the section in.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="reports/soak", show_default=True)
 def soak(models: Path, minutes: float, load: float, window_s: float, page: Path | None, out: Path) -> None:
@@ -71,7 +71,7 @@ def _measured(models: Path, load: float, windows: int, window_s: float) -> Soak:
 def _told(sample: Sample) -> str:
     return (
         f"{sample.calls_per_s:,.0f} calls/s, p50 {sample.p50_us:,.0f} us, p99 {sample.p99_us:,.0f} us, "
-        f"{sample.busy:.2f} cores, {sample.rss_mib:.1f} MiB, "
+        f"{sample.busy:.2f} cores, {sample.stolen:.1%} stolen, {sample.rss_mib:.1f} MiB, "
         f"{sample.fds} files, {sample.threads} threads, {sample.errors} errors{_ends(sample)}"
     )
 

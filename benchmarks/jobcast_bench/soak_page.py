@@ -10,7 +10,7 @@ mpl.use("Agg")
 from matplotlib.figure import Figure
 
 from jobcast_bench.machine import machine, versions
-from jobcast_bench.soak_judge import MOST_DRIFT, MOST_GROWTH, WARMUP_WINDOWS, Judgement, Sample
+from jobcast_bench.soak_judge import MOST_DRIFT, MOST_GROWTH, MOST_STOLEN, WARMUP_WINDOWS, Judgement, Sample
 from jobcast_bench.soak_run import Soak
 
 KEY = "soak"
@@ -37,14 +37,16 @@ def as_markdown(measured: Soak, verdict: Judgement, picture: Path) -> str:
         "| | measured | bar | |",
         "|---|---:|---:|---|",
         f"| growth of memory | {verdict.growth:+.2%} | {MOST_GROWTH:+.0%} | {_mark(verdict.growth <= MOST_GROWTH)} |",
-        f"| drift of p99 | {verdict.drift:.3f} | {MOST_DRIFT:.2f} | {_mark(verdict.drift <= MOST_DRIFT)} |",
+        f"| drift of p99, from {verdict.calm[0]} calm windows of the first part to {verdict.calm[1]} of the last; the "
+        f"host took at most {verdict.stolen:.1%} | {verdict.drift:.3f} | {MOST_DRIFT:.2f} | "
+        f"{_mark(verdict.drift <= MOST_DRIFT and verdict.stolen <= MOST_STOLEN)} |",
         f"| failed or wrong, of {sum(one.calls for one in samples):,} calls | {verdict.errors:,} | 0 | "
         f"{_mark(not verdict.errors)} |",
         "",
         f"![memory and latency by window]({picture.as_posix()})",
         "",
-        "| window | calls/s | p50, us | p99, us | server, cores | memory, MiB | files | threads | errors |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| window | calls/s | p50, us | p99, us | server, cores | memory, MiB | files | threads | stolen | errors |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(_row(number, samples[number]) for number in _shown(len(samples))),
         "",
     ]
@@ -64,7 +66,7 @@ def _shown(count: int) -> list[int]:
 def _row(number: int, one: Sample) -> str:
     return (
         f"| {number + 1} | {one.calls_per_s:,.0f} | {one.p50_us:,.0f} | {one.p99_us:,.0f} | {one.busy:.2f} | "
-        f"{one.rss_mib:.1f} | {one.fds} | {one.threads} | {one.errors} |"
+        f"{one.rss_mib:.1f} | {one.fds} | {one.threads} | {one.stolen:.1%} | {one.errors} |"
     )
 
 

@@ -19,6 +19,7 @@ from jobcast_bench.process import ServerError
 from jobcast_bench.serving import Runs, Served
 from jobcast_bench.soak_judge import Sample
 from jobcast_bench.soak_load import CAPACITY_S, KINDS, Pools, Reporter, Where, capacity, window
+from jobcast_bench.stolen import Stolen
 from jobcast_bench.task import PREDICTOR as TASKS
 from jobcast_bench.worker import pin
 
@@ -90,7 +91,7 @@ def _sample(
     pools: Pools, where: Where, window_s: float, rates: dict[str, float], number: int,
     process: psutil.Process, reporter: Reporter,
 ) -> Sample:  # fmt: skip
-    failed, busy_s, began = reporter.failed, _busy_s(process), time.monotonic()
+    failed, busy_s, began, stolen = reporter.failed, _busy_s(process), time.monotonic(), Stolen()
     seen = window(pools, where, window_s, rates, number)
     busy = (_busy_s(process) - busy_s) / (time.monotonic() - began)
     ends = seen.errors | {"WRONG_ANSWER": len(seen.wrong), "OUTCOME": reporter.failed - failed}
@@ -104,6 +105,7 @@ def _sample(
         calls=seen.sent,
         calls_per_s=seen.answered / window_s,
         errors=sum(ends.values()),
+        stolen=stolen.share(),
         ends={name: count for name, count in ends.items() if count},
     )
 

@@ -34,7 +34,7 @@ def course(**ends: float) -> list[Sample]:
 
 def test_a_server_that_stays_what_it_was_is_kept() -> None:
     verdict = judge([STEADY] * COUNT)
-    assert (verdict.growth, verdict.drift, verdict.errors, verdict.broken) == (0, 1, 0, [])
+    assert (verdict.growth, verdict.drift, verdict.calm, verdict.errors, verdict.broken) == (0, 1, (9, 9), 0, [])
 
 
 @pytest.mark.parametrize(("percent", "kept"), [(3, True), (6, True), (12, False)])
@@ -60,6 +60,21 @@ def test_a_p99_that_drifts_fails() -> None:
     assert judge(course(p99_us=900 * 1.15)).broken == []
     (told,) = judge(course(p99_us=900 * 1.4)).broken
     assert told.startswith("p99 drifted by a factor of 1.2")
+
+
+def test_a_p99_that_the_host_made_decides_nothing() -> None:
+    """Six of the nine windows of the last part lost 5 % to others; the calm three drift or do not."""
+    busy = replace(STEADY, stolen=0.05, p99_us=90_000)
+    verdict = judge([STEADY] * (COUNT - 9) + [busy] * 6 + [STEADY] * 3)
+    assert (verdict.drift, verdict.calm, verdict.stolen, verdict.broken) == (1, (9, 3), 0, [])
+    drifted = replace(STEADY, stolen=0.004, p99_us=900 * 1.5)
+    verdict = judge([STEADY] * (COUNT - 9) + [busy] * 6 + [drifted] * 3)
+    assert verdict.broken == ["p99 drifted by a factor of 1.50, more than 1.20"]
+
+
+def test_a_host_that_took_from_every_window_is_told() -> None:
+    (told,) = judge([replace(STEADY, stolen=0.03)] * COUNT).broken
+    assert told == "p99 says nothing: the host took 3.0% even of calm windows, more than 1%"
 
 
 def test_one_failed_call_fails_even_in_the_warm_up() -> None:
@@ -91,6 +106,7 @@ def test_a_soak_of_some_seconds(tmp_path: Path) -> None:
         assert 0 < sample["busy"] < 8
         assert sample["rss_mib"] > 10
         assert sample["fds"] > 3
+        assert 0 <= sample["stolen"] < 1
     assert len(told["capacity"]) == 4
     for kind, capacity in told["capacity"].items():
         assert capacity > 0
