@@ -1,7 +1,5 @@
 """The real server process that the client's tests talk to, and the real command."""
 
-import json
-import os
 import runpy
 import shlex
 import shutil
@@ -15,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import serving
 from jobcast import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,41 +33,15 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[str]:
+def server(models: Path = ROOT / "models") -> Iterator[str]:
     """Address of a server process that has said it is ready."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    arguments = [
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--log-format",
-        "json",
-        "--models",
-        str(ROOT / "models"),
-    ]
-    with subprocess.Popen(
-        [COMMAND, "serve", *arguments, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-    ) as process:
-        assert process.stdout
-        said = b""
-        try:
-            for line in process.stdout:
-                said += line
-                if b'"ready"' in line:
-                    break
-            else:
-                pytest.fail(f"the server did not get ready:\n{said.decode()}")
-            yield f"localhost:{json.loads(line)['port']}"
-        finally:
-            process.terminate()
+    with serving.running(models=models) as ready:
+        yield f"localhost:{ready['port']}"
 
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    with serving() as where:
+    with server() as where:
         yield where
 
 
@@ -76,7 +49,7 @@ def address() -> Iterator[str]:
 def start_repository() -> Iterator[Callable[[Path], str]]:
     """Serve repositories of one's own; each gives its address."""
     with ExitStack() as running:
-        yield lambda models: running.enter_context(serving("--models", str(models)))
+        yield lambda models: running.enter_context(server(models))
 
 
 @pytest.fixture
@@ -120,23 +93,9 @@ class TaskServer:
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         trainer = shlex.join([sys.executable, str(TASK_BUNDLES)])
-        ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-        folders = ["--models", str(folder / "models"), "--store", str(folder / "outcomes.sqlite")]
-        folders += ["--tables", str(folder / "tables")]
-        self.process = subprocess.Popen(
-            [COMMAND, "serve", *ports, *folders, "--trainer", trainer, "--log-format", "json"],
-            stderr=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")} | variables,
-        )
-        assert self.process.stderr
-        said = b""
-        for line in self.process.stderr:
-            said += line
-            if b'"ready"' in line:
-                self.url = f"http://localhost:{json.loads(line)['http_port']}"
-                return
-        self.stop()
-        pytest.fail(f"the server did not get ready:\n{said.decode()}")
+        folders = ["--store", str(folder / "outcomes.sqlite"), "--tables", str(folder / "tables")]
+        self.process, ready = serving.start(*folders, "--trainer", trainer, models=folder / "models", **variables)
+        self.url = f"http://localhost:{ready['http_port']}"
 
     def stop(self) -> None:
         self.process.terminate()
@@ -193,14 +152,5 @@ def memory_bundle(memory: SimpleNamespace, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def memory_server(memory_bundle: Path) -> Iterator[dict[str, Any]]:
     """A server of it: `address`, `http` and the rest of what it says when it is ready."""
-    arguments = ["--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json", "--models"]
-    command = [COMMAND, "serve", *arguments, memory_bundle.parents[1]]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr
-        try:
-            ready = next(line for line in process.stderr if '"event": "ready"' in line)
-            told = json.loads(ready)
-            yield told | {"address": f"localhost:{told['port']}", "http": ("localhost", told["http_port"])}
-        finally:
-            process.terminate()
+    with serving.running(models=memory_bundle.parents[1]) as told:
+        yield told | {"address": f"localhost:{told['port']}", "http": ("localhost", told["http_port"])}

@@ -2,10 +2,6 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -13,25 +9,17 @@ import onnxruntime
 import open_inference_pb2 as pb
 import open_inference_pb2_grpc as rpc
 import pytest
+import serving
 from jobcast import DeployableModel
 
-COMMAND = Path(sys.executable).with_name("jobcast")
-BUNDLE = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models")) / "build-memory" / "1"
+BUNDLE = serving.MODELS / "build-memory" / "1"
 COMMAND_ROWS = 40
 
 
 @pytest.fixture(scope="module")
 def server():
-
-    arguments = ["--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json", "--models"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    with subprocess.Popen(
-        [COMMAND, "serve", *arguments, BUNDLE.parents[1]], stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            yield json.loads(next(line for line in process.stderr if '"event": "ready"' in line))
-        finally:
-            process.terminate()
+    with serving.running() as ready:
+        yield ready
 
 
 @pytest.fixture(scope="module")

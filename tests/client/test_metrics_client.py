@@ -1,15 +1,12 @@
 """The metrics page of a real server through the client: what is read is what stands there."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import serving
 from jobcast import Client, Denied, ServerFault, Unavailable
 from jobcast.metrics import Metrics, MetricsClient, parsed
 from jobcast_server.security import keys as keyfile
@@ -21,24 +18,16 @@ JOB = {"processors_req": 32, "nodes_req": 4, "wallclock_req": 3600.0, "partition
 
 
 @contextmanager
-def serving(*flags: str) -> Iterator[tuple[str, str, str]]:
+def server(*flags: str) -> Iterator[tuple[str, str, str]]:
     """gRPC address, and the addresses of REST and of the metrics."""
-    command = [Path(sys.executable).with_name("jobcast"), "serve", "--log-format", "json", "--models", ROOT / "models"]
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    with subprocess.Popen([*command, *ports, *flags], stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        try:
-            ready = next(json.loads(line) for line in process.stderr if '"event": "ready"' in line)
-            rest, metrics = (f"http://127.0.0.1:{ready[name]}" for name in ("http_port", "metrics_port"))
-            yield f"127.0.0.1:{ready['port']}", rest, metrics
-        finally:
-            process.terminate()
+    with serving.running(*flags, models=ROOT / "models") as ready:
+        rest, metrics = (f"http://127.0.0.1:{ready[name]}" for name in ("http_port", "metrics_port"))
+        yield f"127.0.0.1:{ready['port']}", rest, metrics
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, str, str]]:
-    with serving() as addresses:
+    with server() as addresses:
         yield addresses
 
 
@@ -98,7 +87,7 @@ def test_a_server_with_keys_wants_a_token(tmp_path: Path) -> None:
     key = Key(id="watcher", sha256=keyfile.digest(token.encode()).hex(), scopes=frozenset({Scope.REPORT}))
     keyfile.write(tmp_path / "keys.json", (key,))
     with ExitStack() as stack:
-        _, _, url = stack.enter_context(serving("--keys", str(tmp_path / "keys.json")))
+        _, _, url = stack.enter_context(server("--keys", str(tmp_path / "keys.json")))
         stranger = stack.enter_context(MetricsClient(url))
         with pytest.raises(Denied):
             stranger.read()

@@ -1,11 +1,8 @@
 """The server and the core: golden rows, the way back to onnxruntime's own operator, and what is said of it."""
 
 import json
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -14,9 +11,7 @@ import open_inference_pb2_grpc as rpc
 import pytest
 from jobcast_server.errors import BundleError
 from jobcast_server.repository.bundle import load
-
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
-JOBCAST = str(Path(sys.executable).with_name("jobcast"))
+from serving import COMMAND, MODELS, end, spawn
 
 TEXT_FOR_A_LIBRARY = """
 from pathlib import Path
@@ -51,10 +46,7 @@ def serve():
     running = []
 
     def start(*flags, path=""):
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-        ports = [word for name in ("port", "http-port", "metrics-port") for word in (f"--{name}", "0")]
-        command = [JOBCAST, "serve", *ports, "--log-format", "json", "--models", str(MODELS), *flags]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=kept | {"PYTHONPATH": str(path)})
+        process = spawn(*flags, PYTHONPATH=str(path))
         running.append(process)
         said = []
         for line in process.stderr:
@@ -66,9 +58,7 @@ def serve():
 
     yield start
     for process in running:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        end(process)
 
 
 @pytest.fixture
@@ -169,7 +159,7 @@ def test_a_broken_core_that_is_demanded_ends_the_start(serve, pretend):
 
 
 def test_doctor_says_who_computes(tmp_path):
-    command = [JOBCAST, "doctor", "--models", str(MODELS), "--json"]
+    command = [COMMAND, "doctor", "--models", str(MODELS), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     assert {about["forest"] for about in told["models"].values()} == {"native"}
@@ -182,7 +172,7 @@ def test_doctor_says_who_computes(tmp_path):
 
 def test_doctor_names_a_refused_bundle(bundles, tmp_path):
     bundles.flip(bundles.copy(tmp_path))
-    command = [JOBCAST, "doctor", "--models", str(tmp_path)]
+    command = [COMMAND, "doctor", "--models", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "hpc-runtime/1: refused: " in done.stdout

@@ -1,10 +1,8 @@
 """`jobcast-load` as the harness starts it, against a real server, one that is killed and one that never answers."""
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +11,12 @@ from typing import Any
 
 import pytest
 import rt_predictor_pb2 as pb
+import serving
 from hdrh.histogram import HdrHistogram
 from jobcast_bench.generator import BINARY
 from jobcast_bench.native import framed, unframed
 from jobcast_bench.rows import single_requests
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 SERVICE = "/rtpredictor.v1.JobRuntimePredictor"
 QUICK = ("--seconds", "0.3", "--warmup", "0.05")
 
@@ -44,28 +42,11 @@ class Served:
 
 @pytest.fixture(scope="module")
 def start() -> Iterator[Callable[[], Served]]:
-    running: list[subprocess.Popen[str]] = []
+    def launch() -> Served:
+        process, ready = serving.start("--enable-echo")
+        return Served(process, f"127.0.0.1:{ready['port']}", ready["metrics_port"])
 
-    def starter() -> Served:
-        command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--enable-echo", "--models", str(MODELS)]
-        ports = ("--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json")
-        process = subprocess.Popen([*command, *ports], stderr=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if '"event": "ready"' in line:
-                ready = json.loads(line)
-                return Served(process, f"127.0.0.1:{ready['port']}", ready["metrics_port"])
-        raise AssertionError(f"the server did not become ready; it said {said}")
-
-    yield starter
-    for process in running:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+    yield from serving.starting(launch, lambda served: serving.end(served.process))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,9 @@ import rt_predictor_pb2_grpc as rpc
 from jobcast import Client, Job
 from prometheus_client.parser import text_string_to_metric_families
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))  # pytest's own path has it, a script's has not
+import serving
+
 CALLERS = 8
 REQUEST = pb.PredictRequest(
     features=pb.JobFeatures(
@@ -67,28 +68,18 @@ class Server:
 @contextmanager
 def fleet(size: int) -> Iterator[list[Server]]:
     """So many servers with the shipped models, each a process on free ports."""
-    command = [
-        str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(MODELS), "--log-format", "json",
-        "--port", "0", "--http-port", "0", "--metrics-port", "0",
-    ]  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for _ in range(size)]
+    processes = [serving.spawn() for _ in range(size)]
     try:
         yield [_ready(process) for process in processes]
     finally:
         for process in processes:
-            process.kill()
-            process.communicate()
+            serving.end(process)
 
 
 def _ready(process: subprocess.Popen[str]) -> Server:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if '"event": "ready"' in line:
-            told = json.loads(line)
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            return Server(process, told["port"], told["metrics_port"])
-    raise AssertionError(f"the server ended with {process.wait()} before it was ready")
+    told = serving.wait(process)
+    serving.drain(process)
+    return Server(process, told["port"], told["metrics_port"])
 
 
 @dataclass

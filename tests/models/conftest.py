@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import serving
 from click.testing import CliRunner, Result
 from jobcast.command import main
 
@@ -60,14 +60,8 @@ def start(repository: Path) -> Iterator[Callable[..., str]]:
     running: list[subprocess.Popen[str]] = []
 
     def starter(*flags: str) -> str:
-        command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(repository)]
-        ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json"]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-        process = subprocess.Popen([*command, *ports, *flags], stderr=subprocess.PIPE, text=True, env=environment)
+        process, ready = serving.start(*flags, models=repository)
         running.append(process)
-        assert process.stderr is not None
-        ready = next((json.loads(line) for line in process.stderr if '"event": "ready"' in line), None)
-        assert ready, "the server did not become ready"
         return f"127.0.0.1:{ready['port']}"
 
     yield starter

@@ -3,10 +3,9 @@
 import os
 import pty
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import serving
 
 
 def states(rows):
@@ -107,9 +106,9 @@ def test_one_row_a_line_when_piped(toys, bundles, run):
 
 def test_lines_on_a_terminal(toys):
     ours, theirs = pty.openpty()
-    command = [str(Path(sys.executable).with_name("jobcast")), "models", "list", "--models", str(toys)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-    with subprocess.Popen(command, stdout=theirs, env=environment | {"TERM": "xterm", "COLUMNS": "160"}) as process:
+    command = [serving.COMMAND, "models", "list", "--models", str(toys)]
+    environment = serving.environment(TERM="xterm", COLUMNS="160")
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
         os.close(theirs)
         said = b""
         try:

@@ -1,10 +1,8 @@
 """What the peers' tests share: real servers, golden rows with plain onnxruntime's answers to them, peers' scripts."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from jobcast_bench.peers.environment import PeerError, python_of
+from serving import MODELS, start
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
 BUNDLE = MODELS / "hpc-runtime" / "1"
 SCRIPTS = Path(__file__).with_name("scripts")
 NUMPY = {"float64": np.float64, "int64": np.int64, "string": np.object_}
@@ -33,40 +31,28 @@ class Addresses:
 
 
 @contextmanager
-def serving(*flags: str) -> Iterator[Addresses]:
+def served(*flags: str) -> Iterator[Addresses]:
     """A server process of one's own, up to the end of the block; it must end with code 0."""
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(MODELS), "--log-format", "json"]
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-    with subprocess.Popen([*command, *ports, *flags], stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if '"event": "ready"' in line:
-                break
-        else:
-            pytest.fail(f"the server did not become ready; it said {said}")
-        ready = json.loads(line)
-        try:
-            yield Addresses(f"127.0.0.1:{ready['port']}", f"127.0.0.1:{ready['http_port']}")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+    process, ready = start(*flags)
+    try:
+        yield Addresses(f"127.0.0.1:{ready['port']}", f"127.0.0.1:{ready['http_port']}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 @pytest.fixture(scope="session")
 def peer_server() -> Iterator[Addresses]:
     """One server for every test that leaves it as it was."""
-    with serving() as addresses:
+    with served() as addresses:
         yield addresses
 
 
 @pytest.fixture(scope="session")
 def explicit_server() -> Iterator[Addresses]:
     """A server that lets its callers load and unload models."""
-    with serving("--model-control", "explicit") as addresses:
+    with served("--model-control", "explicit") as addresses:
         yield addresses
 
 

@@ -2,24 +2,20 @@
 
 import http.client
 import json
-import os
-import signal
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import open_inference_pb2 as pb
 import pytest
+import serving
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
-BUNDLE = MODELS / "hpc-runtime" / "1"
+BUNDLE = serving.MODELS / "hpc-runtime" / "1"
 MODEL = "/v2/models/hpc-runtime"
 LENGTH = "Inference-Header-Content-Length"
 TYPES = {"float64": ("FP64", "<f8"), "int64": ("INT64", "<i8"), "string": ("BYTES", "")}
@@ -130,28 +126,8 @@ def _lower(response: http.client.HTTPResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.getheaders()}
 
 
-def launch(*flags: str, models: Path = MODELS) -> Served:
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(models), "--log-format", "json"]
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-    process = subprocess.Popen([*command, *ports, *flags], stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if '"event": "ready"' in line:
-            return Served(process, json.loads(line))
-    process.wait()
-    process.stderr.close()
-    raise AssertionError(f"the server did not become ready; it said {said}")
-
-
-def end(served: Served) -> None:
-    if served.process.poll() is None:
-        served.process.kill()
-    served.process.wait()
-    assert served.process.stderr is not None
-    served.process.stderr.close()
+def launch(*flags: str, **options: Any) -> Served:
+    return Served(*serving.start(*flags, **options))
 
 
 @pytest.fixture(scope="session")
@@ -159,11 +135,7 @@ def server() -> Iterator[Served]:
     """One server for every test that leaves it as it was; it must end well and log no error."""
     served = launch()
     yield served
-    served.process.send_signal(signal.SIGTERM)
-    _, log = served.process.communicate(timeout=60)
-    assert served.process.returncode == 0
-    assert '"level": "error"' not in log, log
-    assert "Traceback" not in log, log
+    serving.end_well(served.process)
 
 
 @pytest.fixture(scope="session")
@@ -171,21 +143,13 @@ def small() -> Iterator[Served]:
     """A server that takes bodies of at most 20,000 bytes."""
     served = launch("--max-body-bytes", "20000")
     yield served
-    end(served)
+    serving.end(served.process)
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Served]]:
     """Start servers with flags of one's own."""
-    running: list[Served] = []
-
-    def starter(*flags: str, models: Path = MODELS) -> Served:
-        running.append(launch(*flags, models=models))
-        return running[-1]
-
-    yield starter
-    for served in running:
-        end(served)
+    yield from serving.starting(launch, lambda served: serving.end(served.process))
 
 
 class Rows:

@@ -2,11 +2,9 @@
 
 import http.client
 import json
-import os
 import signal
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+import serving
 import trustme
 from jobcast_server.security import keys as keyfile
 from jobcast_server.security.keys import Key
@@ -109,12 +108,7 @@ class Served:
 
     def wait(self, event: str) -> dict[str, Any]:
         """The next line of the log that tells of an event."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            if f'"event": "{event}' in line:
-                return json.loads(line)
-        raise AssertionError(f"the server did not say {event!r}; it said {self.said}")
+        return serving.wait(self.process, event, self.said)
 
     def end(self) -> list[str]:
         """SIGTERM; gives all that was said."""
@@ -125,26 +119,17 @@ class Served:
 
 
 def launch(*flags: str, **variables: str) -> Served:
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--log-format", "json"]
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | variables
-    shown = ["--models", str(ROOT / "models")]
-    process = subprocess.Popen([*command, *ports, *shown, *flags], stderr=subprocess.PIPE, text=True, env=environment)
-    served = Served(process, {}, [])
+    served = Served(serving.spawn(*flags, models=ROOT / "models", **variables), {}, [])
     try:
         served.ready = served.wait("ready")
     except AssertionError:
-        process.wait()
         kill(served)
         raise
     return served
 
 
 def kill(served: Served) -> None:
-    served.process.kill()
-    served.process.wait()
-    assert served.process.stderr is not None
-    served.process.stderr.close()
+    serving.end(served.process)
 
 
 @dataclass
@@ -192,15 +177,7 @@ def listener(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Served]]:
     """Start servers with flags of one's own."""
-    running: list[Served] = []
-
-    def starter(*flags: str, **variables: str) -> Served:
-        running.append(launch(*flags, **variables))
-        return running[-1]
-
-    yield starter
-    for served in running:
-        kill(served)
+    yield from serving.starting(launch, kill)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,12 @@ import open_inference_pb2 as oip
 import pytest
 import rt_predictor_pb2 as pb
 import rt_predictor_pb2_grpc as rpc
+import serving
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
+MODELS = serving.MODELS
 SERVICE = "rtpredictor.v1.JobRuntimePredictor"
-CHOSEN = ("JOBCAST_ENGINE", "JOBCAST_LISTENER")
+CHOSEN = {name: os.environ[name] for name in ("JOBCAST_ENGINE", "JOBCAST_LISTENER") if name in os.environ}
+"""The engine and the listener that are to be tested."""
 
 
 @dataclass
@@ -154,37 +155,17 @@ def spoils() -> tuple[tuple[Callable[[Path], None], str], ...]:
     return SPOILS
 
 
-def command(*flags: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("jobcast")), "serve", *flags]
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """This process's variables without the server's own, but for the engine and the listener that are to be tested."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_") or key in CHOSEN}
-    return kept | extra
+def spawn(*flags: str, **extra: str) -> subprocess.Popen[str]:
+    return serving.spawn(*flags, **CHOSEN | extra)
 
 
 def launch(*flags: str, **extra: str) -> Served:
-    ports = ("--port", "0", "--http-port", "0", "--metrics-port", "0")
-    common = (*ports, "--log-format", "json", "--models", str(MODELS))
-    process = subprocess.Popen(command(*common, *flags), stderr=subprocess.PIPE, text=True, env=environment(**extra))
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if '"event": "ready"' in line:
-            ready = json.loads(line)
-            return Served(process, ready["port"], ready["metrics_port"], ready)
-    process.wait()
-    process.stderr.close()
-    raise AssertionError(f"the server did not become ready; it said {said}")
+    process, ready = serving.start(*flags, **CHOSEN | extra)
+    return Served(process, ready["port"], ready["metrics_port"], ready)
 
 
 def end(served: Served) -> None:
-    served.process.kill()
-    served.process.wait()
-    assert served.process.stderr is not None
-    served.process.stderr.close()
+    serving.end(served.process)
 
 
 @pytest.fixture(scope="session")
@@ -195,28 +176,16 @@ def server() -> Iterator[Served]:
     end(served)
 
 
-def starting() -> Iterator[Callable[..., Served]]:
-    running: list[Served] = []
-
-    def starter(*flags: str, **extra: str) -> Served:
-        running.append(launch(*flags, **extra))
-        return running[-1]
-
-    yield starter
-    for served in running:
-        end(served)
-
-
 @pytest.fixture
 def start() -> Iterator[Callable[..., Served]]:
     """Start servers with flags and variables of one's own."""
-    yield from starting()
+    yield from serving.starting(launch, end)
 
 
 @pytest.fixture(scope="module")
 def start_for_all() -> Iterator[Callable[..., Served]]:
     """The same, for every test of a module."""
-    yield from starting()
+    yield from serving.starting(launch, end)
 
 
 @pytest.fixture
@@ -288,13 +257,7 @@ def models() -> Path:
     return MODELS
 
 
-@pytest.fixture
-def serve_command() -> Callable[..., list[str]]:
-    """The command line of a server with flags of one's own."""
-    return command
-
-
-@pytest.fixture
-def clean_environment() -> dict[str, str]:
-    """Variables without any of the server's."""
-    return environment()
+@pytest.fixture(name="spawn")
+def _spawn() -> Callable[..., subprocess.Popen[str]]:
+    """Start a server and wait for nothing."""
+    return spawn

@@ -2,16 +2,14 @@
 
 import asyncio
 import collections
-import os
 import signal
 import socket
 import subprocess
-import sys
-from pathlib import Path
 
 import grpc
 import pytest
 import rt_predictor_pb2 as pb
+import serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICE = "rtpredictor.v1.JobRuntimePredictor"
@@ -19,8 +17,7 @@ State = health_pb2.HealthCheckResponse
 
 
 def run(*flags, **variables):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | variables
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", *flags]
+    command, environment = [serving.COMMAND, "serve", *flags], serving.environment(**variables)
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
 
@@ -129,12 +126,11 @@ def test_no_bundle_is_exit_2(tmp_path):
 
 
 def test_the_console_prints_a_call_that_works(tmp_path):
-    models = os.environ.get("MODELS", str(Path(__file__).parents[2] / "models"))
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--port", "0", "--http-port", "0"]
+    command = [serving.COMMAND, "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0"]
     with (
         (tmp_path / "log").open("w") as log,
         subprocess.Popen(
-            [*command, "--metrics-port", "0", "--models", models], stdout=subprocess.PIPE, stderr=log, text=True
+            [*command, "--models", serving.MODELS], stdout=subprocess.PIPE, stderr=log, text=True
         ) as process,
     ):
         example = next(line for line in process.stdout if " predict " in line)

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import signal
 import socket
-import subprocess
 import threading
 import time
 
@@ -12,6 +11,7 @@ import grpc
 import open_inference_pb2 as oip
 import open_inference_pb2_grpc as inference
 import pytest
+import serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 CONTRACT = "rtpredictor.v1.JobRuntimePredictor"
@@ -170,14 +170,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_loading(shelf, serve_command, clean_environment):
+def test_loading(shelf, spawn):
     """Many versions take a while: the server says that it lives and is not ready, then that it is ready, once."""
     for version in range(1, 13):
         shelf.add(version)
     port, http_port, metrics_port = free_port(), free_port(), free_port()
     ports = ("--port", str(port), "--http-port", str(http_port), "--metrics-port", str(metrics_port))
     flags = (*ports, "--models", str(shelf.root), "--version-policy", "all")
-    process = subprocess.Popen(serve_command(*flags), stderr=subprocess.DEVNULL, env=clean_environment)
+    process = spawn(*flags)
     quick = [("grpc.initial_reconnect_backoff_ms", 10), ("grpc.min_reconnect_backoff_ms", 10)]
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}", [*quick, ("grpc.max_reconnect_backoff_ms", 20)]) as channel:
@@ -196,8 +196,7 @@ def test_loading(shelf, serve_command, clean_environment):
         assert told == [NOT_SERVING, SERVING]
         assert not early
     finally:
-        process.kill()
-        process.wait()
+        serving.end(process)
 
 
 def test_what_says_ready_answers(shelf, ask, infer_request):

@@ -2,11 +2,8 @@
 
 import http.client
 import json
-import os
 import runpy
-import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import serving
 from prometheus_client.parser import text_string_to_metric_families
 
 TOY = Path(__file__).parent / "scripts" / "toy_bundle.py"
@@ -107,28 +105,8 @@ class Served:
 
 def launch(folder: Path, *flags: str, **variables: str) -> Served:
     """Serve `folder/models`, with state in `folder`."""
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--log-format", "json"]
-    command += ["--models", str(folder / "models"), "--store", str(folder / "state" / "outcomes.sqlite")]
-    command += ["--port", "0", "--http-port", "0", "--metrics-port", "0", *flags]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | variables
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if '"event": "ready"' in line:
-            return Served(process, json.loads(line), folder)
-    process.wait()
-    process.stderr.close()
-    raise AssertionError(f"the server did not become ready; it said {said}")
-
-
-def end(served: Served) -> None:
-    if served.process.poll() is None:
-        served.process.kill()
-    served.process.wait()
-    assert served.process.stderr is not None
-    served.process.stderr.close()
+    store = ("--store", str(folder / "state" / "outcomes.sqlite"))
+    return Served(*serving.start(*store, *flags, models=folder / "models", **variables), folder)
 
 
 @pytest.fixture(scope="session")
@@ -145,24 +123,16 @@ def server(toy: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> It
     toy.make(folder / "models", key=dict(zip(KEY, ("own", "x", "A100", "vllm", "1"), strict=True)), scale=2.0)
     served = launch(folder)
     yield served
-    served.process.send_signal(signal.SIGTERM)
-    _, log = served.process.communicate(timeout=60)
-    assert served.process.returncode == 0
-    assert '"level": "error"' not in log, log
-    assert "Traceback" not in log, log
+    serving.end_well(served.process)
 
 
 @pytest.fixture
 def start(toy: SimpleNamespace, tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start servers with flags and variables of one's own; the toy bundle is made where there is no repository."""
-    running: list[Served] = []
 
-    def starter(*flags: str, **variables: str) -> Served:
+    def launched(*flags: str, **variables: str) -> Served:
         if not (tmp_path / "models").exists():
             toy.make(tmp_path / "models")
-        running.append(launch(tmp_path, *flags, **variables))
-        return running[-1]
+        return launch(tmp_path, *flags, **variables)
 
-    yield starter
-    for served in running:
-        end(served)
+    yield from serving.starting(launched, lambda served: serving.end(served.process))

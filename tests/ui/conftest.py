@@ -1,28 +1,20 @@
 """A real server with the shipped models, the real `jobcast ui` in a process of its own, and a real browser."""
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("MODELS", ROOT / "models"))
-COMMAND = Path(sys.executable).with_name("jobcast")
 IMAGES = ROOT / "docs" / "images" / "ui"
 SHOTS = "SHOTS"
 """Variable that has the pictures of the documentation made anew."""
-
-
-def environment() -> dict[str, str]:
-    """This process's variables without any of the product's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
 
 
 @dataclass
@@ -39,24 +31,11 @@ class Served:
         self.process.communicate()
 
 
-def serve(*flags: str, models: Path = MODELS) -> Served:
+def serve(*flags: str, **options: Any) -> Served:
     """Start a server and wait until it says that it is ready."""
-    given = " ".join(flags)
-    ports = [part for name in ("--port", "--http-port", "--metrics-port") if name not in given for part in (name, "0")]
-    process = subprocess.Popen(
-        [COMMAND, "serve", *ports, "--log-format", "json", "--models", str(models), *flags],
-        stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if '"event": "ready"' in line:
-            ready = json.loads(line)
-            rest, metrics = (f"http://127.0.0.1:{ready[name]}" for name in ("http_port", "metrics_port"))
-            return Served(process, f"127.0.0.1:{ready['port']}", rest, metrics)
-    process.communicate()
-    raise AssertionError(f"the server did not get ready; it said {said}")
+    process, ready = serving.start(*flags, **options)
+    rest, metrics = (f"http://127.0.0.1:{ready[name]}" for name in ("http_port", "metrics_port"))
+    return Served(process, f"127.0.0.1:{ready['port']}", rest, metrics)
 
 
 @dataclass
@@ -76,8 +55,8 @@ class App:
 def start_app(*flags: str, **variables: str) -> App:
     """Start the app and wait until it says where to look."""
     process = subprocess.Popen(
-        [COMMAND, "ui", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=environment() | {"PYTHONUNBUFFERED": "1"} | variables,
+        [serving.COMMAND, "ui", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=serving.environment(PYTHONUNBUFFERED="1", **variables),
     )  # fmt: skip
     assert process.stdout is not None
     said = []
@@ -100,30 +79,13 @@ def server() -> Iterator[Served]:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Served]]:
     """Start servers with flags, and models, of one's own."""
-    running: list[Served] = []
-
-    def starter(*flags: str, **options: Any) -> Served:
-        running.append(serve(*flags, **options))
-        return running[-1]
-
-    yield starter
-    for served in running:
-        served.stop()
+    yield from serving.starting(serve, Served.stop)
 
 
 @pytest.fixture
 def start_ui() -> Iterator[Callable[..., App]]:
     """Start apps with flags of one's own."""
-    running: list[App] = []
-
-    def starter(*flags: str, **variables: str) -> App:
-        running.append(start_app(*flags, **variables))
-        return running[-1]
-
-    yield starter
-    for app in running:
-        if app.process.poll() is None:
-            app.stop()
+    yield from serving.starting(start_app, lambda app: app.stop() if app.process.poll() is None else None)
 
 
 @pytest.fixture(scope="session")

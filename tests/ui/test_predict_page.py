@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import open_inference_pb2 as pb
 import pytest
+import serving
 from google.protobuf import json_format
 from jobcast import Client, InferenceClient, Records
 from jobcast_ui.amounts import amount
@@ -204,9 +205,8 @@ def test_every_call_to_copy_gives_the_same_numbers(opened, asked, server, model)
 
 def run(line):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
     shell = ["bash", "-euo", "pipefail", "-c", line]
-    ended = subprocess.run(shell, capture_output=True, text=True, env=environment | {"PATH": path}, check=False)
+    ended = subprocess.run(shell, capture_output=True, text=True, env=serving.environment(PATH=path), check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended
 

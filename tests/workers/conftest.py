@@ -22,6 +22,7 @@ import numpy as np
 import open_inference_pb2 as oip
 import open_inference_pb2_grpc as inference
 import pytest
+import serving
 from prometheus_client.parser import text_string_to_metric_families
 
 TASKS = Path(__file__).parents[1] / "taskpredictor" / "scripts" / "toy_bundle.py"
@@ -130,12 +131,7 @@ class Served:
 
     def wait(self, event: str) -> dict[str, Any]:
         """The next line of the log that tells of an event."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            if f'"event": "{event}"' in line:
-                return json.loads(line)
-        raise AssertionError(f"the server did not say {event!r}; it said {self.said}")
+        return serving.wait(self.process, event, self.said)
 
     def end(self) -> list[dict[str, Any]]:
         """SIGTERM; gives the lines that were said until it ended well."""
@@ -146,17 +142,10 @@ class Served:
         return [json.loads(line) for line in self.said if line.startswith("{")]
 
 
-def run(*flags: str, **variables: str) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--log-format", "json"]
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")} | variables
-    return subprocess.Popen([*command, *ports, *flags], stderr=subprocess.PIPE, text=True, env=environment)
-
-
 def launch(folder: Path, *flags: str) -> Served:
     """Serve `folder/models` by two workers, with state in `folder`."""
-    store = ("--models", str(folder / "models"), "--store", str(folder / "state" / "outcomes.sqlite"))
-    served = Served(run("--workers", str(WORKERS), *store, *flags), {}, [])
+    own = ("--workers", str(WORKERS), "--store", str(folder / "state" / "outcomes.sqlite"))
+    served = Served(serving.spawn(*own, *flags, models=folder / "models"), {}, [])
     try:
         served.ready = served.wait("ready")
     except AssertionError:
@@ -170,11 +159,9 @@ def kill(served: Served) -> None:
     children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
     workers = children.read_text().split() if served.process.poll() is None else []
     served.process.kill()
-    served.process.wait()
     for pid in map(int, workers):
         gone(pid)
-    assert served.process.stderr is not None
-    served.process.stderr.close()
+    serving.end(served.process)
 
 
 def gone(pid: int) -> None:
@@ -192,11 +179,6 @@ def gone(pid: int) -> None:
 @pytest.fixture(name="gone")
 def _gone() -> Callable[[int], None]:
     return gone
-
-
-@pytest.fixture(name="run")
-def _run() -> Callable[..., subprocess.Popen[str]]:
-    return run
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -237,18 +219,14 @@ def toy() -> SimpleNamespace:
 @pytest.fixture
 def start(toy: SimpleNamespace, bundles: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start servers with flags of one's own on `tmp_path/models`; both toys are made where it is not there."""
-    running: list[Served] = []
 
-    def starter(*flags: str) -> Served:
+    def launched(*flags: str) -> Served:
         if not (tmp_path / "models").exists():
             toy.make(tmp_path / "models")
             bundles.toy(tmp_path / "models")
-        running.append(launch(tmp_path, *flags))
-        return running[-1]
+        return launch(tmp_path, *flags)
 
-    yield starter
-    for served in running:
-        kill(served)
+    yield from serving.starting(launched, kill)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import grpc
 import open_inference_pb2 as oip
 import open_inference_pb2_grpc as inference
 import pytest
+import serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jobcast_server import cores
 from jobcast_server.errors import StartupError
@@ -178,13 +179,13 @@ def test_workers_end_when_nobody_watches_over_them(start, gone):
 
 
 @pytest.mark.parametrize("flag", PORTS)
-def test_a_port_that_others_would_share_is_refused(run, flag, tmp_path):
+def test_a_port_that_others_would_share_is_refused(flag, tmp_path):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ended = run("--workers", "2", "--models", str(tmp_path), flag, port)
+        ended = serving.spawn("--workers", "2", flag, port, models=tmp_path)
         _, said = ended.communicate(timeout=60)
     assert ended.returncode == 1
     assert f"127.0.0.1:{port} cannot be listened on" in said
@@ -192,16 +193,16 @@ def test_a_port_that_others_would_share_is_refused(run, flag, tmp_path):
     assert "worker started" not in said
 
 
-def test_a_port_of_workers_is_not_shared_with_anybody(server, run):
+def test_a_port_of_workers_is_not_shared_with_anybody(server):
     for flag, name in zip(PORTS, ("port", "http_port", "metrics_port"), strict=True):
-        ended = run("--workers", "2", flag, str(server.ready[name]))
+        ended = serving.spawn("--workers", "2", flag, str(server.ready[name]))
         _, said = ended.communicate(timeout=60)
         assert ended.returncode == 1
         assert "cannot be listened on" in said
 
 
-def test_a_start_that_fails_is_told_once_with_its_exit_code(run, tmp_path):
-    ended = run("--workers", "2", "--models", str(tmp_path))
+def test_a_start_that_fails_is_told_once_with_its_exit_code(tmp_path):
+    ended = serving.spawn("--workers", "2", models=tmp_path)
     _, said = ended.communicate(timeout=60)
     assert ended.returncode == 2
     assert said.count(f"jobcast serve: models: no bundle found in {tmp_path}") == 1

@@ -1,11 +1,7 @@
 """Two servers that differ in their engine alone, asked the same."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,8 +13,9 @@ import numpy as np
 import open_inference_pb2 as oip
 import pytest
 import rt_predictor_pb2 as pb
+import serving
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[3] / "models"))
+MODELS = serving.MODELS
 
 Told = tuple[Any, ...]
 """What a caller hears: the answer's bytes, or status, text and details of the refusal."""
@@ -28,26 +25,10 @@ class Served:
     """`jobcast serve` with one engine, and a channel to it."""
 
     def __init__(self, models: Path, engine: str, path: str = "") -> None:
-        command = [
-            str(Path(sys.executable).with_name("jobcast")), "serve", "--engine", engine, "--models", str(models),
-            "--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json",
-        ]  # fmt: skip
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-        clean["RUST_BACKTRACE"] = "0"  # nobody reads what the server says once it is ready
+        variables = {"RUST_BACKTRACE": "0"}  # nobody reads what the server says once it is ready
         if path:
-            clean["PYTHONPATH"] = path
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean)
-        assert self.process.stderr is not None
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line)
-            if '"event": "ready"' in line:
-                break
-        else:
-            self.process.wait()
-            self.process.stderr.close()
-            raise AssertionError(f"the server did not become ready; it said {lines}")
-        self.ready: dict[str, Any] = json.loads(lines[-1])
+            variables["PYTHONPATH"] = path
+        self.process, self.ready = serving.start("--engine", engine, models=models, **variables)
         self.address = f"127.0.0.1:{self.ready['port']}"
         self.channel = grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1)])
 
@@ -67,10 +48,7 @@ class Served:
 
     def close(self) -> None:
         self.channel.close()
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        serving.end(self.process)
 
 
 ANSWERS: dict[str, Any] = {

@@ -27,6 +27,10 @@ from jobcast_bench.peers import perf_analyzer
 from jobcast_bench.peers.environment import python_of
 from jobcast_bench.rows import jobs
 
+sys.path.append(str(Path(__file__).parents[2] / "helpers"))
+from conftest import golden_of
+from serving import running
+
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).with_name("recorded")
 SCRIPTS = ROOT / "tests" / "peers" / "scripts"
@@ -78,11 +82,7 @@ class Relay(grpc.GenericRpcHandler):
 @contextmanager
 def relayed() -> Iterator[tuple[Relay, str]]:
     """A relay before a server of the shipped bundles, and its address."""
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json"]
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--models", str(ROOT / "models"), *ports]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        ready = next(json.loads(line) for line in process.stderr if '"event": "ready"' in line)
+    with running(models=ROOT / "models") as ready:
         relay = Relay(grpc.insecure_channel(f"127.0.0.1:{ready['port']}"))
         server = grpc.server(ThreadPoolExecutor(64), handlers=[relay])
         port = server.add_insecure_port("127.0.0.1:0")
@@ -91,8 +91,6 @@ def relayed() -> Iterator[tuple[Relay, str]]:
             yield relay, f"127.0.0.1:{port}"
         finally:
             server.stop(1).wait()
-            process.terminate()
-            process.communicate()
 
 
 def fields(seed: int, count: int) -> list[dict[str, Any]]:
@@ -130,9 +128,6 @@ def inferring(address: str) -> None:
 
 def known_rows() -> dict[str, Any]:
     """Golden rows with 1 for unknown numbers, which JSON has no word for, and the answers to them."""
-    sys.path.insert(0, str(ROOT / "tests" / "core" / "engine"))
-    from conftest import golden_of
-
     folder = ROOT / "models" / "hpc-runtime" / "1"
     feeds = golden_of(folder)
     feeds = {

@@ -8,8 +8,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +19,10 @@ import numpy as np
 import open_inference_pb2 as oip
 import pytest
 import rt_predictor_pb2 as pb
+import serving
 from jobcast_bench.rows import single_requests
 
-MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[3] / "models"))
+MODELS = serving.MODELS
 KINDS = (("asyncio", "native"), ("native", "native"), ("native", "python"))
 """Listeners and engines; with the Python engine the native listener hands every call over."""
 
@@ -36,32 +35,16 @@ class Served:
     """A running `jobcast serve` of the shipped `hpc-runtime`."""
 
     def __init__(self, models: Path, listener: str, engine: str, *flags: str, path: str = "") -> None:
-        command = [
-            str(Path(sys.executable).with_name("jobcast")), "serve", "--listener", listener, "--engine", engine,
-            "--models", str(models), "--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-format", "json",
-            *flags,
-        ]  # fmt: skip
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-        clean["RUST_BACKTRACE"] = "0"
+        variables = {"RUST_BACKTRACE": "0"}
         if path:
-            clean["PYTHONPATH"] = os.pathsep.join(filter(None, (path, clean.get("PYTHONPATH"))))
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean)
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
+        kind = ("--listener", listener, "--engine", engine)
+        self.process = serving.spawn(*kind, *flags, models=models, **variables)
 
     @functools.cached_property
     def ready(self) -> dict[str, Any]:
         """What the server says of itself, once it is ready."""
-        assert self.process.stderr is not None
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line)
-            if '"event": "ready"' in line:
-                break
-        else:
-            self.process.wait()
-            self.process.stderr.close()
-            raise AssertionError(f"the server did not become ready; it said {lines}")
-        found: dict[str, Any] = json.loads(lines[-1])
-        return found
+        return serving.wait(self.process)
 
     @property
     def address(self) -> str:
@@ -97,10 +80,7 @@ class Served:
         return said
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        serving.end(self.process)
 
 
 @pytest.fixture(scope="session")
@@ -129,28 +109,16 @@ def native(servers: dict[tuple[str, str], Served]) -> Served:
     return servers["native", "native"]
 
 
-def starting(repository: Path) -> Iterator[Callable[..., Served]]:
-    running: list[Served] = []
-
-    def starter(listener: str, engine: str, *flags: str, path: str = "") -> Served:
-        running.append(Served(repository, listener, engine, *flags, path=path))
-        return running[-1]
-
-    yield starter
-    for served in running:
-        served.close()
-
-
 @pytest.fixture
 def start(repository: Path) -> Iterator[Callable[..., Served]]:
     """Starts servers of one's own: listener, engine, flags."""
-    yield from starting(repository)
+    yield from serving.starting(functools.partial(Served, repository), Served.close)
 
 
 @pytest.fixture(scope="module")
 def start_for_all(repository: Path) -> Iterator[Callable[..., Served]]:
     """The same, for every test of a module."""
-    yield from starting(repository)
+    yield from serving.starting(functools.partial(Served, repository), Served.close)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,11 @@ The rules are without their waits and evaluated twice a second. What Prometheus 
 
 import http.client
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -23,7 +21,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
-from typing import IO, Any
+from typing import Any
 
 import grpc
 import open_inference_pb2 as oip
@@ -31,12 +29,12 @@ import open_inference_pb2_grpc as inference
 import pytest
 import rt_predictor_pb2 as pb
 import rt_predictor_pb2_grpc as rpc
+import serving
 import yaml
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 TASKS = run_path(str(ROOT / "tests" / "taskpredictor" / "scripts" / "toy_bundle.py"))
-JOBCAST = str(Path(sys.executable).with_name("jobcast"))
 EVERY = "500ms"
 PATIENCE_S = 60
 
@@ -164,29 +162,13 @@ def program(name: str) -> str:
 
 
 def serve(folder: Path, *flags: str) -> subprocess.Popen[str]:
-    command = [JOBCAST, "serve", "--log-format", "json", "--models", str(folder / "models")]
-    command += ["--store", str(folder / "state" / "outcomes.sqlite")]
-    command += ["--port", "0", "--http-port", "0", "--metrics-port", "0", *flags]
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("JOBCAST_")}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
-
-
-def drain(pipe: IO[str]) -> None:
-    """Read to the end, since a full pipe holds up who logs."""
-    with pipe:
-        pipe.read()
+    return serving.spawn("--store", str(folder / "state" / "outcomes.sqlite"), *flags, models=folder / "models")
 
 
 def told_ready(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if '"event": "ready"' in line:
-            threading.Thread(target=drain, args=(process.stderr,), daemon=True).start()
-            ready: dict[str, Any] = json.loads(line)
-            return ready
-    raise AssertionError(f"the server did not become ready; it said {said}")
+    ready = serving.wait(process)
+    serving.drain(process)
+    return ready
 
 
 def shipped(folder: Path, full: Server, bare: Server) -> Path:
@@ -207,7 +189,7 @@ def shipped(folder: Path, full: Server, bare: Server) -> Path:
 
 def key_of(file: Path) -> str:
     """The token of a new key that may read metrics."""
-    command = [JOBCAST, "keys", "new", "--file", str(file), "--id", "prometheus", "--scope", "report"]
+    command = [serving.COMMAND, "keys", "new", "--file", str(file), "--id", "prometheus", "--scope", "report"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -271,5 +253,4 @@ def watched(tmp_path_factory: pytest.TempPathFactory, bundles: Any) -> Iterator[
         yield found
     finally:
         for process in processes:
-            process.kill()
-            process.wait()
+            serving.end(process)

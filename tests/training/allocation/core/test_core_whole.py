@@ -2,9 +2,6 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -18,6 +15,7 @@ import open_inference_pb2 as pb
 import open_inference_pb2_grpc as rpc
 import polars as pl
 import pytest
+import serving
 from jobcast import DeployableModel
 from jobcast_export.allocation import Classes, Trees, export_allocation
 from jobcast_export.forest import Forest
@@ -37,25 +35,8 @@ DATATYPES = {"f": "FP64", "i": "INT64", "O": "BYTES"}
 @pytest.fixture(scope="session")
 def served(repository: Path) -> Iterator[dict[str, Any]]:
     """What a server of all bundles says of itself when it is ready."""
-    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
-    command = [str(Path(sys.executable).with_name("jobcast")), "serve", *ports, "--log-format", "json"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBCAST_")}
-    process = subprocess.Popen(
-        [*command, "--models", str(repository)], stderr=subprocess.PIPE, text=True, env=environment
-    )
-    assert process.stderr
-    said = []
-    try:
-        for line in process.stderr:
-            said.append(line)
-            if '"event": "ready"' in line:
-                yield json.loads(line)
-                break
-        else:
-            pytest.fail(f"the server did not get ready: {said}")
-    finally:
-        process.terminate()
-        process.communicate()
+    with serving.running(models=repository) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")
