@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 COMMAND = str(Path(sys.executable).with_name("jobcast"))
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[2] / "models"))
@@ -31,11 +31,11 @@ def spawn(*flags: str, models: Path = MODELS, **variables: str) -> Process:
 
 
 def wait(process: Process, event: str = "ready", said: list[str] | None = None) -> dict[str, Any]:
-    """The next line of the log whose event begins so; `said` is given all lines up to it."""
+    """The next line of the log that tells of an event; `said` is given all lines up to it."""
     said = [] if said is None else said
     for line in process.stderr or ():
         said.append(line)
-        if f'"event": "{event}' in line:
+        if f'"event": "{event}"' in line:
             found: dict[str, Any] = json.loads(line)
             return found
     raise AssertionError(f"the server did not say {event!r}; it said {said}")
@@ -52,9 +52,15 @@ def start(*flags: str, models: Path = MODELS, **variables: str) -> tuple[Process
 
 
 def drain(process: Process) -> None:
-    """Read its log to the end beside the test, since a full pipe holds up who logs."""
+    """Read its log to the end beside the test, since a full pipe holds up who logs; nobody else may read it then."""
     assert process.stderr is not None
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    pipe, process.stderr = process.stderr, None
+    threading.Thread(target=_emptied, args=(pipe,), daemon=True).start()
+
+
+def _emptied(pipe: IO[str]) -> None:
+    with pipe:
+        pipe.read()
 
 
 def end(process: Process) -> None:

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 PATIENCE_S = 30
+NOT_RELOADED = "keys not reloaded, those from before stay in force"
 
 STREAMS = {
     "/rtpredictor.v1.JobRuntimePredictor/PredictStream": pb.PredictRequest().SerializeToString(),
@@ -117,11 +118,11 @@ def test_a_broken_file_leaves_the_keys_as_they_were(start, keys):
     good = keys.path.read_bytes()
     for spoilt in (b"", good[:-5], b'{"keys": [{"id": "x"}]}'):
         keys.path.write_bytes(spoilt)
-        assert str(keys.path) in served.wait("keys not reloaded")["reason"]
+        assert str(keys.path) in served.wait(NOT_RELOADED)["reason"]
         page = served.metrics(headers=keys.headers("ops"))
         assert 'jobcast_stale{file="keys"} 1.0' in page.body.decode()
     keys.path.unlink()
-    served.wait("keys not reloaded")
+    served.wait(NOT_RELOADED)
     with served.channel() as channel:
         assert code(channel, keys.metadata("ops")) is grpc.StatusCode.OK
     keys.add("new", "report")
@@ -130,7 +131,7 @@ def test_a_broken_file_leaves_the_keys_as_they_were(start, keys):
     assert 'jobcast_stale{file="keys"} 0.0' in page
     assert "jobcast_keys 2.0" in page
     keys.path.chmod(0o666)
-    assert "written by everybody" in served.wait("keys not reloaded")["reason"]
+    assert "written by everybody" in served.wait(NOT_RELOADED)["reason"]
 
 
 def test_a_rate_holds_over_every_protocol(start, keys, listener):

@@ -23,6 +23,7 @@ from jobcast_server.security.security import Security
 from jobcast_server.security.tls import Certificates
 
 PATIENCE_S = 30
+NOT_RELOADED = "certificates not reloaded, those from before stay in force"
 
 LIVE = "/inference.GRPCInferenceService/ServerLive"
 ECHO = "/jobcast.Echo/EchoStream"
@@ -141,12 +142,12 @@ def test_a_broken_certificate_leaves_the_old_one_in_force(start, files, authorit
     good = files.cert.read_bytes()
     for spoilt in (b"no certificate", good[: len(good) // 2], trustme.CA().issue_cert("x").cert_chain_pems[0].bytes()):
         files.cert.write_bytes(spoilt)
-        assert "tls_cert" in served.wait("certificates not reloaded")["reason"]
+        assert "tls_cert" in served.wait(NOT_RELOADED)["reason"]
         for port in PORTS:
             assert shaken(served, port, trusting(authority)), port
         assert 'jobcast_stale{file="certificate"} 1.0' in served.metrics().body.decode()
     files.cert.unlink()
-    served.wait("certificates not reloaded")
+    served.wait(NOT_RELOADED)
     files.issue(authority)
     served.wait("certificates reloaded")
     assert 'jobcast_stale{file="certificate"} 0.0' in served.metrics().body.decode()
