@@ -16,7 +16,7 @@ from jobcast_training.tasks.hardware import ACCELERATORS, canonical, spellings
 from jobcast_training.tasks.matrices import feeds_of, graph_of, learn, rows_of, run
 from jobcast_training.tasks.measure import fit_measure
 from jobcast_training.tasks.pipeline import Model
-from jobcast_training.tasks.records import NUMBERS, TARGET, TaskRecords, task_records
+from jobcast_training.tasks.records import NUMBERS, TARGET, TEXTS, TaskRecords, task_records
 from jobcast_training.tasks.settings import SERVED
 from jobcast_training.tasks.terms import TERMS, op, stated, terms
 from jobcast_training.tasks.vocabulary import FIRST, MISSING, UNKNOWN, vocabulary
@@ -127,7 +127,34 @@ def test_the_estimate_finds_the_law_and_carries_it_beyond_what_was_seen(records:
         assert np.median(slower[same == name]) == pytest.approx(factor, abs=0.35)
 
 
-def test_a_name_never_seen_has_no_factor_of_its_own(records: TaskRecords) -> None:
+def test_a_name_never_seen_is_estimated_as_the_seen_ones_would_have_been(records: TaskRecords) -> None:
+    """Three kinds of software, each slow in a term of its own: the terms at their geometric means are less than any."""
+    rng = np.random.default_rng(0)
+    rows = [200, 40, 20]
+    frame = records.frame.head(sum(rows)).with_columns(
+        software_name=pl.Series(np.repeat(["vLLM", "SGLang", "TGI"], rows))
+    )
+    words = vocabulary(frame)
+    software = np.repeat([words.values["software_name"].index(name) for name in ("vLLM", "SGLang", "TGI")], rows)
+    codes = np.tile([FIRST, FIRST, FIRST, FIRST, MISSING], (len(software), 1))
+    codes[:, list(TEXTS).index("software_name")] = FIRST + software
+    matrix = np.zeros((len(software), len(TERMS)))
+    matrix[:, :3] = rng.uniform(0.5, 2, (len(software), 3))
+    slow = np.where(np.arange(3) == software[:, None], 9.0, 1.0)
+    log_time = np.log((matrix[:, :3] * slow).sum(axis=1) * 50)
+    fitted = fit_measure(matrix, codes, log_time, words, ())
+    factor = fitted.factors["software_name"][UNKNOWN]
+    others = [
+        own[codes[:, place]] for place, (name, own) in enumerate(fitted.factors.items()) if name != "software_name"
+    ]
+    guess = matrix @ (fitted.base * fitted.by_type[FIRST] * fitted.by_software[UNKNOWN]) * np.prod(others, axis=0)
+    misses = [np.median((log_time - np.log(guess * factor))[software == own]) for own in range(3)]
+    assert np.median(misses) == pytest.approx(0, abs=1e-9), "the name in the middle is met, however few its rows"
+    assert factor > 1.2
+    assert fitted.factors["software_name"][MISSING] == factor, "training always had one"
+
+
+def test_a_single_name_says_nothing_of_others(records: TaskRecords) -> None:
     words = vocabulary(records.frame)
     codes = np.tile([FIRST, FIRST, FIRST, FIRST, MISSING], (records.frame.height, 1))
     rng = np.random.default_rng(0)

@@ -3,8 +3,10 @@
     estimate = (sum over terms of c_t a_t[model type] s_t[software] term_t) x product over fields of f[name]
 
 All numbers are positive and fitted together in the logarithm of the time, by a robust loss with a Gaussian prior that
-pulls every factor of a name to 1 (a hierarchical model: Gelman and Hill, 2007, chapter 12). A name that no row has
-stays at 1, so that it is estimated by its facts alone. What the estimate misses is left to the trees.
+pulls every factor of a name to 1 (a hierarchical model: Gelman and Hill, 2007, chapter 12). A name that no row has is
+estimated by its facts, and by the one factor that would have served the names that rows have, had each been unknown: a
+sum of terms at their geometric means over names is less than the mean of the sums. What the estimate misses is left to
+the trees.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +88,42 @@ def fit_measure(
     for part in (by_type, by_software):
         tables.append(np.ones((len(part), len(base))))
         tables[-1][:, used] = np.exp(part)
-    return Measure(base, tables[0], tables[1], {field: np.exp(own) for field, own in zip(_FIELDS, whole, strict=True)})
+    fitted = Measure(
+        base, tables[0], tables[1], {field: np.exp(own) for field, own in zip(_FIELDS, whole, strict=True)}
+    )
+    unseen = {field: unseen_factor(fitted, field, terms, codes, log_time) for field in _FIELDS}
+    for field, factor in unseen.items():
+        absent = np.setdiff1d(np.arange(words.size(field)), codes[:, _FIELDS.index(field)])
+        fitted.factors[field][absent] = factor
+    return fitted
+
+
+def unseen_factor(
+    measure: Measure,
+    field: str,
+    terms: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    log_time: NDArray[np.float64],
+) -> float:
+    """Return the factor of a name that no row has: what rows take over their estimate without their own name's factors.
+
+    The median over the names of each name's median, so that every name counts the same; 1 where there is but one.
+    Other arguments are those of `fit_measure`.
+    """
+    own = {name: codes[:, place] for place, name in enumerate(_FIELDS)}
+    names = np.unique(own[field])
+    if len(names) < 2:
+        return 1.0
+    by_type, by_software = (
+        np.ones_like(terms) if field == name else table[own[name]]
+        for name, table in zip(_SHARED, (measure.by_type, measure.by_software), strict=True)
+    )
+    estimate = (terms * measure.base * by_type * by_software).sum(axis=1)
+    for name, factors in measure.factors.items():
+        if name != field:
+            estimate = estimate * factors[own[name]]
+    miss = log_time - np.log(np.maximum(estimate, _LEAST))
+    return float(np.exp(np.median([np.median(miss[own[field] == name]) for name in names])))
 
 
 def _first_guess(
