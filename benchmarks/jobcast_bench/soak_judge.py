@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Judgement:
-    """`growth` of memory as a share, `drift` of p99 as a ratio, `errors` in all windows; `broken` in words.
+    """`growth` of memory as a share, `drift` of p99 as a ratio, `errors` in all windows.
 
     `calm` counts the windows of the first and the last part that `drift` was made of, `stolen` is the most that the
     host took in one of them.
@@ -56,7 +56,32 @@ class Judgement:
     calm: tuple[int, int]
     stolen: float
     errors: int
-    broken: list[str]
+
+    @property
+    def memory_kept(self) -> bool:
+        """Whether memory kept within its bar."""
+        return self.growth <= MOST_GROWTH
+
+    @property
+    def latency_kept(self) -> bool:
+        """Whether p99 kept within its bar, in windows that say so."""
+        return self.stolen <= MOST_STOLEN and self.drift <= MOST_DRIFT
+
+    @property
+    def broken(self) -> list[str]:
+        """What was not kept, in words."""
+        found = []
+        if not self.memory_kept:
+            found.append(f"memory grew by {self.growth:.1%}, more than {MOST_GROWTH:.0%}")
+        if self.stolen > MOST_STOLEN:
+            found.append(
+                f"p99 says nothing: the host took {self.stolen:.1%} even of calm windows, more than {MOST_STOLEN:.0%}"
+            )
+        elif not self.latency_kept:
+            found.append(f"p99 drifted by a factor of {self.drift:.2f}, more than {MOST_DRIFT:.2f}")
+        if self.errors:
+            found.append(f"{self.errors:,} calls failed or were answered wrongly")
+        return found
 
 
 def judge(samples: Sequence[Sample]) -> Judgement:
@@ -74,17 +99,7 @@ def judge(samples: Sequence[Sample]) -> Judgement:
     calm = [_calm(part) for part in (first, last)]
     before, after = (_median(one.p99_us for one in part) for part in calm)
     drift, stolen = after / before, max(one.stolen for part in calm for one in part)
-    errors = sum(one.errors for one in samples)
-    broken = []
-    if growth > MOST_GROWTH:
-        broken.append(f"memory grew by {growth:.1%}, more than {MOST_GROWTH:.0%}")
-    if stolen > MOST_STOLEN:
-        broken.append(f"p99 says nothing: the host took {stolen:.1%} even of calm windows, more than {MOST_STOLEN:.0%}")
-    elif drift > MOST_DRIFT:
-        broken.append(f"p99 drifted by a factor of {drift:.2f}, more than {MOST_DRIFT:.2f}")
-    if errors:
-        broken.append(f"{errors:,} calls failed or were answered wrongly")
-    return Judgement(growth, drift, (len(calm[0]), len(calm[1])), stolen, errors, broken)
+    return Judgement(growth, drift, (len(calm[0]), len(calm[1])), stolen, sum(one.errors for one in samples))
 
 
 def _calm(part: Sequence[Sample]) -> list[Sample]:

@@ -10,7 +10,7 @@ mpl.use("Agg")
 from matplotlib.figure import Figure
 
 from jobcast_bench.machine import machine, versions
-from jobcast_bench.soak_judge import MOST_DRIFT, MOST_GROWTH, MOST_STOLEN, WARMUP_WINDOWS, Judgement, Sample
+from jobcast_bench.soak_judge import MOST_DRIFT, MOST_GROWTH, WARMUP_WINDOWS, Judgement, Sample
 from jobcast_bench.soak_run import Soak
 
 KEY = "soak"
@@ -36,10 +36,10 @@ def as_markdown(measured: Soak, verdict: Judgement, picture: Path) -> str:
         "",
         "| | measured | bar | |",
         "|---|---:|---:|---|",
-        f"| growth of memory | {verdict.growth:+.2%} | {MOST_GROWTH:+.0%} | {_mark(verdict.growth <= MOST_GROWTH)} |",
+        f"| growth of memory | {verdict.growth:+.2%} | {MOST_GROWTH:+.0%} | {_mark(verdict.memory_kept)} |",
         f"| drift of p99, from {verdict.calm[0]} calm windows of the first part to {verdict.calm[1]} of the last; the "
         f"host took at most {verdict.stolen:.1%} | {verdict.drift:.3f} | {MOST_DRIFT:.2f} | "
-        f"{_mark(verdict.drift <= MOST_DRIFT and verdict.stolen <= MOST_STOLEN)} |",
+        f"{_mark(verdict.latency_kept)} |",
         f"| failed or wrong, of {sum(one.calls for one in samples):,} calls | {verdict.errors:,} | 0 | "
         f"{_mark(not verdict.errors)} |",
         "",
