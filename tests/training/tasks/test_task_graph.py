@@ -1,6 +1,7 @@
 """The `llm-latency` graph: what it reads from names, its terms, its estimate, and one row like a batch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,13 @@ def test_a_name_never_seen_is_estimated_as_the_seen_ones_would_have_been(records
     assert np.median(misses) == pytest.approx(0, abs=1e-9), "the name in the middle is met, however few its rows"
     assert factor > 1.2
     assert fitted.factors["software_name"][MISSING] == factor, "training always had one"
+
+
+def test_figures_that_nobody_knows_are_held_once_not_for_every_row(records: TaskRecords) -> None:
+    half = records.frame.height // 2
+    hardware = pl.Series(["A100-80GB"] * half + ["home-made"] * (records.frame.height - half))
+    mixed = learn(replace(records, frame=records.frame.with_columns(hardware=hardware)))
+    np.testing.assert_array_equal(mixed.seen.hardware, [[2039, 312, 80], [np.nan] * 3])
 
 
 def test_a_single_name_says_nothing_of_others(records: TaskRecords) -> None:

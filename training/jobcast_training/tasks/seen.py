@@ -27,7 +27,7 @@ class Seen:
     Attributes:
         low, high: least and largest number inside, shape [types, numbers]; inf and -inf where none was ever given.
         may_miss: 1 where the number was left out in training, shape [types, numbers].
-        hardware: distinct bandwidth, peak and memory, shape [accelerators, 3].
+        hardware: distinct bandwidth, peak and memory, NaN where not known, shape [accelerators, 3].
     """
 
     low: NDArray[np.float64]
@@ -56,7 +56,13 @@ def seen_by(known: NDArray[np.float64], codes: NDArray[np.int64], words: Vocabul
     low[UNKNOWN], high[UNKNOWN], may_miss[UNKNOWN] = every
     given = np.isfinite(low[:, facts])
     low[:, facts], high[:, facts] = np.where(given, -np.inf, np.inf), np.where(given, np.inf, -np.inf)
-    return Seen(low, high, may_miss, np.unique(known[:, facts], axis=0))
+    return Seen(low, high, may_miss, _distinct(known[:, facts]))
+
+
+def _distinct(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distinct rows, whose gaps are alike; to numpy no NaN is like another."""
+    found = np.unique(np.where(np.isnan(rows), np.inf, rows), axis=0)
+    return np.where(np.isinf(found), np.nan, found)
 
 
 def _range(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
