@@ -15,7 +15,8 @@ _PARAMETERS = {"num_leaves": 63, "learning_rate": 0.05, "verbosity": -1, "num_th
 _OTHER_TEXT = 10.0
 """Distance of two configurations that differ in a text: more than any difference of sizes."""
 
-_BLOCK = 256
+_CELLS = 2**24
+"""Numbers that are compared at a time: 128 MiB, however many configurations there are."""
 
 Predicted = Mapping[str, NDArray[np.float64]]
 
@@ -56,15 +57,16 @@ def _nearest(
     weight = np.bincount(member)
     wanted = np.concatenate([asked, _codes(texts, sought)], axis=1)
     found, same = np.empty(len(wanted)), np.empty(len(wanted), dtype=np.bool_)
-    for start in range(0, len(wanted), _BLOCK):
-        block = wanted[start : start + _BLOCK, None, :]
+    rows = max(1, _CELLS // configurations.size)
+    for start in range(0, len(wanted), rows):
+        block = wanted[start : start + rows, None, :]
         size = np.abs(block[:, :, : len(names)] - configurations[None, :, : len(names)]).sum(axis=2)
         other = (block[:, :, len(names) :] != configurations[None, :, len(names) :]).sum(axis=2)
         distance = size + _OTHER_TEXT * other
         least = distance.min(axis=1, keepdims=True)
         for row, near in enumerate(distance <= least + 1e-9):
             found[start + row] = np.median(np.repeat(median[near], weight[near]))
-        same[start : start + _BLOCK] = least[:, 0] <= 1e-9
+        same[start : start + rows] = least[:, 0] <= 1e-9
     return found, same
 
 
