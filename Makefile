@@ -25,8 +25,6 @@ UNSTABLE = cd core && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $(1)" CAR
 COVERAGE := -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
 	level=4 inline-8bit-counters pc-table trace-compares)
 SECONDS ?= 60
-# Processes that run tests side by side, a file each at a time.
-TESTERS ?= 2
 PEERS ?= mlserver kserve litserve
 FUZZED := predict batch infer rewrite
 RECORDED := tests/core/engine/recorded
@@ -107,7 +105,7 @@ bench-ui: install ## measure the web app in Chromium: click to picture, and 100,
 	@$(BIN)/python benchmarks/ui/measure.py
 
 test: install peers load test-core $(VENV)/.prometheus $(VENV)/.debian $(if $(GO),$(VENV)/.deploy) ## install, then run every test
-	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile tests
+	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
 	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
 	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 

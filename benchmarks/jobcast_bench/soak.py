@@ -82,5 +82,6 @@ def _ends(sample: Sample) -> str:
 
 def _write_json(measured: Soak, verdict: Judgement, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    plain = {"machine": machine(), "versions": versions(), **asdict(measured), "judgement": asdict(verdict)}
+    judgement = asdict(verdict) | {"broken": verdict.broken}
+    plain = {"machine": machine(), "versions": versions(), **asdict(measured), "judgement": judgement}
     (out / "soak.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
