@@ -131,12 +131,10 @@ def test_the_estimate_finds_the_law_and_carries_it_beyond_what_was_seen(records:
 def test_a_name_never_seen_is_estimated_as_the_seen_ones_would_have_been(records: TaskRecords) -> None:
     """Three kinds of software, each slow in a term of its own: the terms at their geometric means are less than any."""
     rng = np.random.default_rng(0)
-    rows = [200, 40, 20]
-    frame = records.frame.head(sum(rows)).with_columns(
-        software_name=pl.Series(np.repeat(["vLLM", "SGLang", "TGI"], rows))
-    )
+    names, rows = ("vLLM", "SGLang", "TGI"), [200, 40, 20]
+    frame = records.frame.head(sum(rows)).with_columns(software_name=pl.Series(np.repeat(names, rows)))
     words = vocabulary(frame)
-    software = np.repeat([words.values["software_name"].index(name) for name in ("vLLM", "SGLang", "TGI")], rows)
+    software = np.repeat([words.values["software_name"].index(name) for name in names], rows)
     codes = np.tile([FIRST, FIRST, FIRST, FIRST, MISSING], (len(software), 1))
     codes[:, list(TEXTS).index("software_name")] = FIRST + software
     matrix = np.zeros((len(software), len(TERMS)))

@@ -91,14 +91,13 @@ def fit_measure(
     fitted = Measure(
         base, tables[0], tables[1], {field: np.exp(own) for field, own in zip(_FIELDS, whole, strict=True)}
     )
-    unseen = {field: unseen_factor(fitted, field, terms, codes, log_time) for field in _FIELDS}
-    for field, factor in unseen.items():
-        absent = np.setdiff1d(np.arange(words.size(field)), codes[:, _FIELDS.index(field)])
-        fitted.factors[field][absent] = factor
+    for place, (field, factors) in enumerate(fitted.factors.items()):
+        absent = np.setdiff1d(np.arange(len(factors)), codes[:, place])
+        factors[absent] = _unseen_factor(fitted, field, terms, codes, log_time)
     return fitted
 
 
-def unseen_factor(
+def _unseen_factor(
     measure: Measure,
     field: str,
     terms: NDArray[np.float64],
