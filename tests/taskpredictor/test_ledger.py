@@ -1,5 +1,9 @@
 """The latest predictions are found by their ids, and by nothing that only looks like one."""
 
+import subprocess
+import sys
+
+import psutil
 from jobcast_server.taskpredictor.key import Key
 from jobcast_server.taskpredictor.ledger import Ledger
 
@@ -28,3 +32,26 @@ def test_nothing_else_is_an_id():
     for wrong in ("", "-", "b", "run-b", "run-2", "run-2-", "run-2-B", "run-2-0b", "run-2-0xb", "run-2- b", "run-2--1",
                   "run-2-c", "run-3-b", "run-2-b\n", "run-2-" + "f" * 5000):  # fmt: skip
         assert ledger.prediction(wrong) is None, wrong
+
+
+COUNT = 20_000
+MOST_BYTES = 1024
+
+
+def resident_bytes_of_each() -> float:
+    features = '{"' + '","'.join(f"feature_{number}" for number in range(15)) + '":1}'
+    process, ledger = psutil.Process(), Ledger("run", COUNT)
+    before = process.memory_info().rss
+    for number in range(COUNT):
+        ledger.predicted(KEY, "bundle", (*KEY, features, 0.1, number / 3, 1e300, "bundle", "llm-latency", 1))
+    return (process.memory_info().rss - before) / COUNT
+
+
+def test_each_takes_a_few_hundred_bytes():
+    """In a process of its own, whose heap has no room that nobody uses."""
+    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=True)
+    assert 100 < float(done.stdout) < MOST_BYTES
+
+
+if __name__ == "__main__":
+    print(resident_bytes_of_each())

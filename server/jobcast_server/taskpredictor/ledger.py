@@ -49,7 +49,7 @@ class Ledger:
         self._run = run
         self._most = most_predictions
         self._number = 0
-        self._ring: list[bytes] = []
+        self._ring: list[str] = []
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
 
     def predicted(self, key: Key, method: str, prediction: Prediction) -> str:
@@ -57,7 +57,8 @@ class Ledger:
         self.account(key).predictions[method] += 1
         number = self._number
         self._number += 1
-        kept = orjson.dumps(prediction)
+        # As text, which is a copy of just its length: the bytes that orjson gives hold on to some 4 KiB of buffer.
+        kept = orjson.dumps(prediction).decode()
         if number < self._most:
             self._ring.append(kept)
         else:
