@@ -29,9 +29,15 @@ TITLE = "# Reliability\n"
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=30.0, show_default=True)
 @click.option("--load", type=click.FloatRange(0.05, 0.95), default=0.7, show_default=True, help="Share of capacity.")
 @click.option("--windows-s", "window_s", type=click.FloatRange(0.5, 3600), default=10.0, show_default=True)
+@click.option(
+    "--held-p99-ms", type=click.FloatRange(0.1, 60_000), default=10.0, show_default=True,
+    help="A mix of calls is held, and counts as capacity, while its p99 is at most this.",
+)  # fmt: skip
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the section in.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="reports/soak", show_default=True)
-def soak(models: Path, minutes: float, load: float, window_s: float, page: Path | None, out: Path) -> None:
+def soak(
+    models: Path, minutes: float, load: float, window_s: float, held_p99_ms: float, page: Path | None, out: Path
+) -> None:
     """Hold a real server at a share of its capacity, and judge growth of memory and drift of p99."""
     windows = round(minutes * 60 / window_s)
     if windows < FEWEST + WARMUP_WINDOWS:
@@ -39,7 +45,7 @@ def soak(models: Path, minutes: float, load: float, window_s: float, page: Path 
             f"--minutes and --windows-s: must make >= {FEWEST + WARMUP_WINDOWS} windows, {minutes:g} minutes of "
             f"{window_s:g} s make {windows}"
         )
-    measured = _measured(models, load, windows, window_s)
+    measured = _measured(models, load, windows, window_s, held_p99_ms)
     verdict = judge(measured.samples)
     _write_json(measured, verdict, out)
     picture = draw(measured.samples, window_s, (page.parent / KEY if page else out) / "soak.png")
@@ -52,7 +58,7 @@ def soak(models: Path, minutes: float, load: float, window_s: float, page: Path 
         sys.exit(BROKEN)
 
 
-def _measured(models: Path, load: float, windows: int, window_s: float) -> Soak:
+def _measured(models: Path, load: float, windows: int, window_s: float, held_p99_ms: float) -> Soak:
     number = 0
     with steps(windows) as step:
 
@@ -63,7 +69,8 @@ def _measured(models: Path, load: float, windows: int, window_s: float) -> Soak:
             click.echo(f"window {number}/{windows}: {_told(sample)}")
 
         try:
-            return measure(models, load, windows, window_s, shlex.join(["jobcast", *sys.argv[1:]]), told)
+            command = shlex.join(["jobcast", *sys.argv[1:]])
+            return measure(models, load, windows, window_s, held_p99_ms * 1000, command, told)
         except (ServerError, GeneratorError) as error:
             raise click.ClickException(str(error)) from error
 

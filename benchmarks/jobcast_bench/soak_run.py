@@ -44,8 +44,9 @@ class Soak:
 
 
 def measure(
-    models: Path, load: float, windows: int, window_s: float, command: str, told: Callable[[Sample], None]
-) -> Soak:
+    models: Path, load: float, windows: int, window_s: float, held_p99_us: float, command: str,
+    told: Callable[[Sample], None],
+) -> Soak:  # fmt: skip
     """Measure what the server can do, then hold it at that share of it.
 
     Raises:
@@ -58,7 +59,7 @@ def measure(
         store = str(Path(folder, "outcomes.sqlite"))
         served = stack.enter_context(Served(models, cores, ("--store", store, *LIMITS)))
         pools = _pools(stack, cores)
-        where = _where(models, served)
+        where = _where(models, served, held_p99_us)
         most = capacity(pools, where, min(CAPACITY_S, window_s))
         rates = {name: load * rate for name, rate in most.items()}
         reporter = Reporter(served.http_address)
@@ -80,11 +81,11 @@ def _pools(stack: ExitStack, cores: Cores) -> Pools:
     }
 
 
-def _where(models: Path, served: Served) -> Where:
+def _where(models: Path, served: Served, held_p99_us: float) -> Where:
     bundle, tasks = newest_bundle(models), newest_bundle(models, TASKS)
     if bundle is None or tasks is None:
         raise ServerError(f"--models: no bundles of hpc-runtime and {TASKS} in {models}; name those that ship")
-    return Where(served.address, served.http_address, models, bundle, tasks, choose(None))
+    return Where(served.address, served.http_address, models, bundle, tasks, choose(None), held_p99_us)
 
 
 def _sample(

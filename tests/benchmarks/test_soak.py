@@ -88,13 +88,16 @@ def test_too_few_windows_are_not_judged() -> None:
 
 def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("jobcast")), "soak", "--models", str(REPOSITORY / "models")]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_soak_of_some_seconds(tmp_path: Path) -> None:
     page, out = tmp_path / "reliability.md", tmp_path / "out"
     page.write_text("# Reliability\n\nkept\n\n<!-- begin soak -->\nold\n<!-- end soak -->\n")
-    done = soak("--minutes", "0.1", "--windows-s", "0.75", "--load", "0.2", "--page", str(page), "--out", str(out))
+    # How fast is not the question here: any p99 counts as held.
+    asked = ("--minutes", "0.1", "--windows-s", "0.75", "--load", "0.2", "--held-p99-ms", "60000")
+    done = soak(*asked, "--page", str(page), "--out", str(out))
+    assert (out / "soak.json").exists(), done.stdout + done.stderr
     told = json.loads((out / "soak.json").read_text())
     # On a busy machine some seconds say nothing of drift; what was counted must be whole all the same.
     assert done.returncode == (1 if told["judgement"]["broken"] else 0), done.stdout + done.stderr
@@ -117,6 +120,15 @@ def test_a_soak_of_some_seconds(tmp_path: Path) -> None:
     assert "old" not in text
     assert "![memory and latency by window](soak/soak.png)" in text
     assert (tmp_path / "soak" / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_p99_that_no_server_holds_is_told(tmp_path: Path) -> None:
+    asked = ("--minutes", "0.1", "--windows-s", "0.75", "--held-p99-ms", "0.1")
+    done = soak(*asked, "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert "does not hold 20% of what it does of each kind alone" in done.stderr
+    assert "p99 <= 0.1 ms; see --held-p99-ms" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_short_a_soak_is_refused() -> None:

@@ -59,10 +59,12 @@ def test_sigterm_under_load_loses_nothing(start, rows):
         found = list(pool.map(load, range(8)))
     assert served.process.wait(timeout=30) == 0
     assert '"unfinished": 0' in served.process.stderr.read()
+    # Nobody listens any more, or the system drops a connection that the server never took, whatever was sent over it.
+    ended = ConnectionRefusedError | ConnectionResetError | BrokenPipeError
     for seen, error in found:
         assert set(seen) <= {200, 503}
         assert sorted(seen) == seen, "answered again after it was refused"
-        assert isinstance(error, ConnectionRefusedError | ConnectionResetError), error
+        assert isinstance(error, ended), error
     assert any(503 in seen for seen, _ in found)
 
 
