@@ -9,6 +9,8 @@ import open_inference_pb2_grpc as rpc
 import pytest
 import rt_predictor_pb2 as contract
 
+CALLERS, EACH = 160, 8
+"""So many that calls wait for a pass even where the callers get less of the processor than the server does."""
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 
 
@@ -19,15 +21,15 @@ def batches(served):
     return {size.batch_size: size.compute_infer.count for size in told.batch_stats}, told
 
 
-def crowd(served, method, request, callers=32, each=40):
+def crowd(served, method, request):
     async def run():
         async with grpc.aio.insecure_channel(served.address, OPTIONS) as channel:
             call = channel.unary_unary(method)
 
             async def caller():
-                return [await call(request) for _ in range(each)]
+                return [await call(request) for _ in range(EACH)]
 
-            return await asyncio.gather(*(caller() for _ in range(callers)))
+            return await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
     return [answer for answers in asyncio.run(run()) for answer in answers]
 
@@ -39,16 +41,15 @@ def test_the_switch(start, job, infer_request, method, together):
     name = {"Predict": "rtpredictor.v1.JobRuntimePredictor", "ModelInfer": "inference.GRPCInferenceService"}[method]
     request = contract.PredictRequest(features=job) if method == "Predict" else infer_request(1)
     answers = crowd(served, f"/{name}/{method}", request.SerializeToString())
-    assert len(answers) == 32 * 40
+    assert len(answers) == CALLERS * EACH
     sizes, told = batches(served)
-    assert sum(size * count for size, count in sizes.items()) == 32 * 40
+    assert sum(size * count for size, count in sizes.items()) == CALLERS * EACH
     if together:
-        # How many of them depends on how fast the crowd gets to send.
-        assert told.execution_count < 32 * 40
-        assert max(sizes) > 1
+        assert told.execution_count < CALLERS * EACH / 2
+        assert max(sizes) > 4
     else:
-        assert sizes == {1: 32 * 40}
-    assert told.inference_stats.queue.count == told.inference_stats.success.count == 32 * 40
+        assert sizes == {1: CALLERS * EACH}
+    assert told.inference_stats.queue.count == told.inference_stats.success.count == CALLERS * EACH
     with served.channel() as channel:
         asked = pb.ModelConfigRequest(name="hpc-runtime")
         config = rpc.GRPCInferenceServiceStub(channel).ModelConfig(asked).config
