@@ -62,7 +62,6 @@ class Where:
     bundle: Path
     tasks: Path
     generator: Generator
-    held_p99_us: float
 
 
 def load_of(kind: Kind, where: Where, seconds: float, rate: float | None) -> Load:
@@ -115,7 +114,7 @@ def window(pools: Pools, where: Where, seconds: float, rates: dict[str, float], 
     return Window(latency, sum(one.sent for one in shares), sum(one.succeeded for one in shares), errors, wrong)
 
 
-def capacity(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[str, float]:
+def capacity(pools: Pools, where: Where, held_p99_us: float, seconds: float) -> dict[str, float]:
     """Calls a second of each kind in the densest mix that the server holds.
 
     A mix of density d sends each kind at `d * share` of what the server does of it alone. It is held when every call is
@@ -129,13 +128,13 @@ def capacity(pools: Pools, where: Where, seconds: float = CAPACITY_S) -> dict[st
     held = None
     for density in DENSITIES:
         rates = {name: density * rate for name, rate in alone.items()}
-        if not _held(pools, where, seconds, rates):
+        if not _held(pools, where, seconds, rates, held_p99_us):
             break
         held = rates
     if held is None:
         raise ServerError(
             f"the server does not hold {DENSITIES[0]:.0%} of what it does of each kind alone, with every call answered "
-            f"rightly and p99 <= {where.held_p99_us / 1000:g} ms; see --held-p99-ms"
+            f"rightly and p99 <= {held_p99_us / 1000:g} ms; see --held-p99-ms"
         )
     return held
 
@@ -147,11 +146,11 @@ def _alone(pools: Pools, where: Where, kind: Kind, seconds: float) -> float:
     return share.succeeded / share.elapsed_s
 
 
-def _held(pools: Pools, where: Where, seconds: float, rates: dict[str, float]) -> bool:
+def _held(pools: Pools, where: Where, seconds: float, rates: dict[str, float], p99_us: float) -> bool:
     failed = 0
     for number in range(MOST_TRIES):
         stolen = Stolen()
-        if _holds(window(pools, where, seconds, rates, number), where.held_p99_us):
+        if _holds(window(pools, where, seconds, rates, number), p99_us):
             return True
         failed += stolen.share() <= MOST_STOLEN
         if failed == TRIES:
@@ -159,8 +158,8 @@ def _held(pools: Pools, where: Where, seconds: float, rates: dict[str, float]) -
     return False
 
 
-def _holds(seen: Window, most_us: float) -> bool:
-    return seen.answered == seen.sent and not seen.wrong and (seen.latency.percentile(99.0) or 0) <= most_us
+def _holds(seen: Window, p99_us: float) -> bool:
+    return seen.answered == seen.sent and not seen.wrong and (seen.latency.percentile(99.0) or 0) <= p99_us
 
 
 class Reporter:

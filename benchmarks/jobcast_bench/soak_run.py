@@ -59,8 +59,8 @@ def measure(
         store = str(Path(folder, "outcomes.sqlite"))
         served = stack.enter_context(Served(models, cores, ("--store", store, *LIMITS)))
         pools = _pools(stack, cores)
-        where = _where(models, served, held_p99_us)
-        most = capacity(pools, where, min(CAPACITY_S, window_s))
+        where = _where(models, served)
+        most = capacity(pools, where, held_p99_us, min(CAPACITY_S, window_s))
         rates = {name: load * rate for name, rate in most.items()}
         reporter = Reporter(served.http_address)
         stack.callback(reporter.close)
@@ -81,11 +81,11 @@ def _pools(stack: ExitStack, cores: Cores) -> Pools:
     }
 
 
-def _where(models: Path, served: Served, held_p99_us: float) -> Where:
+def _where(models: Path, served: Served) -> Where:
     bundle, tasks = newest_bundle(models), newest_bundle(models, TASKS)
     if bundle is None or tasks is None:
         raise ServerError(f"--models: no bundles of hpc-runtime and {TASKS} in {models}; name those that ship")
-    return Where(served.address, served.http_address, models, bundle, tasks, choose(None), held_p99_us)
+    return Where(served.address, served.http_address, models, bundle, tasks, choose(None))
 
 
 def _sample(
