@@ -33,18 +33,6 @@ impl Mode {
             _ => return None,
         })
     }
-
-    /// The number that stands for the mode where words cannot be stored.
-    #[must_use]
-    pub fn code(self) -> i64 {
-        self as i64
-    }
-
-    /// The mode of a number.
-    #[must_use]
-    pub fn of_code(code: i64) -> Option<Self> {
-        [Self::Leaf, Self::Leq, Self::Lt, Self::Gte, Self::Gt].into_iter().find(|mode| mode.code() == code)
-    }
 }
 
 /// The operator's attributes under their own names (version 3, float32), with `SUM` and no transform afterwards.
@@ -85,7 +73,7 @@ impl Attributes {
                 return Err(Error::new(format!("base_values must be none or {outputs}, got {count}")));
             }
         };
-        let index = self.index()?;
+        let index = Index::of(self)?;
         let weights = self.weights(&index, outputs)?;
         let mut trees = Trees::new(outputs, base);
         let mut last = None;
@@ -133,49 +121,46 @@ impl Attributes {
         Ok(())
     }
 
-    fn index(&self) -> Result<HashMap<(i64, i64), usize>, Error> {
-        let mut index = HashMap::with_capacity(self.nodes_treeids.len());
-        for (at, key) in self.nodes_treeids.iter().copied().zip(self.nodes_nodeids.iter().copied()).enumerate() {
-            if index.insert(key, at).is_some() {
-                return Err(Error::new(format!("tree {}: node {} is there twice", key.0, key.1)));
-            }
-        }
-        Ok(index)
-    }
-
     /// (output, weight) pairs of every node, in the order of outputs.
-    fn weights(&self, index: &HashMap<(i64, i64), usize>, outputs: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
-        let mut weights = vec![Vec::new(); self.nodes_treeids.len()];
+    fn weights(&self, index: &Index, outputs: usize) -> Result<Weights, Error> {
+        let mut nodes = Vec::with_capacity(self.target_treeids.len());
+        let mut starts = vec![0_usize; self.nodes_treeids.len() + 1];
         for at in 0..self.target_treeids.len() {
             let key = (self.target_treeids[at], self.target_nodeids[at]);
-            let node = *index
-                .get(&key)
+            let node = index
+                .node(self, key)
                 .ok_or_else(|| Error::new(format!("target {at}: tree {} has no node {}", key.0, key.1)))?;
-            let output =
-                u32::try_from(self.target_ids[at]).ok().filter(|&output| (output as usize) < outputs).ok_or_else(
-                    || Error::new(format!("target_ids must be 0 to {}, got {}", outputs - 1, self.target_ids[at])),
-                )?;
+            if usize::try_from(self.target_ids[at]).ok().is_none_or(|output| output >= outputs) {
+                let most = outputs - 1;
+                return Err(Error::new(format!("target_ids must be 0 to {most}, got {}", self.target_ids[at])));
+            }
             if self.nodes_modes[node] != Mode::Leaf {
                 return Err(Error::new(format!("target {at}: tree {} node {} is no leaf", key.0, key.1)));
             }
-            weights[node].push((output, self.target_weights[at]));
+            starts[node + 1] += 1;
+            nodes.push(node);
         }
-        for (node, listed) in weights.iter_mut().enumerate() {
-            listed.sort_by_key(|&(output, _)| output);
-            if listed.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                let (tree, id) = (self.nodes_treeids[node], self.nodes_nodeids[node]);
-                return Err(Error::new(format!("tree {tree} leaf {id}: lists an output twice")));
-            }
+        for node in 1..starts.len() {
+            starts[node] += starts[node - 1];
         }
-        Ok(weights)
+        let mut next = starts.clone();
+        let mut pairs = vec![(0, 0.0); nodes.len()];
+        for (at, &node) in nodes.iter().enumerate() {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 4096, checked above")]
+            let output = self.target_ids[at] as u32;
+            pairs[next[node]] = (output, self.target_weights[at]);
+            next[node] += 1;
+        }
+        let weights = Weights { starts, pairs };
+        weights.ordered(self)
     }
 
     /// Adds the tree below `root` to `trees`, true branch first.
     fn descend(
         &self,
         root: usize,
-        index: &HashMap<(i64, i64), usize>,
-        weights: &[Vec<(u32, f32)>],
+        index: &Index,
+        weights: &Weights,
         seen: &mut [bool],
         trees: &mut Trees,
     ) -> Result<(), Error> {
@@ -187,10 +172,10 @@ impl Attributes {
                 return Err(Error::new(format!("tree {tree}: node {id} is the child of two nodes")));
             }
             let place = if self.nodes_modes[at] == Mode::Leaf {
-                if weights[at].is_empty() {
+                if weights.of(at).is_empty() {
                     return Err(Error::new(format!("tree {tree}: leaf {id} has no weight")));
                 }
-                trees.leaf(&weights[at])
+                trees.leaf(weights.of(at))
             } else {
                 trees.split(self.node(at)?)
             };
@@ -201,9 +186,9 @@ impl Attributes {
                 let swapped = matches!(self.nodes_modes[at], Mode::Gt | Mode::Gte);
                 for (child, yes) in [(self.nodes_falsenodeids[at], swapped), (self.nodes_truenodeids[at], !swapped)] {
                     let found = index
-                        .get(&(tree, child))
+                        .node(self, (tree, child))
                         .ok_or_else(|| Error::new(format!("tree {tree}: node {id} has no child {child}")))?;
-                    open.push((*found, Some((place, yes))));
+                    open.push((found, Some((place, yes))));
                 }
             }
         }
@@ -230,5 +215,80 @@ impl Attributes {
             no: 0,
             missing_yes: tracks != matches!(mode, Mode::Gt | Mode::Gte),
         })
+    }
+}
+
+/// Where the node of a tree with some number stands in the arrays.
+enum Index {
+    /// First node by tree: every tree's nodes stand together, numbered from 0.
+    Numbered(HashMap<i64, usize>),
+    Any(HashMap<(i64, i64), usize>),
+}
+
+impl Index {
+    fn of(attributes: &Attributes) -> Result<Self, Error> {
+        if let Some(firsts) = Self::numbered(attributes) {
+            return Ok(Self::Numbered(firsts));
+        }
+        let mut index = HashMap::with_capacity(attributes.nodes_treeids.len());
+        let keys = attributes.nodes_treeids.iter().copied().zip(attributes.nodes_nodeids.iter().copied());
+        for (at, key) in keys.enumerate() {
+            if index.insert(key, at).is_some() {
+                return Err(Error::new(format!("tree {}: node {} is there twice", key.0, key.1)));
+            }
+        }
+        Ok(Self::Any(index))
+    }
+
+    fn numbered(attributes: &Attributes) -> Option<HashMap<i64, usize>> {
+        let (mut firsts, mut last, mut next) = (HashMap::new(), None, 0);
+        for (at, (&tree, &id)) in attributes.nodes_treeids.iter().zip(&attributes.nodes_nodeids).enumerate() {
+            if last != Some(tree) {
+                if firsts.insert(tree, at).is_some() {
+                    return None;
+                }
+                (last, next) = (Some(tree), 0);
+            }
+            if id != next {
+                return None;
+            }
+            next += 1;
+        }
+        Some(firsts)
+    }
+
+    fn node(&self, attributes: &Attributes, key: (i64, i64)) -> Option<usize> {
+        match self {
+            Self::Any(index) => index.get(&key).copied(),
+            Self::Numbered(firsts) => {
+                let at = firsts.get(&key.0)?.checked_add(usize::try_from(key.1).ok()?)?;
+                (attributes.nodes_treeids.get(at) == Some(&key.0)).then_some(at)
+            }
+        }
+    }
+}
+
+/// (output, weight) pairs of all nodes, one node's behind the other's.
+struct Weights {
+    starts: Vec<usize>,
+    pairs: Vec<(u32, f32)>,
+}
+
+impl Weights {
+    fn of(&self, node: usize) -> &[(u32, f32)] {
+        &self.pairs[self.starts[node]..self.starts[node + 1]]
+    }
+
+    /// Each node's pairs in the order of outputs.
+    fn ordered(mut self, attributes: &Attributes) -> Result<Self, Error> {
+        for node in 0..self.starts.len() - 1 {
+            let listed = &mut self.pairs[self.starts[node]..self.starts[node + 1]];
+            listed.sort_by_key(|&(output, _)| output);
+            if listed.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                let (tree, id) = (attributes.nodes_treeids[node], attributes.nodes_nodeids[node]);
+                return Err(Error::new(format!("tree {tree} leaf {id}: lists an output twice")));
+            }
+        }
+        Ok(self)
     }
 }

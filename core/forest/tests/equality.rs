@@ -169,3 +169,25 @@ fn threads_share_a_forest() {
         }
     });
 }
+
+#[test]
+fn numbers_of_nodes_and_the_order_of_weights_tell_nothing() {
+    let usual = grow(Shape { outputs: 5, trees: 30, ..USUAL }, 16);
+    let mut other = usual.clone();
+    for numbers in [&mut other.nodes_nodeids, &mut other.target_nodeids] {
+        numbers.iter_mut().for_each(|number| *number = 7 - 2 * *number);
+    }
+    for at in 0..usual.nodes_modes.len() {
+        other.nodes_truenodeids[at] = 7 - 2 * usual.nodes_truenodeids[at];
+        other.nodes_falsenodeids[at] = 7 - 2 * usual.nodes_falsenodeids[at];
+    }
+    for list in [&mut other.target_treeids, &mut other.target_nodeids, &mut other.target_ids] {
+        list.reverse();
+    }
+    other.target_weights.reverse();
+    let (trees, same) = (usual.trees().expect("well made"), other.trees().expect("well made"));
+    for row in rows(&usual, USUAL.features as usize, 50, 16).chunks_exact(USUAL.features as usize) {
+        assert_eq!(trees.predict(row), same.predict(row));
+    }
+    check(&other, USUAL.features as usize + 1, 33, 16);
+}

@@ -45,57 +45,8 @@ impl Api {
         }
     }
 
-    /// A list of integers; none when the node has no such attribute.
-    ///
     /// # Safety
     /// `info` is the one that onnxruntime gave to the call at hand.
-    pub(crate) unsafe fn integers(self, info: *const OrtKernelInfo, name: &CStr) -> Result<Vec<i64>, Message> {
-        let mut size = 0;
-        // SAFETY: with no room given only the size is written.
-        let status =
-            unsafe { (self.0.KernelInfoGetAttributeArray_int64)(info, name.as_ptr(), null_mut(), &raw mut size) };
-        if self.check(status).is_err() {
-            return Ok(Vec::new());
-        }
-        let mut values = vec![0; size];
-        // SAFETY: there is room for `size` values.
-        self.check(unsafe {
-            (self.0.KernelInfoGetAttributeArray_int64)(info, name.as_ptr(), values.as_mut_ptr(), &raw mut size)
-        })?;
-        Ok(values)
-    }
-
-    /// A list of floats; none when the node has no such attribute.
-    ///
-    /// # Safety
-    /// As for `integers`.
-    pub(crate) unsafe fn floats(self, info: *const OrtKernelInfo, name: &CStr) -> Result<Vec<f32>, Message> {
-        let mut size = 0;
-        // SAFETY: with no room given only the size is written.
-        let status =
-            unsafe { (self.0.KernelInfoGetAttributeArray_float)(info, name.as_ptr(), null_mut(), &raw mut size) };
-        if self.check(status).is_err() {
-            return Ok(Vec::new());
-        }
-        let mut values = vec![0.0; size];
-        // SAFETY: there is room for `size` values.
-        self.check(unsafe {
-            (self.0.KernelInfoGetAttributeArray_float)(info, name.as_ptr(), values.as_mut_ptr(), &raw mut size)
-        })?;
-        Ok(values)
-    }
-
-    /// # Safety
-    /// As for `integers`.
-    pub(crate) unsafe fn integer(self, info: *const OrtKernelInfo, name: &CStr) -> Result<i64, Message> {
-        let mut value = 0;
-        // SAFETY: one integer is written.
-        self.check(unsafe { (self.0.KernelInfoGetAttribute_int64)(info, name.as_ptr(), &raw mut value) })?;
-        Ok(value)
-    }
-
-    /// # Safety
-    /// As for `integers`.
     pub(crate) unsafe fn node_name(self, info: *const OrtKernelInfo) -> Result<String, Message> {
         let mut size = 0;
         // SAFETY: with no room given only the size is written.

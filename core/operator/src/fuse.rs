@@ -12,6 +12,7 @@ use jobcast_feature::{Attribute, Builder, Kind, Program, Slot};
 use crate::DOMAIN;
 use crate::declared::put_declared;
 use crate::group::Operator;
+use crate::node::OUTPUTS;
 use crate::onnx::{Found, Graph, graph, opsets, tensor};
 use crate::rewrite::Refusal;
 use crate::wire::{Field, Malformed, fields, put_bytes};
@@ -238,7 +239,7 @@ fn shape_of(builder: &Builder, found: &Found) -> Option<Slot> {
     match (node.domain.as_str(), node.operator.as_str()) {
         ("", "Exp" | "Log" | "Sigmoid" | "Tanh" | "Erf") => of,
         ("ai.onnx.ml", "TreeEnsembleRegressor") | (DOMAIN, "Forest") => {
-            let Some(Attribute::Int(outputs)) = node.attributes.get("n_targets") else { return None };
+            let Some(Attribute::Int(outputs)) = node.attributes.get(OUTPUTS) else { return None };
             of.filter(|slot| slot.dims.len() == 1)?;
             Some(Slot { kind: Kind::Float, dims: vec![usize::try_from(*outputs).ok()?] })
         }

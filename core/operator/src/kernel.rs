@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-use jobcast_forest::{Attributes, Forest, Mode};
+use jobcast_forest::Forest;
 use ort_sys::{OrtApi, OrtCustomOp, OrtKernelContext, OrtKernelInfo, OrtStatusPtr};
 
 use crate::api::{Api, Message};
+use crate::node::{ENSEMBLE, attributes};
 use crate::{DOMAIN, OPERATOR, living};
 
 /// What onnxruntime holds for a node.
@@ -38,7 +39,8 @@ pub(crate) unsafe extern "system" fn create(
     unsafe {
         let Some(api) = Api::of(api) else { return OrtStatusPtr(null_mut()) };
         guarded(api, OPERATOR, || {
-            let attributes = attributes(api, info)?;
+            let ensemble = api.text(info, ENSEMBLE)?;
+            let attributes = attributes(&ensemble).map_err(|refusal| refusal.to_string())?;
             let forest = Forest::compile(&attributes).map_err(|error| error.to_string())?;
             let node = Arc::new(Node { serial: living::serial(), name: api.node_name(info)?, forest, api });
             living::note(&node);
@@ -73,30 +75,4 @@ pub(crate) unsafe extern "system" fn compute(kernel: *mut c_void, context: *mut 
 pub(crate) unsafe extern "system" fn destroy(kernel: *mut c_void) {
     // SAFETY: `create` gave one count of the node away, this takes it back.
     drop(unsafe { Arc::from_raw(kernel.cast::<Node>()) });
-}
-
-/// # Safety
-/// `info` is the one of the call at hand.
-unsafe fn attributes(api: Api, info: *const OrtKernelInfo) -> Result<Attributes, Message> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let codes = api.integers(info, c"nodes_mode_codes")?;
-        let modes = codes.iter().map(|&code| Mode::of_code(code).ok_or_else(|| format!("nodes_mode_codes: {code}")));
-        Ok(Attributes {
-            nodes_treeids: api.integers(info, c"nodes_treeids")?,
-            nodes_nodeids: api.integers(info, c"nodes_nodeids")?,
-            nodes_featureids: api.integers(info, c"nodes_featureids")?,
-            nodes_modes: modes.collect::<Result<_, _>>()?,
-            nodes_values: api.floats(info, c"nodes_values")?,
-            nodes_truenodeids: api.integers(info, c"nodes_truenodeids")?,
-            nodes_falsenodeids: api.integers(info, c"nodes_falsenodeids")?,
-            nodes_missing_value_tracks_true: api.integers(info, c"nodes_missing_value_tracks_true")?,
-            target_treeids: api.integers(info, c"target_treeids")?,
-            target_nodeids: api.integers(info, c"target_nodeids")?,
-            target_ids: api.integers(info, c"target_ids")?,
-            target_weights: api.floats(info, c"target_weights")?,
-            base_values: api.floats(info, c"base_values")?,
-            n_targets: api.integer(info, c"n_targets")?,
-        })
-    }
 }

@@ -1,5 +1,7 @@
 //! The attributes of a `TreeEnsembleRegressor` node, read from its bytes.
 
+use std::ffi::CStr;
+
 use jobcast_forest::{Attributes, Mode};
 
 use crate::rewrite::Refusal;
@@ -56,19 +58,25 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// What an attribute of the node becomes in the rewritten one.
-pub(crate) enum Kept {
-    /// Stays as it is.
-    AsItIs,
-    /// The modes, which are stored as numbers since the runtime hands no list of strings to an operator.
-    Modes,
-}
+/// Name of the attribute of `jobcast.Forest` that holds those of the node it stands for, as they lie in the model.
+pub(crate) const ENSEMBLE: &CStr = c"ensemble";
 
-/// Reads one attribute into the arrays.
+/// Name of the attribute that says how many outputs a row has, of either operator.
+pub(crate) const OUTPUTS: &str = "n_targets";
+
+/// Reads all attributes of a node, one field of bytes each.
 ///
 /// # Errors
-/// It asks for something that the operator does not do.
-pub(crate) fn read(bytes: &[u8], into: &mut Attributes) -> Result<Kept, Refusal> {
+/// One asks for something that the operator does not do.
+pub(crate) fn attributes(ensemble: &[u8]) -> Result<Attributes, Refusal> {
+    let mut made = Attributes::default();
+    for field in fields(ensemble) {
+        read(field?.value.bytes()?, &mut made)?;
+    }
+    Ok(made)
+}
+
+fn read(bytes: &[u8], into: &mut Attributes) -> Result<(), Refusal> {
     let found = Attribute::read(bytes)?;
     match found.name {
         "nodes_treeids" => into.nodes_treeids = found.ints,
@@ -83,7 +91,7 @@ pub(crate) fn read(bytes: &[u8], into: &mut Attributes) -> Result<Kept, Refusal>
         "target_ids" => into.target_ids = found.ints,
         "target_weights" => into.target_weights = found.floats,
         "base_values" => into.base_values = found.floats,
-        "n_targets" => into.n_targets = found.int,
+        OUTPUTS => into.n_targets = found.int,
         "nodes_hitrates" => {}
         "nodes_modes" => {
             for word in found.strings {
@@ -92,13 +100,12 @@ pub(crate) fn read(bytes: &[u8], into: &mut Attributes) -> Result<Kept, Refusal>
                     Mode::parse(&word).ok_or_else(|| Refusal::new(format!("nodes_modes: {word} is not compiled")))?;
                 into.nodes_modes.push(mode);
             }
-            return Ok(Kept::Modes);
         }
         "aggregate_function" => only(found.name, found.string, "SUM")?,
         "post_transform" => only(found.name, found.string, "NONE")?,
         name => return Err(Refusal::new(format!("attribute {name} is not compiled"))),
     }
-    Ok(Kept::AsItIs)
+    Ok(())
 }
 
 fn only(name: &str, found: &[u8], allowed: &str) -> Result<(), Refusal> {

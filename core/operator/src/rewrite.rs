@@ -2,14 +2,9 @@
 
 use std::fmt;
 
-use jobcast_forest::Attributes;
-
-use crate::node::{Kept, read};
+use crate::node::{self, ENSEMBLE, OUTPUTS};
 use crate::wire::{Field, Malformed, fields, put_bytes, put_number};
 use crate::{DOMAIN, OPERATOR};
-
-/// Name of the attribute that holds the modes as numbers.
-pub(crate) const MODES: &str = "nodes_mode_codes";
 
 const STOCK_DOMAIN: &str = "ai.onnx.ml";
 const STOCK_OPERATOR: &str = "TreeEnsembleRegressor";
@@ -23,14 +18,16 @@ mod number {
     pub(super) const NODE_ATTRIBUTES: u64 = 5;
     pub(super) const NODE_DOMAIN: u64 = 7;
     pub(super) const ATTRIBUTE_NAME: u64 = 1;
-    pub(super) const ATTRIBUTE_INTS: u64 = 8;
+    pub(super) const ATTRIBUTE_INT: u64 = 3;
+    pub(super) const ATTRIBUTE_STRING: u64 = 4;
     pub(super) const ATTRIBUTE_TYPE: u64 = 20;
     pub(super) const OPSET_DOMAIN: u64 = 1;
     pub(super) const OPSET_VERSION: u64 = 2;
 }
 
-/// `onnx.AttributeProto.INTS`.
-const TYPE_INTS: u64 = 7;
+/// `onnx.AttributeProto.INT` and `STRING`.
+const TYPE_INT: u64 = 2;
+const TYPE_STRING: u64 = 3;
 
 /// Why a model is not rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,32 +144,31 @@ fn is_ensemble(node: &[u8]) -> Result<bool, Refusal> {
     Ok(operator == STOCK_OPERATOR && domain == STOCK_DOMAIN)
 }
 
+/// The node with all its attributes as one of bytes, and the number of its outputs beside it: onnxruntime keeps a node's
+/// attributes as long as its session, eight bytes for each integer.
 fn node(node: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Vec::with_capacity(node.len());
-    let mut attributes = Attributes::default();
+    let (mut out, mut ensemble) = (Vec::new(), Vec::with_capacity(node.len()));
     for field in fields(node) {
-        let Field { number, value, bytes } = field?;
+        let Field { number, bytes, .. } = field?;
         match number {
             number::NODE_OPERATOR | number::NODE_DOMAIN => {}
-            number::NODE_ATTRIBUTES => match read(value.bytes()?, &mut attributes)? {
-                Kept::AsItIs => out.extend_from_slice(bytes),
-                Kept::Modes => put_bytes(&mut out, number, &modes(&attributes)),
-            },
+            number::NODE_ATTRIBUTES => ensemble.extend_from_slice(bytes),
             _ => out.extend_from_slice(bytes),
         }
     }
+    let attributes = node::attributes(&ensemble)?;
     attributes.trees().map_err(|error| Refusal::new(error.to_string()))?;
+    let (mut all, mut outputs) = (Vec::with_capacity(ensemble.len() + 32), Vec::new());
+    put_bytes(&mut all, number::ATTRIBUTE_NAME, ENSEMBLE.to_bytes());
+    put_bytes(&mut all, number::ATTRIBUTE_STRING, &ensemble);
+    put_number(&mut all, number::ATTRIBUTE_TYPE, TYPE_STRING);
+    put_bytes(&mut outputs, number::ATTRIBUTE_NAME, OUTPUTS.as_bytes());
+    put_number(&mut outputs, number::ATTRIBUTE_INT, attributes.n_targets.cast_unsigned());
+    put_number(&mut outputs, number::ATTRIBUTE_TYPE, TYPE_INT);
+    for attribute in [all, outputs] {
+        put_bytes(&mut out, number::NODE_ATTRIBUTES, &attribute);
+    }
     put_bytes(&mut out, number::NODE_OPERATOR, OPERATOR.as_bytes());
     put_bytes(&mut out, number::NODE_DOMAIN, DOMAIN.as_bytes());
     Ok(out)
-}
-
-fn modes(attributes: &Attributes) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_bytes(&mut out, number::ATTRIBUTE_NAME, MODES.as_bytes());
-    for mode in &attributes.nodes_modes {
-        put_number(&mut out, number::ATTRIBUTE_INTS, mode.code().cast_unsigned());
-    }
-    put_number(&mut out, number::ATTRIBUTE_TYPE, TYPE_INTS);
-    out
 }
