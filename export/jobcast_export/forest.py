@@ -149,14 +149,42 @@ def merge_levels(forests: Mapping[str, Forest], weights: Mapping[str, NDArray[np
 
     Args:
         forests: by family.
-        weights: by family, shape [outputs]; a family with none above 0 is left out.
+        weights: by family, shape [outputs]; a family with none above 0 is left out, and trees that have none left.
     """
-    return _concatenate(
-        [
-            (1.0, forest.values * weights[name], forest.base * weights[name], forest)
-            for name, forest in forests.items()
-            if weights[name].any()
-        ]
+    return _without_idle_trees(
+        _concatenate(
+            [
+                (1.0, forest.values * weights[name], forest.base * weights[name], forest)
+                for name, forest in forests.items()
+                if weights[name].any()
+            ]
+        )
+    )
+
+
+def _without_idle_trees(forest: Forest) -> Forest:
+    """Leave out trees that add nothing to any output; where all are such, the first stays."""
+    sizes = np.diff(np.append(forest.roots, forest.feature.shape[0]))
+    tree, leaf = np.repeat(np.arange(forest.roots.shape[0]), sizes), forest.feature == LEAF
+    adds = np.zeros(forest.roots.shape[0], dtype=np.bool_)
+    np.logical_or.at(adds, tree[leaf], forest.values[forest.true_child[leaf]].any(axis=1))
+    adds[0] |= not adds.any()
+    kept = adds[tree]
+    kept_values = np.zeros(forest.values.shape[0], dtype=np.bool_)
+    kept_values[forest.true_child[leaf & kept]] = True
+    node, row, leaf = np.cumsum(kept) - 1, np.cumsum(kept_values) - 1, leaf[kept]
+    true_child, false_child = forest.true_child[kept], forest.false_child[kept]
+    true_child[leaf], true_child[~leaf] = row[true_child[leaf]], node[true_child[~leaf]]
+    false_child[~leaf] = node[false_child[~leaf]]
+    return Forest(
+        roots=node[forest.roots[adds]],
+        feature=forest.feature[kept],
+        threshold=forest.threshold[kept],
+        true_child=true_child,
+        false_child=false_child,
+        missing_true=forest.missing_true[kept],
+        values=forest.values[kept_values],
+        base=forest.base,
     )
 
 

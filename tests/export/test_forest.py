@@ -1,5 +1,7 @@
 """Translated thresholds branch as the library's do, and joined forests answer as their parts do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -11,6 +13,7 @@ from jobcast_export.forest import (
     largest_float32_below,
     largest_float32_not_above,
     merge,
+    merge_levels,
     stack_outputs,
 )
 from jobcast_export.parity import tolerance, tree_outputs
@@ -38,6 +41,12 @@ def walk(forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.float64]:
             total = total + forest.values[forest.true_child[node]]
         answers.append(total)
     return np.array(answers)
+
+
+def leaf_values(forest: Forest, weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Weighted leaf values of each tree."""
+    nodes = np.split(np.arange(len(forest.feature)), forest.roots[1:])
+    return [forest.values[forest.true_child[own[forest.feature[own] == LEAF]]] * weights for own in nodes]
 
 
 def grow(builder: ForestBuilder, draw: st.DrawFn, outputs: int, first: int, depth: int) -> None:
@@ -109,6 +118,22 @@ def test_a_family_of_weight_zero_costs_no_node(kept: Forest, left_out: Forest, r
     merged = merge({"left_out": left_out, "kept": kept}, {"left_out": 0.0, "kept": 1.0})
     assert len(merged.feature) == len(kept.feature)
     assert np.array_equal(tree_outputs(merged, rows), tree_outputs(kept, rows))
+
+
+@given(parts=st.lists(forests(outputs=1), min_size=2, max_size=3), other=forests(outputs=3), rows=ROWS, data=st.data())
+def test_trees_of_levels_without_weight_cost_no_node(
+    parts: list[Forest], other: Forest, rows: NDArray[np.float32], data: st.DataObject
+) -> None:
+    levels = len(parts)
+    other = replace(other, values=other.values[:, :levels], base=other.base[:levels])
+    shares = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.0, 0.25, 1.0]), min_size=levels, max_size=levels)))
+    forests_by_name = {"stacked": stack_outputs(parts), "other": other}
+    merged = merge_levels(forests_by_name, {"stacked": shares, "other": 1 - shares})
+    expected = shares * walk(forests_by_name["stacked"], rows) + (1 - shares) * walk(other, rows)
+    np.testing.assert_allclose(walk(merged, rows), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(tree_outputs(merged, rows), expected, rtol=0, atol=tolerance(merged))
+    every = [*leaf_values(forests_by_name["stacked"], shares), *leaf_values(other, 1 - shares)]
+    assert len(merged.roots) == max(sum(values.any() for values in every), 1)
 
 
 @given(parts=st.lists(forests(outputs=1), min_size=1, max_size=3), rows=ROWS)

@@ -175,7 +175,9 @@ fn numbers_of_nodes_and_the_order_of_weights_tell_nothing() {
     let usual = grow(Shape { outputs: 5, trees: 30, ..USUAL }, 16);
     let mut other = usual.clone();
     for numbers in [&mut other.nodes_nodeids, &mut other.target_nodeids] {
-        numbers.iter_mut().for_each(|number| *number = 7 - 2 * *number);
+        for number in numbers.iter_mut() {
+            *number = 7 - 2 * *number;
+        }
     }
     for at in 0..usual.nodes_modes.len() {
         other.nodes_truenodeids[at] = 7 - 2 * usual.nodes_truenodeids[at];

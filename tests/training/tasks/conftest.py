@@ -20,7 +20,7 @@ SLOWNESS = {"vLLM": 1.5, "llama.cpp": 2.5}
 SMALL = Settings(
     folds=4,
     name_folds=2,
-    families={
+    families=lambda rows: {
         "xgboost": {"rounds": 15, "learning_rate": 0.3, "max_depth": 3, "min_child_weight": 5.0, "nthread": 1},
         "lightgbm": {"rounds": 15, "learning_rate": 0.2, "num_leaves": 7, "min_data_in_leaf": 10, "num_threads": 1},
         "catboost": {"rounds": 15, "learning_rate": 0.3, "depth": 3, "thread_count": 1},

@@ -17,16 +17,29 @@ from jobcast_training.command.train import train
 from jobcast_training.predictors.llm_latency import NOVEL, NOVEL_NAMES, OWN_GROUPS
 from jobcast_training.tasks import command
 from jobcast_training.tasks.baselines import baseline_predictions
-from jobcast_training.tasks.crossfit import Misses, conformal_ranks, name_folds, novel_misses, row_folds, weights_of
+from jobcast_training.tasks.crossfit import (
+    Misses,
+    conformal_ranks,
+    group_offsets,
+    name_folds,
+    novel_misses,
+    row_folds,
+    weights_of,
+)
 from jobcast_training.tasks.evaluation import evaluate_set, left_out, random_test
+from jobcast_training.tasks.fitting import fit
 from jobcast_training.tasks.page import section, write_section
 from jobcast_training.tasks.pipeline import Model, fit_model
-from jobcast_training.tasks.records import TARGET, TaskRecords
-from jobcast_training.tasks.settings import SERVED, TRAINED, Settings
+from jobcast_training.tasks.records import TARGET, TaskRecords, task_records
+from jobcast_training.tasks.settings import SERVED, TRAINED, Families, Settings
 from scipy.stats import norm
 
 Invent = Callable[[int, int], TaskRecords]
 KEY = "llm/toy-7B/NVIDIA L40S/vllm/0.1.0"
+
+
+def only_lightgbm(settings: Settings) -> Callable[[int], Families]:
+    return lambda rows: {"lightgbm": settings.families(rows)["lightgbm"]}
 
 
 def test_the_80_percent_interval_holds_on_tasks_like_those_seen(model: Model, invent: Invent) -> None:
@@ -98,6 +111,21 @@ def test_requests_outside_have_the_offsets_of_names_left_out(model: Model, recor
         assert offsets[number, median] == offsets[0, median]
 
 
+def test_names_never_seen_have_the_median_of_all_rows_and_not_that_of_rare_kinds() -> None:
+    rng = np.random.default_rng(3)
+    group = np.repeat([0, OWN_GROUPS], [40, 960])
+    log_time = np.where(group == 0, 2.0, 0.0) + rng.normal(0, 0.1, 1_000)
+    rows, zeros = np.arange(1_000), np.zeros(1_000)
+    quantiles = {"trees": np.zeros((1_000, len(TRAINED)))}
+    misses = Misses(rows, rows % 5, log_time, zeros, quantiles, np.zeros(1_000, np.float32), group, np.ones(1_000))
+    novel = {"hardware": replace(misses, log_time=log_time + rng.normal(1, 1, 1_000))}
+    table = group_offsets(misses, novel, {"trees": np.ones(len(TRAINED))}, group, OWN_GROUPS + 1)
+    median = table[:, SERVED.index(0.5)]
+    assert median[0] == pytest.approx(2.0, abs=0.1)
+    for number in (NOVEL, *NOVEL_NAMES.values(), OWN_GROUPS):
+        assert median[number] == pytest.approx(0.0, abs=0.02)
+
+
 def test_ranks_are_the_conformal_ones_and_end_at_the_outermost() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(500, len(SERVED)))
@@ -129,13 +157,32 @@ def test_folds_are_of_equal_size_and_never_split_a_name(records: TaskRecords) ->
 
 def test_names_left_out_are_predicted_by_fits_that_never_saw_them(invent: Invent, small: Settings) -> None:
     records = invent(120, 4)
-    quick = replace(small, families={"lightgbm": small.families["lightgbm"]})
+    quick = replace(small, families=only_lightgbm(small))
     found = novel_misses(records, quick, 1, lambda text: None)
     assert list(found) == ["model_name", "hardware", "software_name"]
     for field, misses in found.items():
         assert sorted(misses.row) == list(range(120))
         assert (misses.outside > 0).all()
         assert misses.weight.sum() == pytest.approx(records.frame[field].n_unique())  # each name weighs 1
+
+
+def test_what_tells_models_apart_is_learned_for_models_never_seen(small: Settings) -> None:
+    """Each model has adapters of its own number, which make it slower: its name tells as much, while it is known."""
+    rng = np.random.default_rng(6)
+    number = np.repeat(np.arange(12), 40)
+    tokens = rng.integers(50, 500, len(number))
+    time = tokens * 1.5**number * np.exp(rng.normal(0, 0.05, len(number)))
+    texts = {"model_type": "llm", "hardware": "A100-80GB", "software_name": "vLLM"}
+    names = {"model_name": [f"toy-{one}" for one in number], "num_lora": number}
+    made = texts | names | {"output_tokens": tokens, "duration_ms": time}
+    records = task_records(pl.DataFrame(made), "invented")
+    kept = (number != 3) & (number != 8)
+    lightgbm = {"lightgbm": {**small.families(0)["lightgbm"], "rounds": 80}}
+    own = fit(replace(records, frame=records.frame.filter(kept)), lightgbm, 1)
+    rows = own.rows(records.frame.filter(~kept))
+    assert (rows.outside > 0).all()
+    log_median = rows.log_estimate + own.fitted["lightgbm"].predict(rows.x)[:, TRAINED.index(0.5)]
+    assert np.abs(log_median - np.log(time[~kept])).mean() < np.log(1.5)  # as good as the model beside it
 
 
 def test_the_random_test_part_is_a_fifth_and_stays_the_same(records: TaskRecords) -> None:
@@ -149,7 +196,7 @@ def test_hardware_left_out_is_told_and_its_page_is_written_once(
     invent: Invent, small: Settings, tmp_path: Path
 ) -> None:
     records = invent(100, 9)
-    quick = replace(small, folds=2, families={"lightgbm": small.families["lightgbm"]})
+    quick = replace(small, folds=2, families=only_lightgbm(small))
     assert [name for name, _ in left_out(records, "hardware", 12)] == ["A100-80GB", "H100-80GB", "MI300X"]
     outcomes = evaluate_set(records, quick, 1, lambda text: None, ["hardware"])
     assert [one.split for one in outcomes] == ["rows at random, 80/20", "hardware left out"]

@@ -76,10 +76,10 @@ def cross_fit(records: TaskRecords, folds: NDArray[np.int64], settings: Settings
         seed: of the trees.
         step: hears of each finished fold.
     """
-    found = []
+    found, families = [], settings.families(records.frame.height)
     for number in np.unique(folds[folds >= 0]):
         out = np.flatnonzero(folds == number)
-        own = fit(_rows(records, np.flatnonzero(folds != number)), settings, seed)
+        own = fit(_rows(records, np.flatnonzero(folds != number)), families, seed)
         held = records.frame[out]
         rows = own.rows(held)
         predicted = {name: one.predict(rows.x) + rows.log_estimate[:, None] for name, one in own.fitted.items()}
@@ -182,8 +182,8 @@ def group_offsets(
 ) -> NDArray[np.float64]:
     """Return the offsets by group, shape [groups, served]; a group without rows has those of all rows.
 
-    Names never seen keep the offset of the median: a few names left out say how far off an estimate can be, not on
-    which side the next name will lie.
+    Names never seen have the median's offset of all rows: a few names left out say how far off an estimate can be, not
+    on which side the next name will lie.
 
     Args:
         misses: of the cross-fit over rows.
@@ -193,7 +193,8 @@ def group_offsets(
         groups: number of groups.
     """
     scores = _scores(misses, weights)
-    table = np.repeat(conformal_ranks(scores, misses.weight)[None, :], groups, axis=0)
+    usual = conformal_ranks(scores, misses.weight)
+    table = np.repeat(usual[None, :], groups, axis=0)
     own = group[misses.row]
     parts = [(int(number), own == number) for number in np.unique(own[own >= OWN_GROUPS])]
     for number, rows in [(0, own < OWN_GROUPS), *parts]:
@@ -201,9 +202,9 @@ def group_offsets(
             table[number] = conformal_ranks(scores[rows], misses.weight[rows])
     mildest = [part for field, part in novel.items() if field != "software_name"] or list(novel.values())
     if mildest:
-        table[[NOVEL, *NOVEL_NAMES.values()]] = _widened(_pooled(mildest), weights, table[0])
+        table[[NOVEL, *NOVEL_NAMES.values()]] = _widened(_pooled(mildest), weights, usual)
     for field, part in novel.items():
-        table[NOVEL_NAMES[field]] = _widened(part, weights, table[0])
+        table[NOVEL_NAMES[field]] = _widened(part, weights, usual)
     return table
 
 

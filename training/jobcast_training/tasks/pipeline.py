@@ -85,7 +85,7 @@ def fit_model(records: TaskRecords, settings: Settings, seed: int, step: Step) -
     misses = cross_fit(records, row_folds(rows, settings.row_folds(rows), seed), settings, seed, step)
     weights = weights_of(misses)
     novel = novel_misses(records, settings, seed, step)
-    own = fit(records, settings, seed)
+    own = fit(records, settings.families(rows), seed)
     step("all rows")
     groups = own.known.groups
     count = max(int(groups.max()) + 1, OWN_GROUPS)

@@ -1,7 +1,7 @@
 """How the trees of `llm-latency` are fitted, and which levels are served."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 TRAINED = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
@@ -9,6 +9,9 @@ SERVED = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 FEW_ROWS = 2_000
 INTERVAL = (0.1, 0.9)
 LIMIT = 0.95
+
+Families = Mapping[str, Mapping[str, Any]]
+"""Parameters of each family; few rows leave no part for early stopping, so that rounds are fixed."""
 
 _XGBOOST = {
     "rounds": 120,
@@ -18,6 +21,7 @@ _XGBOOST = {
     "subsample": 0.8,
     "colsample_bytree": 0.8,
     "reg_lambda": 1.0,
+    "nthread": 1,
 }
 _LIGHTGBM = {
     "rounds": 80,
@@ -39,6 +43,17 @@ _CATBOOST = {
 }
 
 
+def usual_families(rows: int) -> Families:
+    """Return what so many rows can teach: more than `FEW_ROWS` larger trees and more of them, of 64 bins for speed."""
+    if rows <= FEW_ROWS:
+        return {"xgboost": _XGBOOST, "lightgbm": _LIGHTGBM, "catboost": _CATBOOST}
+    return {
+        "xgboost": {**_XGBOOST, "max_bin": 64},
+        "lightgbm": {**_LIGHTGBM, "rounds": 160, "num_leaves": 63},
+        "catboost": {**_CATBOOST, "rounds": 300, "depth": 6, "border_count": 64},
+    }
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a training run can be told.
@@ -46,14 +61,12 @@ class Settings:
     Attributes:
         folds: of the cross-fit over rows; twice as many where there are at most `FEW_ROWS`, since few rows are missed.
         name_folds: of the cross-fit that leaves names out, for each field.
-        families: parameters of each family; few rows leave no part for early stopping, so that rounds are fixed.
+        families: parameters by the number of all rows, those that are left out among them.
     """
 
     folds: int = 5
     name_folds: int = 3
-    families: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=lambda: {"xgboost": {**_XGBOOST, "nthread": 1}, "lightgbm": _LIGHTGBM, "catboost": _CATBOOST}
-    )
+    families: Callable[[int], Families] = usual_families
 
     def row_folds(self, rows: int) -> int:
         """Number of folds over so many rows."""
