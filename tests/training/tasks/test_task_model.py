@@ -105,9 +105,10 @@ def test_requests_outside_have_the_offsets_of_names_left_out(model: Model, recor
     beyond = model.fit.rows(records.frame.with_columns(output_tokens=pl.lit(1e6)))
     assert (beyond.group == NOVEL).all()
     offsets, median = model.head.offsets, SERVED.index(0.5)
-    tails = np.delete(np.arange(len(SERVED)), median)
     for number in (NOVEL, *(NOVEL_NAMES[field] for field in ("model_name", "hardware", "software_name"))):
-        assert (offsets[number, tails] != offsets[0, tails]).all()
+        assert (offsets[number, :median] <= offsets[0, :median]).all()
+        assert (offsets[number, median + 1 :] >= offsets[0, median + 1 :]).all()
+        assert np.sum(offsets[number] != offsets[0]) >= median  # one side at least is all its own
         assert offsets[number, median] == offsets[0, median]
 
 
@@ -124,6 +125,10 @@ def test_names_never_seen_have_the_median_of_all_rows_and_not_that_of_rare_kinds
     assert median[0] == pytest.approx(2.0, abs=0.1)
     for number in (NOVEL, *NOVEL_NAMES.values(), OWN_GROUPS):
         assert median[number] == pytest.approx(0.0, abs=0.02)
+    # the names left out took longer than said, which tells of no other name, and leaves the median where it is
+    for number in (NOVEL, *NOVEL_NAMES.values()):
+        assert np.sort(table[number]).tolist() == table[number].tolist()
+        assert table[number, -1] > 2 * table[OWN_GROUPS, -1]
 
 
 def test_ranks_are_the_conformal_ones_and_end_at_the_outermost() -> None:

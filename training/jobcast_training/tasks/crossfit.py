@@ -213,13 +213,14 @@ def _scores(misses: Misses, weights: Weights) -> NDArray[np.float64]:
 
 
 def _widened(misses: Misses, weights: Weights, usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Offsets of misses on names left out, that of the median as usual.
+    """Offsets of misses on names left out: no range narrower than usual, that of the median as usual.
 
-    No spare weight: of ten names the tenth to come would make every tail the outermost miss of all.
+    No spare weight: of ten names the tenth to come would make every tail the outermost miss of all. Where all such
+    names took longer than said, their low levels would else lie above the median, and put in order would move it.
     """
     found = conformal_ranks(_scores(misses, weights), misses.weight, spare=0.0)
     found[SERVED.index(0.5)] = usual[SERVED.index(0.5)]
-    return found
+    return np.where(np.array(SERVED) < 0.5, np.minimum(found, usual), np.maximum(found, usual))
 
 
 def honest_quantiles(misses: Misses, weights: Weights, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
