@@ -47,6 +47,12 @@ class Forest:
         """Number of outputs."""
         return int(self.base.shape[0])
 
+    @property
+    def tree(self) -> NDArray[np.int64]:
+        """Number of the tree that each node is in, shape [nodes]."""
+        sizes = np.diff(np.append(self.roots, self.feature.shape[0]))
+        return np.repeat(np.arange(self.roots.shape[0]), sizes)
+
     def splits(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the distinct (feature, threshold) pairs that the forest tests."""
         inner = self.feature != LEAF
@@ -164,26 +170,30 @@ def merge_levels(forests: Mapping[str, Forest], weights: Mapping[str, NDArray[np
 
 def _without_idle_trees(forest: Forest) -> Forest:
     """Leave out trees that add nothing to any output; where all are such, the first stays."""
-    sizes = np.diff(np.append(forest.roots, forest.feature.shape[0]))
-    tree, leaf = np.repeat(np.arange(forest.roots.shape[0]), sizes), forest.feature == LEAF
+    leaf = forest.feature == LEAF
     adds = np.zeros(forest.roots.shape[0], dtype=np.bool_)
-    np.logical_or.at(adds, tree[leaf], forest.values[forest.true_child[leaf]].any(axis=1))
+    np.logical_or.at(adds, forest.tree[leaf], forest.values[forest.true_child[leaf]].any(axis=1))
     adds[0] |= not adds.any()
-    kept = adds[tree]
-    kept_values = np.zeros(forest.values.shape[0], dtype=np.bool_)
-    kept_values[forest.true_child[leaf & kept]] = True
-    node, row, leaf = np.cumsum(kept) - 1, np.cumsum(kept_values) - 1, leaf[kept]
-    true_child, false_child = forest.true_child[kept], forest.false_child[kept]
-    true_child[leaf], true_child[~leaf] = row[true_child[leaf]], node[true_child[~leaf]]
-    false_child[~leaf] = node[false_child[~leaf]]
+    return some_trees(forest, adds)
+
+
+def some_trees(forest: Forest, kept: NDArray[np.bool_]) -> Forest:
+    """Return the forest of the trees that are `kept`, shape [trees]; the base stays as it is."""
+    nodes = kept[forest.tree]
+    moved = np.cumsum(nodes) - 1
+    leaf = forest.feature[nodes] == LEAF
+    true_child = forest.true_child[nodes]
+    values = forest.values[true_child[leaf]]
+    true_child = moved[np.where(leaf, 0, true_child)]
+    true_child[leaf] = np.arange(len(values))
     return Forest(
-        roots=node[forest.roots[adds]],
-        feature=forest.feature[kept],
-        threshold=forest.threshold[kept],
+        roots=moved[forest.roots[kept]],
+        feature=forest.feature[nodes],
+        threshold=forest.threshold[nodes],
         true_child=true_child,
-        false_child=false_child,
-        missing_true=forest.missing_true[kept],
-        values=forest.values[kept_values],
+        false_child=np.where(leaf, 0, moved[forest.false_child[nodes]]),
+        missing_true=forest.missing_true[nodes],
+        values=values,
         base=forest.base,
     )
 
@@ -221,11 +231,9 @@ def tree_node_attributes(forest: Forest) -> dict[str, object]:
     A zero leaf value is left out unless the leaf has no other, since the operator sums what is listed. The first tree
     lists all of its values: onnxruntime adds no base value to an output to which no leaf of a row contributes.
     """
-    count = forest.feature.shape[0]
-    sizes = np.diff(np.append(forest.roots, count))
-    tree = np.repeat(np.arange(forest.roots.shape[0]), sizes)
-    first = np.repeat(forest.roots, sizes)
-    node = np.arange(count) - first
+    tree = forest.tree
+    first = forest.roots[tree]
+    node = np.arange(forest.feature.shape[0]) - first
     leaf = forest.feature == LEAF
     leaf_nodes = np.flatnonzero(leaf)
     weights = forest.values[forest.true_child[leaf_nodes]].astype(np.float32)

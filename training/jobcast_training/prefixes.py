@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import count, takewhile
 
 import numpy as np
-from jobcast_export.forest import LEAF, Forest
+from jobcast_export.forest import Forest, some_trees
 from jobcast_export.parity import tree_outputs
 from numpy.typing import NDArray
 
@@ -73,22 +73,4 @@ def between(forest: Forest, rounds: Sequence[int], start: Sequence[int], stop: S
     kept = np.concatenate(
         [(np.arange(own) >= low) & (np.arange(own) < high) for own, low, high in zip(rounds, start, stop, strict=True)]
     )
-    sizes = np.diff(np.append(forest.roots, len(forest.feature)))
-    nodes = np.repeat(kept, sizes)
-    moved = np.cumsum(nodes) - 1
-    leaf = forest.feature[nodes] == LEAF
-    true_child = forest.true_child[nodes]
-    values = forest.values[true_child[leaf]]
-    inner = np.where(leaf, 0, true_child)
-    true_child = moved[inner]
-    true_child[leaf] = np.arange(len(values))
-    return Forest(
-        roots=np.cumsum(sizes[kept]) - sizes[kept],
-        feature=forest.feature[nodes],
-        threshold=forest.threshold[nodes],
-        true_child=true_child,
-        false_child=np.where(leaf, 0, moved[forest.false_child[nodes]]),
-        missing_true=forest.missing_true[nodes],
-        values=values,
-        base=forest.base,
-    )
+    return some_trees(forest, kept)
