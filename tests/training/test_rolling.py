@@ -1,5 +1,6 @@
 """A log walked in time: causal, every job once, the same after a stop."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,9 +177,9 @@ def test_figures_of_one_log(log: Records, forecasts: Forecasts) -> None:
 
 
 def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path, small: Path) -> None:
-    data, page, out = tmp_path / "jobs.parquet", tmp_path / "rolling.md", tmp_path / "said.parquet"
+    data, page, out = tmp_path / "jobs.parquet", tmp_path / "walked.md", tmp_path / "said.parquet"
     generate(2_500, 5, data, jobs_per_day=500)
-    given = ["hpc-runtime", "--data", str(data), "--name", "made-up", "--config", str(small), "--rolling"]
+    given = ["hpc-runtime", "--data", str(data), "--name", "made up/1", "--config", str(small), "--rolling"]
     given += [
         "--cadence",
         "0.5",
@@ -191,12 +192,20 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
         "--out",
         str(out),
     ]
-    for _ in range(2):
-        done = CliRunner().invoke(evaluate, given)
-        assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(evaluate, given)
+    assert done.exit_code == 0, done.output
+    first = page.read_text()
+    assert "earlier start" not in first
+    done = CliRunner().invoke(evaluate, given)
+    assert done.exit_code == 0, done.output
     text = page.read_text()
-    assert text.count("## made-up") == text.count("\n| made-up |") == 1
-    assert (tmp_path / "rolling" / "made-up-months.png").stat().st_size > 1_000
+    assert text.count("## made up/1") == text.count("\n| made up/1 |") == 1
+    models = first.split(" jobs predicted with ")[1].split()[0]
+    assert f"{models} models ({models} of them kept from an earlier start) in " in text
+    pictures = re.findall(r"!\[[^]]+\]\((\S+)\)", text)
+    assert len(pictures) == 2
+    for one in pictures:
+        assert (tmp_path / one).stat().st_size > 1_000, "the page shows its pictures, wherever it lies"
     said = pl.read_parquet(out)
     assert said.height + int(text.split(" jobs submitted before")[0].split()[-1].replace(",", "")) == 2_500
     refused = CliRunner().invoke(evaluate, [*given, "--out", str(tmp_path / "none" / "said.parquet")])

@@ -81,7 +81,7 @@ class Forecasts:
         quantiles: served quantiles in the target's unit, shape [jobs, levels].
         uncalibrated: the same before the online offsets.
         cap: what each was capped at, infinity where limits are unknown or do not hold, shape [jobs].
-        refits: number of models that were fitted.
+        refits: number of models; `kept` of them were fitted by an earlier start.
     """
 
     first: int
@@ -90,6 +90,7 @@ class Forecasts:
     uncalibrated: NDArray[np.float64]
     cap: NDArray[np.float64]
     refits: int
+    kept: int
 
 
 OnRefit = Callable[[int, int, NDArray[np.bool_]], None]
@@ -138,10 +139,11 @@ def walk(
     aims = {promised: promised + LIMIT_MARGIN * (1 - promised)}
     calibration = OnlineCalibration(hyper.quantiles.levels, members.max(axis=0) + 1, STEPS, aims, settings.online)
     edges = [first, *(int(np.searchsorted(submit, moment)) for moment in moments[1:]), frame.height]
-    raw_parts, served_parts = [], []
+    raw_parts, served_parts, kept = [], [], 0
     for number, (start, stop) in enumerate(pairwise(edges)):
         capped = refit.capped(moments[number], start)
         raw = state.load(number) if state else None
+        kept += raw is not None
         if raw is None:
             raw = refit.predict(moments[number], start, stop, capped)
             if state:
@@ -163,6 +165,7 @@ def walk(
         in_seconds(np.sort(np.concatenate(raw_parts), axis=1), said),
         cap[first:],
         len(moments),
+        kept,
     )
 
 

@@ -41,6 +41,7 @@ class Figures:
 
     Attributes:
         jobs: number of predicted jobs; `skipped` were submitted before the walk started.
+        refits: number of models; `kept` of them were fitted by an earlier start.
         total: metrics by name, of the served predictions.
         uncalibrated: the coverage figures without the online offsets.
         baselines: point metrics and pinball losses of each baseline over the same jobs.
@@ -53,6 +54,7 @@ class Figures:
     jobs: int
     skipped: int
     refits: int
+    kept: int
     total: Mapping[str, float]
     uncalibrated: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
@@ -94,6 +96,7 @@ def figures(predictor: Predictor, records: Records, forecasts: Forecasts, limit_
         jobs=len(run),
         skipped=forecasts.first,
         refits=forecasts.refits,
+        kept=forecasts.kept,
         total=_metrics(run, limit, forecasts.cap, quantiles, levels, limit_level),
         uncalibrated=_metrics(run, limit, forecasts.cap, forecasts.uncalibrated, levels, limit_level),
         baselines={name: _point(run, of) for name, of in points.items() if name != "global median"},

@@ -1,5 +1,6 @@
 """The page of walked logs: one section a log between markers, each replaced by itself when its log is walked again."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,10 +27,10 @@ COVERAGE = (
     ("outlived_observed", "run time as observed > suggested limit"),
     ("width_80", "mean width of the interval, s"),
 )
-INTRODUCTION = """# Rolling evaluation on public job logs
+INTRODUCTION = """# Rolling evaluation of job logs
 
-Every log is walked in time, see [evaluation.md](evaluation.md): refits on a cadence, every job predicted once when it
-is submitted, offsets moved when an outcome arrives. Predictions are capped at the requested limit as long as the known
+Every log is walked in time: refits on a cadence, every job predicted once when it is submitted, offsets moved when an
+outcome arrives. Predictions are capped at the requested limit as long as the known
 jobs keep it; then coverage counts a run time up to that cap, and the run time as observed stands beside it. Months are
 those of submission, in UTC. A decile of run times is known only afterwards: no calibration makes its coverage even, it
 shows where the misses are.
@@ -41,13 +42,14 @@ suggested / actual | requested / actual |
 SUMMARY_END = "<!-- end of the summary -->"
 
 
-def section(figures: Figures, command: str, seconds: float) -> str:
-    """Return a log's section, without its markers."""
+def section(figures: Figures, command: str, seconds: float, folder: str) -> str:
+    """Return a log's section, without its markers; `folder` of the pictures is that of `write_pictures`."""
     total, plain, worst = figures.total, figures.uncalibrated, figures.worst_month
+    kept = f" ({figures.kept:,} of them kept from an earlier start)" if figures.kept else ""
     lines = [
         f"## {figures.source}",
         "",
-        f"`{command}`: {figures.jobs:,} jobs predicted with {figures.refits:,} models in {seconds:,.0f} s; "
+        f"`{command}`: {figures.jobs:,} jobs predicted with {figures.refits:,} models{kept} in {seconds:,.0f} s; "
         f"{figures.skipped:,} jobs submitted before the start were not.",
         "",
         f"Suggested limit over run time: median {_ratio(total['suggested_ratio_limited'])}; requested limit over run "
@@ -72,8 +74,8 @@ def section(figures: Figures, command: str, seconds: float) -> str:
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
     for title, slices in (("month", figures.months), ("queue", figures.queues[:12]), ("run time", figures.deciles)):
         lines += ["", *_slices(title, slices)]
-    stem = figures.source
-    lines += ["", f"![coverage by month](rolling/{stem}-months.png) ![reliability](rolling/{stem}-levels.png)"]
+    stem = f"{folder}/{_stem(figures.source)}"
+    lines += ["", f"![coverage by month]({stem}-months.png) ![reliability]({stem}-levels.png)"]
     return "\n".join(lines)
 
 
@@ -86,17 +88,22 @@ def write_section(page: Path, figures: Figures, text: str) -> None:
     start, stop = f"<!-- rolling:{name} -->", f"<!-- end rolling:{name} -->"
     old = page.read_text(encoding="utf-8") if page.exists() else f"{INTRODUCTION}\n{SUMMARY_HEAD}\n{SUMMARY_END}\n"
     table, rest = old.split(SUMMARY_END, 1)
-    kept = [line for line in table.rstrip().splitlines() if not line.startswith(f"| {name} |")]
+    lines = table.rstrip().splitlines()
+    place = next((at for at, line in enumerate(lines) if line.startswith(f"| {name} |")), len(lines))
+    lines[place : place + 1] = [_summary(figures)]
     block = f"{start}\n{text}\n{stop}"
     if start in rest and stop in rest:
         rest = rest[: rest.index(start)] + block + rest[rest.index(stop) + len(stop) :]
     else:
         rest = f"{rest.rstrip()}\n\n{block}\n"
-    page.write_text("\n".join([*kept, _summary(figures), SUMMARY_END + rest]), encoding="utf-8")
+    page.write_text("\n".join([*lines, SUMMARY_END + rest]), encoding="utf-8")
 
 
 def write_pictures(figures: Figures, folder: Path) -> None:
-    """Write `NAME-months.png` and `NAME-levels.png`: coverage by month and the reliability diagram."""
+    """Write `NAME-months.png` and `NAME-levels.png`: coverage by month and the reliability diagram.
+
+    What a link or a file's name cannot hold is a hyphen in NAME.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -117,15 +124,19 @@ def write_pictures(figures: Figures, folder: Path) -> None:
     axes.set(ylim=(0.5, 1.0), ylabel="share of jobs", title=figures.source)
     axes.legend(fontsize=7, loc="lower left")
     chart.tight_layout()
-    chart.savefig(folder / f"{figures.source}-months.png")
+    chart.savefig(folder / f"{_stem(figures.source)}-months.png")
     pyplot.close(chart)
     chart, axes = pyplot.subplots(figsize=(3.0, 3.0), dpi=90)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     axes.plot(figures.levels, figures.reliability, marker="o", markersize=3)
     axes.set(xlabel="level", ylabel="share at or below", title="reliability", xlim=(0, 1), ylim=(0, 1))
     chart.tight_layout()
-    chart.savefig(folder / f"{figures.source}-levels.png")
+    chart.savefig(folder / f"{_stem(figures.source)}-levels.png")
     pyplot.close(chart)
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name)
 
 
 def _summary(figures: Figures) -> str:

@@ -120,8 +120,9 @@ def evaluate(
         from jobcast_training.rolling_page import section, write_pictures, write_section
 
         said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
-        write_section(page, figures, section(figures, said, elapsed))
-        write_pictures(figures, page.with_suffix(""))
+        pictures = page.with_suffix("")
+        write_pictures(figures, pictures)
+        write_section(page, figures, section(figures, said, elapsed, pictures.name))
         click.echo(f"section {figures.source} in {page}")
 
 
