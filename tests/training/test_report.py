@@ -26,8 +26,8 @@ def run(folder: Path, config: Path, out: Path, *more: str) -> Result:
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log in a folder of its own, one as a file, one too short, and a file that is none."""
     folder = tmp_path_factory.mktemp("logs")
-    (folder / "nested").mkdir()
-    generate(3_000, 3, folder / "nested" / "jobs.parquet", jobs_per_day=300)
+    (folder / "our log").mkdir()
+    generate(3_000, 3, folder / "our log" / "jobs.parquet", jobs_per_day=300)
     shutil.copy(Path(__file__).parent / "data" / "small.swf", folder / "short.swf")
     (folder / "notes.txt").write_text("nothing of use\n")
     (folder / "picture.png").write_bytes(PNG)
@@ -51,8 +51,8 @@ def rows(text: str, title: str) -> dict[str, list[str]]:
 
 def test_every_log_that_suffices_has_a_line_and_a_section_and_the_others_a_reason(page: Path) -> None:
     text = page.read_text()
-    assert list(rows(text, "log ")) == ["nested"]
-    assert text.count("## nested") == 1
+    assert list(rows(text, "log ")) == ["our log"]
+    assert text.count("## our log") == 1
     reasons = text.split("## Not scored")[1].split("##")[0]
     assert "- **short**: needs at least 500 usable jobs" in reasons
     assert "- **notes**: notes.txt: no known format of job records" in reasons
@@ -61,7 +61,7 @@ def test_every_log_that_suffices_has_a_line_and_a_section_and_the_others_a_reaso
 
 def test_the_line_of_a_log_is_the_median_of_the_seeds_against_the_best_baseline(page: Path) -> None:
     text = page.read_text()
-    line = rows(text, "log ")["nested"]
+    line = rows(text, "log ")["our log"]
     table = rows(text, "predictor ")
     assert line[0] == "600"
     for place, column in ((1, 0), (4, 4), (7, 5)):
@@ -102,9 +102,9 @@ def test_pictures_are_there_and_small(page: Path) -> None:
     linked = set(re.findall(r"\]\((figures/[^)]+\.png)\)", text))
     assert {Path(one).name for one in linked} == {
         "reliability.png",
-        "nested-reliability.png",
-        "nested-predicted.png",
-        "nested-months.png",
+        "our-log-reliability.png",
+        "our-log-predicted.png",
+        "our-log-months.png",
     }
     for one in linked:
         content = (page.parent / one).read_bytes()
@@ -114,7 +114,7 @@ def test_pictures_are_there_and_small(page: Path) -> None:
 
 def test_a_page_is_made_again_from_what_is_kept(logs: Path, small: Path, page: Path) -> None:
     """Figures changed on disk show on the page: nothing was trained, and no other seed either."""
-    kept = sorted((page.parent / "state" / "nested").glob("*.json"))
+    kept = sorted((page.parent / "state" / "our log").glob("*.json"))
     assert [path.name.rsplit("-", 1)[0] for path in kept] == ["ablation", "baselines", "seed-1", "seed-2"]
     path = next(path for path in kept if path.name.startswith("baselines"))
     before = path.read_text()
@@ -125,18 +125,18 @@ def test_a_page_is_made_again_from_what_is_kept(logs: Path, small: Path, page: P
     finally:
         path.write_text(before)
     assert done.exit_code == 0, done.output
-    assert "1.25 (" in rows(again.read_text(), "log ")["nested"][2]
-    assert sorted((page.parent / "state" / "nested").glob("*.json")) == kept
+    assert "1.25 (" in rows(again.read_text(), "log ")["our log"][2]
+    assert sorted((page.parent / "state" / "our log").glob("*.json")) == kept
 
 
 def test_one_seed_and_no_ablation_take_what_is_kept_and_show_no_spread(logs: Path, small: Path, page: Path) -> None:
     quick = page.with_name("quick.md")
-    done = run(logs, small, quick, "--seeds", "1", "--no-ablation", "--only", "nested")
+    done = run(logs, small, quick, "--seeds", "1", "--no-ablation", "--only", "our log")
     assert done.exit_code == 0, done.output
     text = quick.read_text()
     assert "least to greatest" not in text
     assert "without request sizes" not in text
-    assert " to " not in rows(text, "log ")["nested"][1]
+    assert " to " not in rows(text, "log ")["our log"][1]
     assert "Not scored" not in text
 
 
@@ -167,11 +167,11 @@ def test_what_was_stopped_half_way_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_logs_are_found_by_name_and_a_wrong_one_is_named(logs: Path, tmp_path: Path) -> None:
-    assert [one.name for one in find_logs(logs)] == ["nested", "notes", "short"]
+    assert [one.name for one in find_logs(logs)] == ["notes", "our log", "short"]
     assert [one.path.name for one in find_logs(logs, ["short"])] == ["short.swf"]
-    assert [one.name for one in find_logs(logs / "nested")] == ["nested"]
-    with pytest.raises(LogsError, match=r"no log 'nestled'; there are nested, notes, short"):
-        find_logs(logs, ["nestled"])
+    assert [one.name for one in find_logs(logs / "our log")] == ["our log"]
+    with pytest.raises(LogsError, match=r"no log 'our logs'; there are notes, our log, short"):
+        find_logs(logs, ["our logs"])
     with pytest.raises(LogsError, match="no job records; expected files ending in"):
         find_logs(tmp_path)
     for name in ("same.swf", "same.csv.gz"):
@@ -186,7 +186,7 @@ def test_logs_are_found_by_name_and_a_wrong_one_is_named(logs: Path, tmp_path: P
         (["--timezone", "nested"], "expected NAME=ZONE such as my-log=Europe/Berlin, got 'nested'"),
         (["--timezone", "nested=Mars/Base"], "got 'nested=Mars/Base'"),
         (["--seeds", "0"], "0 is not in the range x>=1"),
-        (["--only", "nobody"], "no log 'nobody'; there are nested, notes, short"),
+        (["--only", "nobody"], "no log 'nobody'; there are notes, our log, short"),
     ],
 )
 def test_a_wrong_option_is_named(logs: Path, small: Path, tmp_path: Path, given: list[str], message: str) -> None:

@@ -1,12 +1,12 @@
 """The page of walked logs: one section a log between markers, each replaced by itself when its log is walked again."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jobcast_training.card import number
+from jobcast_training.report.names import stem
 from jobcast_training.rolling_figures import SLICE_JOBS, Figures, Slice
 
 ROWS = (
@@ -74,8 +74,8 @@ def section(figures: Figures, command: str, seconds: float, folder: str) -> str:
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
     for title, slices in (("month", figures.months), ("queue", figures.queues[:12]), ("run time", figures.deciles)):
         lines += ["", *_slices(title, slices)]
-    stem = f"{folder}/{_stem(figures.source)}"
-    lines += ["", f"![coverage by month]({stem}-months.png) ![reliability]({stem}-levels.png)"]
+    start = f"{folder}/{stem(figures.source)}"
+    lines += ["", f"![coverage by month]({start}-months.png) ![reliability]({start}-levels.png)"]
     return "\n".join(lines)
 
 
@@ -102,7 +102,7 @@ def write_section(page: Path, figures: Figures, text: str) -> None:
 def write_pictures(figures: Figures, folder: Path) -> None:
     """Write `NAME-months.png` and `NAME-levels.png`: coverage by month and the reliability diagram.
 
-    What a link or a file's name cannot hold is a hyphen in NAME.
+    NAME is the log's as `report.names.stem` has it.
     """
     import matplotlib
 
@@ -124,19 +124,15 @@ def write_pictures(figures: Figures, folder: Path) -> None:
     axes.set(ylim=(0.5, 1.0), ylabel="share of jobs", title=figures.source)
     axes.legend(fontsize=7, loc="lower left")
     chart.tight_layout()
-    chart.savefig(folder / f"{_stem(figures.source)}-months.png")
+    chart.savefig(folder / f"{stem(figures.source)}-months.png")
     pyplot.close(chart)
     chart, axes = pyplot.subplots(figsize=(3.0, 3.0), dpi=90)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     axes.plot(figures.levels, figures.reliability, marker="o", markersize=3)
     axes.set(xlabel="level", ylabel="share at or below", title="reliability", xlim=(0, 1), ylim=(0, 1))
     chart.tight_layout()
-    chart.savefig(folder / f"{_stem(figures.source)}-levels.png")
+    chart.savefig(folder / f"{stem(figures.source)}-levels.png")
     pyplot.close(chart)
-
-
-def _stem(name: str) -> str:
-    return re.sub(r"[^\w.]+", "-", name)
 
 
 def _summary(figures: Figures) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -113,7 +114,7 @@ def accuracy(
         raise click.ClickException(str(error)) from error
     asked = f"jobcast accuracy --seeds {seeds}{'' if ablation else ' --no-ablation'}"
     write_pictures(scored, out.with_suffix(""))
-    out.write_text(page(scored, unscored, asked, out.stem), encoding="utf-8")
+    out.write_text(page(scored, unscored, asked, quote(out.stem)), encoding="utf-8")
     click.echo(f"{len(scored)} logs in {out}" + (f", {len(unscored)} not scored" if unscored else ""))
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 import numpy as np
@@ -122,7 +123,7 @@ def evaluate(
         said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
         pictures = page.with_suffix("")
         write_pictures(figures, pictures)
-        write_section(page, figures, section(figures, said, elapsed, pictures.name))
+        write_section(page, figures, section(figures, said, elapsed, quote(pictures.name)))
         click.echo(f"section {figures.source} in {page}")
 
 

@@ -26,7 +26,7 @@ was chosen on a test period. Run times are in seconds.
   job that ran over it is never covered as observed. The tables by part count up to the limit, those beside
   baselines as observed.
 - **Calibration** is exact for jobs like those of the calibration period; how far the test period drifts away is
-  what the figures show. [rolling.md](rolling.md) has the same logs with refits and calibration that goes on.
+  what the figures show. `jobcast evaluate --rolling` walks a log with refits and calibration that goes on.
 - **By predicted and by actual run time.** Tenths of the predicted median are known at submission: a calibrated
   predictor covers each as promised. Tenths of the actual run time are picked by the outcome: the longest jobs
   are those that ran longer than anyone had reason to expect, so no predictor is even there; the table shows

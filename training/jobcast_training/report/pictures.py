@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
+from jobcast_training.report.names import stem
 from jobcast_training.report.run import LogFigures
 from jobcast_training.report.slices import Slice
 
@@ -52,15 +53,19 @@ _DURATIONS = ((1, "1 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (604_8
 
 
 def write_pictures(logs: Sequence[LogFigures], folder: Path) -> None:
-    """Write `reliability.png` of all logs, and for each `NAME-reliability.png`, `-predicted.png` and `-months.png`."""
+    """Write `reliability.png` of all logs, and for each `NAME-reliability.png`, `-predicted.png` and `-months.png`.
+
+    NAME is the log's as `names.stem` has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with pyplot.rc_context(SETTINGS):
         if logs:
             save(_all_reliability(logs), folder / "reliability.png")
         for one in logs:
-            save(_reliability(one), folder / f"{one.name}-reliability.png")
-            save(_predicted(one), folder / f"{one.name}-predicted.png")
-            save(_months(one.first.months, one.name), folder / f"{one.name}-months.png")
+            own = stem(one.name)
+            save(_reliability(one), folder / f"{own}-reliability.png")
+            save(_predicted(one), folder / f"{own}-predicted.png")
+            save(_months(one.first.months, one.name), folder / f"{own}-months.png")
 
 
 def save(chart: Any, path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from jobcast_training.card import number
 from jobcast_training.report.ablation import WHOLE
+from jobcast_training.report.names import stem
 from jobcast_training.report.run import LogFigures
 from jobcast_training.report.slices import Slice
 from jobcast_training.report.spread import Spread, metric
@@ -27,7 +28,7 @@ SLICES = ("queues", "by_predicted", "by_actual")
 
 def section(figures: LogFigures, pictures: str) -> list[str]:
     """Return the lines of a log's section; `pictures` is the folder of its pictures as the page links to it."""
-    seeds = len(figures.seeds)
+    seeds, own = len(figures.seeds), f"{pictures}/{stem(figures.name)}"
     lines = [
         f"## {figures.name}",
         "",
@@ -38,9 +39,9 @@ def section(figures: LogFigures, pictures: str) -> list[str]:
         "",
         *_coverage(figures),
         "",
-        f"![reliability]({pictures}/{figures.name}-reliability.png) "
-        f"![predicted against actual run time]({pictures}/{figures.name}-predicted.png) "
-        f"![coverage by month]({pictures}/{figures.name}-months.png)",
+        f"![reliability]({own}-reliability.png) "
+        f"![predicted against actual run time]({own}-predicted.png) "
+        f"![coverage by month]({own}-months.png)",
         "",
         *slice_table("month of submission", figures.first.months),
     ]
