@@ -211,3 +211,23 @@ def test_blank_lines_of_a_table_are_counted_and_keep_line_numbers_right(tmp_path
     records = read([tmp_path / "blank.csv"], mapping=Mapping.load(DATA / "table.toml"))
     assert records.rejected == {"empty line": 1, "unreadable mem_req": 1}
     assert "blank.csv line 4, column mem_kb_per_core" in " ".join(records.notes)
+
+
+def test_columns_have_their_names_whatever_the_header_puts_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text('id, began , took,"cores, all"\n1,1700000060, 60,4\n2, 1700000090,30 ,8\n')
+    columns = {"job_id": "id", "submit_time": "began", "run_time": "took", "processors_req": "cores, all"}
+    records = read([path], mapping=Mapping.parse({"timezone": "UTC", "columns": columns}))
+    assert not records.rejected
+    assert records.frame["submit_time"].to_list() == [1_700_000_060.0, 1_700_000_090.0]
+    assert records.frame["run_time"].to_list() == [60.0, 30.0]
+    assert records.frame["processors_req"].to_list() == [4, 8]
+
+
+def test_a_line_in_latin_1_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    text = (DATA / "sacct.txt").read_text().replace("|ann|", "|m\u00fcller|", 1).encode()
+    changed = text.replace(b"|bob|", "|jos\u00e9|".encode("latin-1"), 1)
+    assert changed != text
+    (tmp_path / "mixed.txt").write_bytes(changed)
+    users = set(read([tmp_path / "mixed.txt"], options=COLORADO).frame["user"])
+    assert {"m\u00fcller", "jos\u00e9"} <= users

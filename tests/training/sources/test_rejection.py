@@ -64,3 +64,16 @@ def test_a_missing_optional_cell_is_null(tmp_path: Path, field: str, cell: str) 
 
 def test_a_missing_run_time_is_not_invented(tmp_path: Path) -> None:
     assert read([table(tmp_path, run_time="")], mapping=MAPPING).rejected == {"no run_time": 1}
+
+
+def test_the_place_told_is_that_of_a_row_left_out_for_this_reason(tmp_path: Path) -> None:
+    path = table(tmp_path, run_time="much")
+    lines = path.read_text().splitlines()
+    both = lines[1].replace("1700000000", "soon", 1).replace(",60,", ",long,", 1)
+    path.write_text("\n".join([lines[0], both, *lines[1:], lines[1], lines[1]]) + "\n")
+    records = read([path], mapping=MAPPING)
+    assert records.rejected == {"unreadable submit_time": 1, "unreadable run_time": 1}
+    notes = " ".join(records.notes)
+    assert "line 2, column submit_time: expected" in notes
+    assert "line 5, column run_time: expected" in notes
+    assert "got 'much'" in notes

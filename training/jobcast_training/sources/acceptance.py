@@ -85,18 +85,20 @@ def _legible(reading: Reading) -> Rule:
 
 def _evidence(sheet: Sheet, rules: Sequence[Rule], rejected: Counter[str], total: int, source: str) -> Iterator[str]:
     """One sentence for each kind of damage, with the first place where it occurs."""
-    for rule in rules:
+    for place, rule in enumerate(rules):
         if rule.column is None or not rejected[rule.reason]:
             continue
         rows = sheet.rows
         if LINE not in rows.collect_schema():
             rows = rows.with_row_index(LINE, offset=1)
-        found = rows.filter(rule.broken).select(LINE, pl.col(rule.column).cast(pl.String).alias("value")).head(1)
+        earlier = [other.broken.fill_null(value=False) for other in rules[:place]]
+        own = rule.broken & ~pl.any_horizontal(*earlier) if earlier else rule.broken
+        found = rows.filter(own).select(LINE, pl.col(rule.column).cast(pl.String).alias("value")).head(1)
         line, value = found.collect().row(0)
         shown = value if len(value) <= 80 else value[:77] + "..."
-        place = f"{sheet.place} {line}" + (f", column {rule.column}" if rule.column != TEXT else "")
+        where = f"{sheet.place} {line}" + (f", column {rule.column}" if rule.column != TEXT else "")
         sentence = (
-            f"{source} {place}: expected {rule.expected}, got {shown!r} ({rejected[rule.reason]:,} of {total:,} rows)"
+            f"{source} {where}: expected {rule.expected}, got {shown!r} ({rejected[rule.reason]:,} of {total:,} rows)"
         )
         if rejected[rule.reason] > _REFUSED_SHARE * total:
             raise SourceError(f"{sentence}: most of the file cannot be read; check its format, unit and columns")

@@ -23,10 +23,18 @@ def numbered(path: Path, *, compressed: bool) -> pl.LazyFrame:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
-        # Old logs name their people in Latin-1; every byte is a character there.
-        raw = raw.decode("latin-1").encode("utf-8")
+        raw = b"\n".join(_utf8(line) for line in raw.split(b"\n"))
     lines = pl.scan_lines(io.BytesIO(raw), name=TEXT, row_index_name=LINE, row_index_offset=1)
     return lines.with_columns(pl.col(TEXT).str.strip_chars("\ufeff \t\r\n"))
+
+
+def _utf8(line: bytes) -> bytes:
+    """The line as it is, or read as Latin-1: old logs name their people so, and every byte is a character there."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1").encode("utf-8")
+    return line
 
 
 def _inflated(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """A first look at a file: what its beginning shows, so that its format is known by content and never by name."""
 
+import csv
 import gzip
 import zlib
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import polars as pl
 from jobcast_training.records import SourceError
 
 _HEAD_BYTES = 1 << 18
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 
 
@@ -38,7 +39,7 @@ class Probe:
         """Column names of a Parquet file or of a comma-separated text file."""
         if self.schema is not None:
             return tuple(self.schema)
-        return tuple(name.strip().strip('"') for name in self.header.split(","))
+        return tuple(name.strip() for name in next(csv.reader([self.header]), []))
 
 
 def probe(path: Path) -> Probe:
@@ -56,7 +57,7 @@ def probe(path: Path) -> Probe:
         raise SourceError(f"{path.name}: the file is empty; expected job records")
     if head.startswith(_PARQUET_MAGIC):
         return _parquet(path)
-    compressed = head.startswith(_GZIP_MAGIC)
+    compressed = head.startswith(GZIP_MAGIC)
     if compressed:
         head = _inflated(path)
     if b"\0" in head:
