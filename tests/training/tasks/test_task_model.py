@@ -254,6 +254,26 @@ def test_the_command_says_what_is_wrong(
     assert message in result.output.replace("\n", " ")
 
 
+def test_what_was_left_out_is_told_and_a_field_of_one_value_cannot_be(
+    traces: Callable[..., Path], tmp_path: Path
+) -> None:
+    content = json.loads(traces(24).read_text())
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps([*content, {**content[0], "duration_ms": -4}, {**content[0], "duration_ms": "soon"}]))
+    result = CliRunner().invoke(evaluate, ["llm-latency", "--data", str(path), "--leave-out", "hardware"])
+    assert result.exit_code == 2
+    assert "hardware needs two values or more" in result.stderr
+    assert "the tasks have L40S" in result.stderr
+    assert "some: 24 tasks, left out 2: 1 duration_ms must be a finite number, 1 no positive time" in result.stderr
+    assert "note: some.json trace 26: duration_ms must be a finite number, got 'soon'" in result.stderr
+    arguments = ["--data", str(path), "--out", str(tmp_path / "models"), "--log-format"]
+    text = CliRunner().invoke(train, ["llm-latency", *arguments, "text"])
+    assert "left out 2" in text.stderr, text.output
+    answer = json.loads(CliRunner().invoke(train, ["llm-latency", *arguments, "json"]).stdout.splitlines()[-1])
+    assert answer["rejected"] == {"duration_ms must be a finite number": 1, "no positive time": 1}
+    assert len(answer["notes"]) == 1
+
+
 def test_a_folder_that_cannot_be_made_is_told_apart_from_wrong_traces(
     traces: Callable[..., Path], tmp_path: Path
 ) -> None:

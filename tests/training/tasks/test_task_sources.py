@@ -139,6 +139,10 @@ def test_traces_take_both_forms_and_the_names_they_bring(traces: Callable[..., P
 def test_five_parts_of_a_model_id_are_the_five_fields(traces: Callable[..., Path]) -> None:
     row = read_tasks([traces(model_id="llm/toy-7B/A100/vllm/0.1.0")]).frame.row(0, named=True)
     assert [row[name] for name in TEXTS] == ["llm", "toy-7B", "A100-40GB", "vLLM", "0.1.0"]
+    row = read_tasks([traces(model_id="llm/meta-llama/toy-7B/A100/vllm/0.10")]).frame.row(0, named=True)
+    assert [row[name] for name in TEXTS] == ["llm", "meta-llama/toy-7B", "A100-40GB", "vLLM", "0.10"]
+    row = read_tasks([traces(model_id="meta-llama/toy-7B")]).frame.row(0, named=True)
+    assert [row[name] for name in TEXTS] == [None, "meta-llama/toy-7B", "L40S", None, None]
 
 
 def test_facts_of_the_hardware_are_taken_and_other_figures_are_not(traces: Callable[..., Path]) -> None:
@@ -150,11 +154,15 @@ def test_facts_of_the_hardware_are_taken_and_other_figures_are_not(traces: Calla
 @pytest.mark.parametrize(
     ("trace", "message"),
     [
-        ({"input_feature": {"a": "x"}, "duration_ms": 1}, "a must be a finite number, got str"),
+        ({"input_feature": {"a": "x"}, "duration_ms": 1}, "a must be a finite number, got 'x'"),
+        ({"input_feature": {"a": 1}, "duration_ms": True}, "duration_ms must be a finite number, got True"),
         ({"input_feature": 3, "duration_ms": 1}, "input_feature must be an object of numbers or a list"),
-        ({"input_feature": {"hardware": 1}, "duration_ms": 1}, "hardware is not a feature"),
-        ({"input_feature": {"a": 1}}, "duration_ms must be a finite number, got NoneType"),
-        (7, "a trace must be an object, got int"),
+        (
+            {"input_feature": {"hardware": 1}, "duration_ms": 1},
+            "hardware is not a feature, it has a place of its own, got 1.0",
+        ),
+        ({"input_feature": {"a": 1}}, "duration_ms must be a finite number, got None"),
+        (7, "a trace must be an object, got 7"),
     ],
 )
 def test_a_bad_trace_is_left_out_by_its_reason(trace: Any, message: str, tmp_path: Path) -> None:
@@ -162,8 +170,10 @@ def test_a_bad_trace_is_left_out_by_its_reason(trace: Any, message: str, tmp_pat
     path.write_text(json.dumps([trace, {"input_feature": {"a": 1}, "duration_ms": 2}]))
     records = read_tasks([path])
     assert records.frame.height == 1
-    (reason,) = records.rejected
-    assert message in reason
+    assert list(records.rejected.values()) == [1]
+    (note,) = records.notes
+    assert note.startswith("t.json trace 1: ")
+    assert message in note
     path.write_text(json.dumps([trace]))
     with pytest.raises(TaskSourceError, match="no trace is usable"):
         read_tasks([path])
@@ -195,3 +205,67 @@ def test_names_of_features_become_names_of_inputs() -> None:
         "x_2d_size",
         "x_",
     ]
+
+
+def table(folder: Path, *lines: str) -> Path:
+    path = folder / "tasks.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_cells_of_a_table_are_numbers_or_are_named(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "software_version,Input Tokens, queue depth,note,duration_ms",
+        "0.10,100,1,slow,812",
+        "0.10,,2,fast,90.5",
+        "0.9,many,3,,70",
+        "0.9,n/a,full,,71.25",
+        "0.9,100,4,,-3",
+        "0.9,100,4,,",
+        "0.9,-100,4,,50",
+        "0.9,100,4,,1e300",
+    )
+    records = read_tasks([path])
+    assert records.frame["software_version"].to_list() == ["0.10", "0.10"], "0.10 is a version, not the number 0.1"
+    assert records.frame["input_tokens"].to_list() == [100.0, None]
+    assert records.frame[TARGET].to_list() == [812.0, 90.5]
+    assert records.extra == ("queue_depth",)
+    assert records.rejected == {
+        "unreadable Input Tokens": 1,
+        "unreadable queue depth": 1,
+        "no positive time": 2,
+        "input_tokens not from 0 to 1e+12": 1,
+        "duration_ms not from 0.001 to 1e+10": 1,
+    }
+    notes = " ".join(records.notes)
+    assert "tasks.csv line 4, column Input Tokens: expected a number, got 'many' (1 of 8 rows)" in notes
+    assert "line 5, column queue depth: expected a number, got 'full'" in notes
+    assert "column note holds no numbers: it is no input" in notes
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["duration_ms,input_tokens", "5,1,2"], "tasks.csv line 2: expected 2 cells as in the header, got 3"),
+        (["duration_ms,model_name", '5,"x'], "tasks.csv line 2: expected a quote that is closed"),
+        (["duration_ms,x,X", "5,1,2"], "columns 'x' and 'X' are both the input x"),
+        (["duration_ms,Input Tokens", "5,a", "6,b"], "got 'a' .2 of 2 rows.: most of the file cannot be read"),
+        (["duration_ms", "0", "-1"], "no task is left: 2 no positive time"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_by_its_place(lines: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(TaskSourceError, match=message):
+        read_tasks([table(tmp_path, *lines)])
+
+
+def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
+    for name, content, message in (
+        ("none.csv", b"", "none.csv: the file is empty"),
+        ("cut.parquet", b"PAR1", "cut.parquet: damaged Parquet file"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(TaskSourceError, match=message):
+            read_tasks([tmp_path / name])
+    with pytest.raises(TaskSourceError, match=r"format: must be one of auto, trace, .*, got 'csv'"):
+        read_tasks([table(tmp_path, "duration_ms", "5")], format="csv")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from jobcast_training.tasks.measure import Measure
-from jobcast_training.tasks.records import NUMBERS, TEXTS
+from jobcast_training.tasks.records import LARGEST, NUMBERS, TEXTS
 from jobcast_training.tasks.seen import FAR, Seen
 from jobcast_training.tasks.terms import KEY_VALUE_GB, TERMS, Stated, columns, op, stated, term_names, terms
 from jobcast_training.tasks.vocabulary import Vocabulary
@@ -33,7 +33,6 @@ NOVEL_NAMES = {"model_name": 2, "hardware": 3, "software_name": 4}
 OWN_GROUPS = 5
 """First group of a pair of model type and software."""
 
-_LARGEST = 1e12
 _LEAST_MS = 1e-3
 _HARDWARE = ("memory_bandwidth_gb_s", "fp16_tflops", "memory_gb")
 
@@ -62,7 +61,7 @@ class Knowledge:
 def inputs(extra: Sequence[str]) -> tuple[InputSpec, ...]:
     """Return the raw inputs, the extra ones last."""
     text = partial(InputSpec, type="string", shape=[-1, 1], unit="", required=False, max_length=256, baseline="")
-    number = partial(InputSpec, type="float64", shape=[-1, 1], required=False, minimum=0, maximum=_LARGEST)
+    number = partial(InputSpec, type="float64", shape=[-1, 1], required=False, minimum=0, maximum=LARGEST)
     return (
         *(text(name=name, description=meaning) for name, meaning in TEXTS.items()),
         *(number(name=name, unit=unit, description=meaning) for name, (unit, meaning) in NUMBERS.items()),
@@ -73,8 +72,8 @@ def inputs(extra: Sequence[str]) -> tuple[InputSpec, ...]:
                 shape=[-1, 1],
                 unit="1",
                 required=False,
-                minimum=-_LARGEST,
-                maximum=_LARGEST,
+                minimum=-LARGEST,
+                maximum=LARGEST,
                 description="Feature of the traces.",
             )
             for name in extra

@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from jobcast_proto.manifest import TaskKey
+
+if TYPE_CHECKING:
+    from jobcast_training.tasks.records import TaskRecords
 
 FIELDS = ("hardware", "model_name", "software_name", "num_devices", "request_rate")
 
@@ -21,7 +24,13 @@ _data = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of task times: traces (.json) or a published set (.parquet, .csv); repeat it for more.",
 )
-_format = click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+_format = click.option(
+    "--format",
+    "source",
+    default="auto",
+    show_default=True,
+    help="Format of the files: auto, trace, table, or the name of a published set (docs/llm-latency.md).",
+)
 _seed = click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
 
 
@@ -53,15 +62,23 @@ def parse_key(text: str | None) -> TaskKey | None:
     """Return the key `type/name/hardware/software/version`; raises BadParameter when it has not five parts."""
     if text is None:
         return None
-    parts = text.split("/")
-    if len(parts) > len(TaskKey.model_fields):  # a model's name may hold slashes
-        extra = len(parts) - len(TaskKey.model_fields)
-        parts = [parts[0], "/".join(parts[1 : 2 + extra]), *parts[2 + extra :]]
-    if len(parts) != len(TaskKey.model_fields) or not all(parts):
+    from jobcast_training.tasks.records import key_parts
+
+    parts = key_parts(text)
+    if parts is None or not all(parts):
         raise click.BadParameter(
             f"expected type/name/hardware/software/version, none empty, got {text!r}", param_hint="--key"
         )
     return TaskKey(**dict(zip(TaskKey.model_fields, parts, strict=True)))
+
+
+def tell(records: "TaskRecords") -> None:
+    """Say on stderr what was read and what was left out, with the reasons."""
+    reasons = [f"{rows:,} {reason}" for reason, rows in records.rejected.items() if rows]
+    left = f", left out {sum(records.rejected.values()):,}: {', '.join(reasons)}" if reasons else ""
+    click.echo(f"{records.source}: {records.frame.height:,} tasks{left}", err=True)
+    for note in records.notes:
+        click.echo(f"  note: {note}", err=True)
 
 
 def train_tasks(
@@ -89,6 +106,8 @@ def train_tasks(
     start = time.perf_counter()
     try:
         records = read_tasks(paths, format=source, key=key)
+        if not as_json:
+            tell(records)
         settings = Settings()
         progress: Callable[[str], None] = Progress(as_json, pipeline.fits(records, settings) + 1)
         candidate, model = pipeline.train(records, settings, seed=seed, key=key, name=name, step=progress)
@@ -105,6 +124,7 @@ def train_tasks(
         "version": int(folder.name),
         "rows": records.frame.height,
         "rejected": dict(records.rejected),
+        "notes": list(records.notes),
         "metrics": {name: round(value, 6) for name, value in model.scores.items()},
         "duration_seconds": round(time.perf_counter() - start, 3),
     }
@@ -183,15 +203,19 @@ def evaluate(
     """Evaluate llm-latency on task times against simple predictors, in distribution and with names left out."""
     from dataclasses import replace
 
-    from jobcast_training.tasks.evaluation import evaluate_set
+    from jobcast_training.tasks.evaluation import LEFT_OUT, evaluate_set, left_out
     from jobcast_training.tasks.page import section, write_section
     from jobcast_training.tasks.settings import Settings
     from jobcast_training.tasks.sources import read_tasks
 
     try:
         records = read_tasks(paths, format=source)
+        tell(records)
         if only is not None:
             records = replace(records, frame=records.frame.filter(records.frame["model_type"] == only))
+        for field in fields:
+            if not any(left_out(records, field, LEFT_OUT[field])):
+                raise click.BadParameter(_not_left_out(records, field), param_hint="--leave-out")
         outcomes = evaluate_set(records, Settings(), seed, lambda text: click.echo(text, err=True), fields, repeats)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
@@ -200,3 +224,9 @@ def evaluate(
     if page:
         write_section(page, heading, text)
     click.echo(text)
+
+
+def _not_left_out(records: "TaskRecords", field: str) -> str:
+    values = records.frame[field].drop_nulls().unique().sort().to_list()
+    shown = ", ".join(str(one) for one in values[:5]) or "none"
+    return f"{field} needs two values or more, with enough tasks beside each to learn from; the tasks have {shown}"

@@ -47,6 +47,22 @@ FACTS = ("parameters_b", "memory_bandwidth_gb_s", "fp16_tflops", "memory_gb")
 TARGET = "duration_ms"
 """Outcome: wall-clock time of the task in ms."""
 
+LEAST_MS, MOST_MS = 1e-3, 1e10
+"""Times that a task may have taken: from a microsecond to 116 days."""
+
+LARGEST = 1e12
+"""Largest number that an input may hold."""
+
+
+def key_parts(text: str) -> list[str] | None:
+    """Return the five parts of `type/name/hardware/software/version`, None where there are fewer.
+
+    A model's name may hold slashes: with more than five parts the name has the further ones.
+    """
+    parts = text.split("/")
+    further = len(parts) - len(TEXTS)
+    return None if further < 0 else [parts[0], "/".join(parts[1 : 2 + further]), *parts[2 + further :]]
+
 
 @dataclass(frozen=True)
 class TaskRecords:
@@ -57,12 +73,14 @@ class TaskRecords:
         source: names of the data sets, without any folder.
         extra: names of numeric columns beyond `NUMBERS`.
         rejected: number of rows left out, by reason.
+        notes: sentences on what was found in the files, with the first place where it is.
     """
 
     frame: pl.DataFrame
     source: str
     extra: tuple[str, ...] = ()
     rejected: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
 
 
 class TaskSourceError(ValueError):
@@ -70,18 +88,23 @@ class TaskSourceError(ValueError):
 
 
 def task_records(
-    frame: pl.DataFrame, source: str, extra: Sequence[str] = (), rejected: Counter[str] | None = None
+    frame: pl.DataFrame,
+    source: str,
+    extra: Sequence[str] = (),
+    rejected: Counter[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> TaskRecords:
-    """Return records with every column of the table, rows without a positive time left out.
+    """Return records with every column of the table; rows whose time or numbers no task has are left out.
 
     Args:
         frame: any of the columns; those that are missing become null.
         source: name of the data set.
         extra: names of further numeric columns.
         rejected: what was left out already.
+        notes: on what was found in the file.
 
     Raises:
-        TaskSourceError: no row has a positive time.
+        TaskSourceError: no row is left.
     """
     rejected = Counter(rejected or {})
     kinds: dict[str, pl.DataType] = {name: pl.String() for name in TEXTS}
@@ -90,12 +113,22 @@ def task_records(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in kinds.items()
     ]
     table = frame.select(present).with_columns(pl.col(pl.Float64).replace(float("nan"), None))
-    usable = table.filter(pl.col(TARGET).is_finite() & (pl.col(TARGET) > 0))
-    if usable.height < table.height:
-        rejected["no positive time"] += table.height - usable.height
+    time = pl.col(TARGET)
+    rules = {
+        "no positive time": ~(time > 0).fill_null(False),
+        f"{TARGET} not from {LEAST_MS:g} to {MOST_MS:g}": ~time.is_between(LEAST_MS, MOST_MS),
+        **{f"{name} not from 0 to {LARGEST:g}": ~pl.col(name).is_between(0, LARGEST) for name in NUMBERS},
+        **{f"{name} not from {-LARGEST:g} to {LARGEST:g}": pl.col(name).abs() > LARGEST for name in extra},
+    }
+    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason)) for reason, broken in rules.items()).alias("reason")
+    reasons = table.select(reason)["reason"]
+    for (said,), rows in reasons.drop_nulls().to_frame().group_by("reason", maintain_order=True):
+        rejected[str(said)] += rows.height
+    usable = table.filter(reasons.is_null())
     if usable.is_empty():
-        raise TaskSourceError(f"{source}: none of the {table.height} rows has a {TARGET} above 0")
-    return TaskRecords(usable, source, tuple(extra), rejected)
+        why = ", ".join(f"{rows:,} {said}" for said, rows in rejected.items() if rows)
+        raise TaskSourceError(f"{source}: no task is left: {why or 'there is no row'}")
+    return TaskRecords(usable, source, tuple(extra), rejected, tuple(notes))
 
 
 def joined(parts: Sequence[TaskRecords]) -> TaskRecords:
@@ -107,4 +140,5 @@ def joined(parts: Sequence[TaskRecords]) -> TaskRecords:
     for part in parts:
         rejected += part.rejected
     source = ", ".join(dict.fromkeys(part.source for part in parts))
-    return TaskRecords(frame.select(order), source, extra, rejected)
+    notes = tuple(note for part in parts for note in part.notes)
+    return TaskRecords(frame.select(order), source, extra, rejected, notes)

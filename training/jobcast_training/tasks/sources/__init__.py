@@ -23,6 +23,8 @@ def read_tasks(paths: Sequence[Path], *, format: str = "auto", key: TaskKey | No
     Raises:
         TaskSourceError: a file is not what it should be.
     """
+    if format not in FORMATS:
+        raise TaskSourceError(f"format: must be one of {', '.join(FORMATS)}, got {format!r}")
     parts = []
     for path in paths:
         if format == "trace" or (format == "auto" and path.suffix == ".json"):

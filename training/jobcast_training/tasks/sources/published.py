@@ -6,11 +6,14 @@ from pathlib import Path
 
 import polars as pl
 from jobcast_proto.manifest import TaskKey
+from jobcast_proto.naming import input_name
 
 from jobcast_training.tasks import hardware, software
 from jobcast_training.tasks.records import NUMBERS, TARGET, TEXTS, TaskRecords, TaskSourceError, task_records
+from jobcast_training.tasks.sources.tabular import read_table, texts_left
 
 Reader = Callable[[pl.DataFrame, "Counter[str]"], pl.DataFrame]
+TABLE = "table"
 _S = 1000.0  # ms in a second
 _IMAGE_TASKS = {"TXT_2_IMG": "t2img", "IMG_2_IMG": "img2img", "INPAINTING": "inpainting"}
 
@@ -24,17 +27,21 @@ def read_published(path: Path, format: str | None, key: TaskKey | None) -> TaskR
         key: replaces the five identity fields.
 
     Raises:
-        TaskSourceError: the columns are those of no known set, or no row is usable.
+        TaskSourceError: the file cannot be read, its columns are those of no known set, or no row is usable.
     """
-    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+    read = read_table(path)
+    frame = read.frame
     name = format or next((name for name, (columns, _) in SETS.items() if columns <= set(frame.columns)), None)
     if name is None or not SETS[name][0] <= set(frame.columns):
         wanted = "; ".join(f"{known}: {', '.join(sorted(columns))}" for known, (columns, _) in SETS.items())
         raise TaskSourceError(
             f"{path.name}: has the columns {', '.join(frame.columns)}, needs those of a set ({wanted})"
         )
-    rejected: Counter[str] = Counter()
-    table = SETS[name][1](frame, rejected)
+    rejected, notes = read.rejected, list(read.notes)
+    try:
+        table = SETS[name][1](_named(frame, path.name, notes) if name == TABLE else frame, rejected)
+    except pl.exceptions.PolarsError as cause:
+        raise TaskSourceError(f"{path.name}: cannot be read as {name}: {str(cause).splitlines()[0]}") from cause
     if key is not None:
         table = table.with_columns(
             model_type=pl.lit(key.type),
@@ -44,7 +51,22 @@ def read_published(path: Path, format: str | None, key: TaskKey | None) -> TaskR
             software_version=pl.lit(key.software_version),
         )
     extra = [column for column in table.columns if column not in (*TEXTS, *NUMBERS, TARGET)]
-    return task_records(table, path.stem if name == "table" else name, extra, rejected)
+    return task_records(table, path.stem if name == TABLE else name, extra, rejected, notes)
+
+
+def _named(frame: pl.DataFrame, source: str, notes: list[str]) -> pl.DataFrame:
+    """The columns by the names of inputs; one of no numbers that is no text of the key goes, and is noted."""
+    names: dict[str, str] = {}
+    for column in frame.columns:
+        name = column if column in (*TEXTS, *NUMBERS, TARGET) else input_name(column)
+        if name in names.values():
+            other = next(one for one, own in names.items() if own == name)
+            raise TaskSourceError(f"{source}: columns {other!r} and {column!r} are both the input {name}; rename one")
+        names[column] = name
+    named = frame.rename(names)
+    left = texts_left(named, TEXTS)
+    notes += [f"{source}: column {name} holds no numbers: it is no input" for name in left]
+    return named.drop(left)
 
 
 def _swarmpilot(frame: pl.DataFrame, rejected: "Counter[str]") -> pl.DataFrame:
@@ -125,17 +147,16 @@ def _image_requests(frame: pl.DataFrame, rejected: "Counter[str]") -> pl.DataFra
 
 
 def _table(frame: pl.DataFrame, rejected: "Counter[str]") -> pl.DataFrame:
-    kept = [name for name in frame.columns if name in TEXTS or frame[name].dtype.is_numeric()]
     renamed = {"hardware": _device("hardware"), "software_name": _software("software_name")}
-    return frame.select(renamed[name].alias(name) if name in renamed else pl.col(name) for name in kept)
+    return frame.select(renamed[name].alias(name) if name in renamed else pl.col(name) for name in frame.columns)
 
 
 def _device(column: str) -> pl.Expr:
-    return pl.col(column).map_elements(lambda text: hardware.canonical(text)[0], return_dtype=pl.String)
+    return pl.col(column).cast(pl.String).map_elements(lambda text: hardware.canonical(text)[0], return_dtype=pl.String)
 
 
 def _software(column: str) -> pl.Expr:
-    return pl.col(column).map_elements(software.canonical, return_dtype=pl.String)
+    return pl.col(column).cast(pl.String).map_elements(software.canonical, return_dtype=pl.String)
 
 
 SETS: Mapping[str, tuple[frozenset[str], Reader]] = {
@@ -144,6 +165,6 @@ SETS: Mapping[str, tuple[frozenset[str], Reader]] = {
     "llm-inference-bench": (frozenset({"framework", "input_output_tokens", "latency_s"}), _inference_bench),
     "llm-vllm-serving-405b": (frozenset({"backend", "request_index", "e2e_s", "failed"}), _vllm_serving),
     "genai-image-requests": (frozenset({"predict_type", "predict_status", "exec_time_seconds"}), _image_requests),
-    "table": (frozenset({TARGET}), _table),
+    TABLE: (frozenset({TARGET}), _table),
 }
 """Sets by name: the columns that tell a set, and its reader."""

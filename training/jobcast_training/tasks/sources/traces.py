@@ -18,7 +18,16 @@ from jobcast_proto.manifest import TaskKey
 from jobcast_proto.naming import input_name
 
 from jobcast_training.tasks import hardware, software
-from jobcast_training.tasks.records import FACTS, NUMBERS, TARGET, TEXTS, TaskRecords, TaskSourceError, task_records
+from jobcast_training.tasks.records import (
+    FACTS,
+    NUMBERS,
+    TARGET,
+    TEXTS,
+    TaskRecords,
+    TaskSourceError,
+    key_parts,
+    task_records,
+)
 
 _HARDWARE_NAMES = ("name", "hardware", "hardware_name")
 
@@ -43,29 +52,37 @@ def read_traces(path: Path, key: TaskKey | None) -> TaskRecords:
     if not isinstance(content, list) or not content:
         raise TaskSourceError(f'{path.name}: must be a list of traces, or an object with one as "traces"')
     rejected: Counter[str] = Counter()
+    notes: dict[str, str] = {}
     rows = []
-    for number, trace in enumerate(content):
+    for number, trace in enumerate(content, 1):
         try:
             rows.append(_row(trace, key))
-        except TaskSourceError as error:
-            rejected[str(error)] += 1
-            if len(rejected) == len(content) and number == len(content) - 1:
-                raise TaskSourceError(f"{path.name}: no trace is usable; the last: {error}") from None
+        except _TraceError as error:
+            rejected[error.rule] += 1
+            notes.setdefault(error.rule, f"{path.name} trace {number}: {error.rule}, got {error.got}")
     if not rows:
-        raise TaskSourceError(f"{path.name}: no trace is usable: {', '.join(rejected)}")
+        raise TaskSourceError(f"no trace is usable; {'; '.join(notes.values())}")
     names = dict.fromkeys(name for row in rows for name in row)
     extra = [name for name in names if name not in (*TEXTS, *NUMBERS, TARGET)]
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return task_records(pl.DataFrame(columns, strict=False), path.stem, extra, rejected)
+    return task_records(pl.DataFrame(columns, strict=False), path.stem, extra, rejected, [*notes.values()])
+
+
+class _TraceError(ValueError):
+    """A trace breaks a rule."""
+
+    def __init__(self, rule: str, got: Any) -> None:
+        super().__init__(rule)
+        self.rule, self.got = rule, repr(got) if len(repr(got)) <= 80 else repr(got)[:77] + "..."
 
 
 def _row(trace: Any, key: TaskKey | None) -> dict[str, Any]:
     if not isinstance(trace, Mapping):
-        raise TaskSourceError(f"a trace must be an object, got {type(trace).__name__}")
+        raise _TraceError("a trace must be an object", trace)
     row: dict[str, Any] = dict(_features(trace.get("input_feature")))
     reserved = [name for name in row if name in TEXTS or name == TARGET]
     if reserved:
-        raise TaskSourceError(f"input_feature: {reserved[0]} is not a feature; it has a place of its own")
+        raise _TraceError(f"input_feature: {reserved[0]} is not a feature, it has a place of its own", row[reserved[0]])
     row[TARGET] = _number("duration_ms", trace.get("duration_ms"))
     given = trace.get("hardware_info")
     if isinstance(given, Mapping):
@@ -82,14 +99,14 @@ def _features(given: Any) -> dict[str, float]:
     ):
         pairs = [(one["param_name"], one["val"]) for one in given]
     else:
-        raise TaskSourceError("input_feature must be an object of numbers or a list of {param_name, val}")
+        raise _TraceError("input_feature must be an object of numbers or a list of {param_name, val}", given)
     return {input_name(str(name)): _number(str(name), value) for name, value in pairs if value is not None}
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    raise TaskSourceError(f"{name} must be a finite number, got {type(value).__name__}")
+    raise _TraceError(f"{name} must be a finite number", value)
 
 
 def _identity(model: Any, info: Any, key: TaskKey | None) -> dict[str, str | None]:
@@ -97,10 +114,9 @@ def _identity(model: Any, info: Any, key: TaskKey | None) -> dict[str, str | Non
     if key is not None:
         texts = (key.type, key.name, key.hardware, key.software_name, key.software_version)
     else:
-        parts = str(model).split("/") if model else []
-        five = len(parts) == len(TEXTS)
+        parts = key_parts(str(model)) if model else None
         named = next((info[n] for n in _HARDWARE_NAMES if n in info), "") if isinstance(info, Mapping) else info or ""
-        texts = (*parts,) if five else ("", str(model or ""), str(named), "", "")  # type: ignore[assignment]
+        texts = (*parts,) if parts else ("", str(model or ""), str(named), "", "")  # type: ignore[assignment]
     found = dict(zip(TEXTS, texts, strict=True))
     found["hardware"] = hardware.canonical(found["hardware"])[0]
     found["software_name"] = software.canonical(found["software_name"])
