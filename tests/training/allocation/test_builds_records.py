@@ -191,7 +191,7 @@ def test_the_description_gives_every_figure(tmp_path: Path) -> None:
         "2025-06-20 09:00:00 to 2025-06-21 01:00:00 UTC",
         "peak_memory: median 2, mean 1.833, p95 2.9 GiB",
         "requested_memory: known of 66.7%, median 39.2 times the peak_memory, below it in 0.0%",
-        "hours: known of 0.0%",
+        "hours: known of 0.0%, 0.0 in all; each of the other",
         "recent_peaks: 0.0% of records",
     ):
         assert part in text

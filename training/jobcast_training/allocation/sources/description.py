@@ -8,6 +8,7 @@ import polars as pl
 from jobcast_training.allocation.declaration import AMOUNT, CENSORED, HOURS, TIME, Predictor
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.records import AllocationRecords
+from jobcast_training.allocation.retries import HOURS as ASSUMED
 
 
 def describe(predictor: Predictor, records: AllocationRecords) -> str:
@@ -28,7 +29,9 @@ def describe(predictor: Predictor, records: AllocationRecords) -> str:
     lines.append(f"{predictor.amount.name}: {figures} {predictor.unit}")
     lines.append(_requests(predictor, frame))
     ran = frame[HOURS].drop_nulls()
-    lines.append(f"hours: known of {len(ran) / frame.height:.1%}, {ran.sum():,.1f} in all")
+    unknown = frame.height - len(ran)
+    assumed = f"; each of the other {unknown:,} counts as {ASSUMED:g} hour" if unknown else ""
+    lines.append(f"hours: known of {len(ran) / frame.height:.1%}, {ran.sum():,.1f} in all{assumed}")
     if frame[CENSORED].any():
         lines.append(f"failed for want of it, so that it is a lower bound: {int(frame[CENSORED].sum()):,}")
     past = Past.of(predictor, frame)
