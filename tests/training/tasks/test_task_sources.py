@@ -216,15 +216,16 @@ def table(folder: Path, *lines: str) -> Path:
 def test_cells_of_a_table_are_numbers_or_are_named(tmp_path: Path) -> None:
     path = table(
         tmp_path,
-        "software_version,Input Tokens, queue depth,note,duration_ms",
-        "0.10,100,1,slow,812",
-        "0.10,,2,fast,90.5",
-        "0.9,many,3,,70",
-        "0.9,n/a,full,,71.25",
-        "0.9,100,4,,-3",
-        "0.9,100,4,,",
-        "0.9,-100,4,,50",
-        "0.9,100,4,,1e300",
+        "software_version,Input Tokens, queue depth,note,spare,duration_ms",
+        "0.10,100,1,slow,,812",
+        "0.10,,2,fast,,90.5",
+        "0.9,many,3,,,70",
+        "0.9,n/a,full,,,71.25",
+        "0.9,100,4,,,-3",
+        "",
+        "0.9,100,4,,,",
+        "0.9,-100,4,,,50",
+        "0.9,100,4,,,1e300",
     )
     records = read_tasks([path])
     assert records.frame["software_version"].to_list() == ["0.10", "0.10"], "0.10 is a version, not the number 0.1"
@@ -232,6 +233,7 @@ def test_cells_of_a_table_are_numbers_or_are_named(tmp_path: Path) -> None:
     assert records.frame[TARGET].to_list() == [812.0, 90.5]
     assert records.extra == ("queue_depth",)
     assert records.rejected == {
+        "empty row": 1,
         "unreadable Input Tokens": 1,
         "unreadable queue depth": 1,
         "no positive time": 2,
@@ -242,6 +244,7 @@ def test_cells_of_a_table_are_numbers_or_are_named(tmp_path: Path) -> None:
     assert "tasks.csv line 4, column Input Tokens: expected a number, got 'many' (1 of 8 rows)" in notes
     assert "line 5, column queue depth: expected a number, got 'full'" in notes
     assert "column note holds no numbers: it is no input" in notes
+    assert "column spare holds no numbers: it is no input" in notes
 
 
 @pytest.mark.parametrize(

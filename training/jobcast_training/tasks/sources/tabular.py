@@ -48,8 +48,9 @@ def read_table(path: Path) -> Table:
     except pl.exceptions.PolarsError as cause:
         raise TaskSourceError(f"{path.name}: damaged Parquet file: {_first_line(cause)}") from cause
     place = "line" if path.suffix == ".csv" else "row"
-    rejected: Counter[str] = Counter()
-    notes = []
+    empty = frame.select(pl.all_horizontal(pl.all().exclude(LINE).is_null())).to_series()
+    rejected = Counter({"empty row": int(empty.sum())} if empty.any() else {})
+    frame, notes = frame.filter(~empty), []
     broken = pl.repeat(False, frame.height, eager=True)
     for name in frame.columns:
         if name == LINE or name in _NAMES or frame[name].dtype != pl.String:
@@ -78,13 +79,11 @@ def _csv(path: Path) -> pl.DataFrame:
     if not path.stat().st_size:
         raise TaskSourceError(f"{path.name}: the file is empty; expected a table of tasks")
     try:
-        rows = scan_csv(path).collect()
+        return scan_csv(path).collect()
     except SourceError as error:
         raise TaskSourceError(str(error)) from None
     except pl.exceptions.PolarsError as cause:
         raise TaskSourceError(str(explained(path, cause))) from cause
-    empty = pl.all_horizontal(pl.all().exclude(LINE).is_null())
-    return rows.filter(~empty)
 
 
 def _typed(frame: pl.DataFrame, name: str, broken: pl.Series) -> tuple[pl.DataFrame, pl.Series, str]:
@@ -100,7 +99,7 @@ def _typed(frame: pl.DataFrame, name: str, broken: pl.Series) -> tuple[pl.DataFr
         return frame.with_columns((text.str.to_lowercase() == "true").alias(name)), none, ""
     number = text.cast(pl.Float64, strict=False)
     bad = given & ~number.is_finite().fill_null(False)
-    if input_name(name) not in _NUMBERS and 2 * int(bad.sum()) > int(given.sum()):
+    if input_name(name) not in _NUMBERS and (2 * int(bad.sum()) > int(given.sum()) or not given.any()):
         return frame, none, ""
     bad &= ~broken
     got = str(text.filter(bad)[0])[:80] if bad.any() else ""
