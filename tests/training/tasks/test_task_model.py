@@ -266,6 +266,13 @@ def test_what_was_left_out_is_told_and_a_field_of_one_value_cannot_be(
     assert "the tasks have L40S" in result.stderr
     assert "some: 24 tasks, left out 2: 1 duration_ms must be a finite number, 1 no positive time" in result.stderr
     assert "note: some.json trace 26: duration_ms must be a finite number, got 'soon'" in result.stderr
+    for wrong, message in (
+        (["--only", "t2vid"], "no task is of type 't2vid'; there are none"),
+        (["--page", str(tmp_path / "none" / "page.md")], "make it first"),
+    ):
+        refused = CliRunner().invoke(evaluate, ["llm-latency", "--data", str(path), *wrong])
+        assert refused.exit_code == 2
+        assert message in " ".join(refused.stderr.split())
     arguments = ["--data", str(path), "--out", str(tmp_path / "models"), "--log-format"]
     text = CliRunner().invoke(train, ["llm-latency", *arguments, "text"])
     assert "left out 2" in text.stderr, text.output

@@ -208,9 +208,15 @@ def evaluate(
     from jobcast_training.tasks.settings import Settings
     from jobcast_training.tasks.sources import read_tasks
 
+    if page and not page.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(page.parent)!r}; make it first", param_hint="--page")
     try:
         records = read_tasks(paths, format=source)
         tell(records)
+        types = records.frame["model_type"].drop_nulls().unique().sort().to_list()
+        if only is not None and only not in types:
+            shown = ", ".join(types) or "none"
+            raise click.BadParameter(f"no task is of type {only!r}; there are {shown}", param_hint="--only")
         if only is not None:
             records = replace(records, frame=records.frame.filter(records.frame["model_type"] == only))
         for field in fields:
