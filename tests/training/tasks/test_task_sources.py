@@ -216,7 +216,7 @@ def table(folder: Path, *lines: str) -> Path:
 def test_cells_of_a_table_are_numbers_or_are_named(tmp_path: Path) -> None:
     path = table(
         tmp_path,
-        "software_version,Input Tokens, queue depth,note,spare,duration_ms",
+        "Software Version,Input Tokens, queue depth,note,spare,duration_ms",
         "0.10,100,1,slow,,812",
         "0.10,,2,fast,,90.5",
         "0.9,many,3,,,70",

@@ -53,7 +53,7 @@ def read_table(path: Path) -> Table:
     frame, notes = frame.filter(~empty), []
     broken = pl.repeat(False, frame.height, eager=True)
     for name in frame.columns:
-        if name == LINE or name in _NAMES or frame[name].dtype != pl.String:
+        if name == LINE or input_name(name) in _NAMES or frame[name].dtype != pl.String:
             continue
         frame, bad, got = _typed(frame, name, broken)
         if not bad.any():
