@@ -33,10 +33,11 @@ SEEDS_batch := $(RECORDED)/PredictBatch
 SEEDS_infer := $(RECORDED)/ModelInfer $(RECORDED)/ModelStreamInfer
 SEEDS_rewrite := core/fuzz/seeds/rewrite
 
-# Tools that check deploy/, where there is Go: kustomize, the loader of docker compose, and KServe's definitions.
+# Tools of the tests, where there is Go: for deploy/ kustomize, the loader of docker compose and KServe's definitions.
 GO := $(shell command -v go)
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 COMPOSE := github.com/compose-spec/compose-go/v2/cmd@v2.9.1
+GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 KSERVE := github.com/kserve/kserve@v0.19.0
 KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd/full/serving.kserve.io_$(one).yaml)
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
@@ -104,7 +105,7 @@ ui: $(VENV)/.all ## install, then start the web app of a running server (`make s
 bench-ui: install ## measure the web app in Chromium: click to picture, and 100,000 records
 	@$(BIN)/python benchmarks/ui/measure.py
 
-test: install peers load test-core $(VENV)/.prometheus $(VENV)/.debian $(if $(GO),$(VENV)/.deploy) ## install, then run every test
+test: install peers load test-core $(VENV)/.prometheus $(VENV)/.debian $(if $(GO),$(VENV)/.go) ## install, then run every test
 	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
 	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
 	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
@@ -185,15 +186,15 @@ lint-core: install $(if $(CARGO),$(DENY)) ## linters of the native core, its lic
 	$(if $(CARGO),$(DENY) --manifest-path core/Cargo.toml --locked check --hide-inclusion-graph licenses bans sources)
 	$(if $(CARGO),$(BIN)/python -m mypy.stubtest jobcast_core)
 
-$(VENV)/.deploy: $(VENV)/.all
-	@echo "building what checks deploy/"
-	@(GOBIN=$(abspath $(VENV))/go $(GO) install $(KUSTOMIZE) && \
+$(VENV)/.go: $(VENV)/.all
+	@echo "building tools of the tests that are written in Go"
+	@(GOBIN=$(abspath $(VENV))/go $(GO) install $(KUSTOMIZE) && GOBIN=$(abspath $(VENV))/go $(GO) install $(GRPCURL) && \
 		GOBIN=$(abspath $(VENV))/go $(GO) install $(COMPOSE) && mv $(VENV)/go/cmd $(VENV)/go/compose-spec && \
 		mkdir -p $(VENV)/kserve && cd "$$($(GO) mod download -json $(KSERVE) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" && \
 		install -m 644 $(KSERVE_DEFINITIONS) $(abspath $(VENV))/kserve) && touch $@ || \
-		{ echo "not built: tests of deploy/ that need it are skipped"; test -z "$(CI)"; }
+		{ echo "not built: tests that need them are skipped"; test -z "$(CI)"; }
 
-check-deploy: install $(if $(GO),$(VENV)/.deploy) ## check recipe, compose files and Kubernetes objects (fully with Go), and balancing
+check-deploy: install $(if $(GO),$(VENV)/.go) ## check recipe, compose files and Kubernetes objects (fully with Go), and balancing
 	@$(BIN)/hadolint Dockerfile.arm64
 	@$(BIN)/python -m pytest --quiet $(DEPLOY_TESTS)
 

@@ -18,6 +18,7 @@ from jobcast.job import JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
 from jobcast.status import as_jobcast_error
+from jobcast.waiting import limit
 
 
 class AsyncClient:
@@ -37,7 +38,7 @@ class AsyncClient:
             InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
-        self.timeout = timeout
+        self.timeout = limit(timeout)
         self._access = Access(**access)
         self._channel = self._access.channel(grpc.aio, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)

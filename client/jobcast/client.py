@@ -16,6 +16,7 @@ from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
 from jobcast.status import as_jobcast_error
 from jobcast.stream import answered
+from jobcast.waiting import limit
 
 
 class Client(Closing):
@@ -38,7 +39,7 @@ class Client(Closing):
             InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
-        self.timeout = timeout
+        self.timeout = limit(timeout)
         self._access = Access(**access)
         self._channel = self._access.channel(grpc, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)

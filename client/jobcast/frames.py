@@ -17,7 +17,7 @@ def columns_of(raw: Any) -> tuple[Columns, int]:
     """
     if hasattr(raw, "collect") and hasattr(raw, "collect_schema") and not hasattr(raw, "to_dict"):
         raise ValueError("records: must be read already, got a lazy frame; call collect()")
-    if hasattr(raw, "to_dict"):
+    if hasattr(raw, "to_dict") and hasattr(raw, "columns"):
         return _measured(_of_frame(raw))
     if isinstance(raw, Mapping):
         return _measured({str(name): _listed(str(name), values) for name, values in raw.items()})

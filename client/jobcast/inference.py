@@ -21,6 +21,7 @@ from jobcast.closing import Closing
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
 from jobcast.status import as_jobcast_error
+from jobcast.waiting import limit
 
 SCHEMA = "jobcast.schema"
 """Parameter of a model's configuration that holds its schema as JSON."""
@@ -78,7 +79,7 @@ class InferenceClient(Closing):
             InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.address = target(address)
-        self.timeout = timeout
+        self.timeout = limit(timeout)
         self._access = Access(**access)
         self._channel = self._access.channel(grpc, self.address)
         self._stub = GRPCInferenceServiceStub(self._channel)

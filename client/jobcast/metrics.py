@@ -13,6 +13,7 @@ from jobcast.access import AccessFields
 from jobcast.closing import Closing
 from jobcast.errors import ServerFault
 from jobcast.tasks import exchange
+from jobcast.waiting import limit
 
 DEFAULT_URL = "http://localhost:8181"
 PATH = "/metrics"
@@ -61,7 +62,7 @@ class MetricsClient(Closing):
             InvalidInput: the address is none, or what gives access cannot be read.
         """
         self.url = exchange.address(url)
-        self.timeout = exchange.limit(timeout)
+        self.timeout = limit(timeout)
         self._http = httpx.Client(timeout=timeout, **exchange.access(self.url, access))
 
     def read(self) -> Metrics:

@@ -108,7 +108,7 @@ class Reader:
             raw.encode()
         except UnicodeEncodeError:
             raise Wrong(TYPE, f"must be valid Unicode text, got {shown(raw)}") from None
-        return str(raw)
+        return raw.strip() or str(raw)  # as training reads them; one of blanks alone is one
 
     def _number(self, raw: Any, factor: float) -> Value:
         value = raw if type(raw) is float or type(raw) is int else self._plain(raw)

@@ -20,7 +20,7 @@ Wanted = Literal["auto", "native", "stock"]
 """What an operator may ask for; `auto` is `native` where it is there and answers right."""
 
 
-INTERFACE = 1
+INTERFACE = 2
 """What this server asks of the core; the core's own number is beside its classes."""
 
 

@@ -14,7 +14,7 @@ from jobcast_server.openinference.engine import Engine as TensorEngine
 from jobcast_server.openinference.engine import Request
 from jobcast_server.openinference.messages import Heads
 from jobcast_server.openinference.native import NativeEngine as NativeTensorEngine
-from jobcast_server.repository.bundle import Bundle, load
+from jobcast_server.repository.bundle import Bundle, Check, load
 from jobcast_server.repository.card import card
 from jobcast_server.rtpredictor import columns
 from jobcast_server.rtpredictor.engine import Engine as JobEngine
@@ -47,10 +47,9 @@ class Model:
         kinds: Kinds = PYTHON,
     ) -> None:  # fmt: skip
         name = folder.parent.name
-        check = columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
         engine = settings.engine if provider == "cpu" else "python"
         builder = Builder(engine, settings.max_batch_rows, contract=name == PREDICTOR)
-        self.bundle = load(folder, provider, settings.golden_ulps, check, settings.forest, builder)
+        self.bundle = load(folder, provider, settings.golden_ulps, check_of(name), settings.forest, builder)
         self.name = name
         self.version = str(self.bundle.manifest.version)
         self.card = card(folder.parent)
@@ -87,6 +86,11 @@ def _jobs(bundle: Bundle, settings: Settings, statistics: Statistics) -> JobEngi
     if bundle.core is None:
         return JobEngine(bundle, most, statistics, piece)
     return NativeJobEngine(bundle, bundle.core, most, statistics, piece)
+
+
+def check_of(name: str) -> Check:
+    """What a version of the model of this name has to be beyond a good bundle: able to answer its contract."""
+    return columns.check if name == PREDICTOR else tasks.check if tasks.serves(name) else _any
 
 
 def _any(manifest: Manifest) -> None:

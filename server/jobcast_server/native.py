@@ -187,7 +187,7 @@ def _contract(manifest: Manifest) -> tuple[Any, ...]:
     levels = manifest.quantile_levels
     lower, upper = (levels.index(level) for level in manifest.interval_levels)
     limit = levels.index(manifest.limit_level)
-    return list(rules.bounds.values()), list(rules.lengths.values()), levels, (lower, upper), limit
+    return list(rules.bounds.values()), list(rules.lengths.values()), rules.times, levels, (lower, upper), limit
 
 
 def _prove(core: Core, manifest: Manifest, golden: Feeds, outputs: Outputs) -> None:

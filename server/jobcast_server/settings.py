@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from jobcast_server import forest as trees
 from jobcast_server.errors import StartupError
@@ -156,6 +156,13 @@ class Settings(BaseModel):
         20_000, ge=1, le=1_000_000, description="Most open connections of the REST port, and of the native gRPC port."
     )
     enable_echo: bool = Field(False, description="Serve /jobcast.Echo, which returns its bytes (for measuring).")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truths_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError(f"must be a number, got {str(value).lower()}")
+        return value
 
     @field_validator("version_policy")
     @classmethod

@@ -1,5 +1,6 @@
 """The sockets of the ports: of one process alone, or shared by the workers of one server (SO_REUSEPORT)."""
 
+import errno
 import socket
 
 from jobcast_server.errors import StartupError
@@ -12,14 +13,14 @@ def listen(settings: Settings, option: str) -> socket.socket:
     """Listen on the port that an option names; several workers share it.
 
     Raises:
-        StartupError: it is taken.
+        StartupError: it is taken, or the host is none of this machine's.
     """
     port = getattr(settings, option)
     family, host = _family(settings.host)
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=settings.workers > 1)
     except OSError as error:
-        raise taken(settings, option, str(error.strerror)) from None
+        raise _unusable(settings, option, error) from None
 
 
 def reserve(settings: Settings, option: str) -> socket.socket:
@@ -39,8 +40,18 @@ def reserve(settings: Settings, option: str) -> socket.socket:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         held.close()
-        raise taken(settings, option, str(error.strerror)) from None
+        raise _unusable(settings, option, error) from None
     return held
+
+
+def _unusable(settings: Settings, option: str, error: OSError) -> StartupError:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return _no_host(settings.host, error)
+    return taken(settings, option, str(error.strerror))
+
+
+def _no_host(host: str, error: OSError) -> StartupError:
+    return StartupError(f"host: must be an address of this machine, got {host} ({error.strerror})")
 
 
 def taken(settings: Settings, option: str, reason: str) -> StartupError:
@@ -53,4 +64,8 @@ def taken(settings: Settings, option: str, reason: str) -> StartupError:
 
 def _family(host: str) -> tuple[socket.AddressFamily, str]:
     host = host.strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        raise _no_host(host, error) from None
     return (socket.AF_INET6 if ":" in host else socket.AF_INET), host

@@ -130,6 +130,18 @@ def test_batch_refuses_zero_rows_per_request(client):
         client.predict_batch(jobs(1), rows_per_request=0)
 
 
+def test_one_job_is_no_batch(client, job):
+    for one in (job, {"processors_req": 1}, "text"):
+        with pytest.raises(InvalidInput, match="jobs: must be several jobs, got one "):
+            client.predict_batch(one)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_no_time_at_all_is_refused(timeout):
+    with pytest.raises(InvalidInput, match="timeout: must be seconds > 0"):
+        Client("localhost:1", timeout=timeout)
+
+
 def test_stream_answers_every_job_in_order(client):
     given = jobs(3 * WINDOW)
     assert answers(client.predict_stream(given)) == answers(client.predict_batch(given))

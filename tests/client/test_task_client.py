@@ -147,8 +147,8 @@ def test_a_wrong_trace_of_a_batch_fails_alone(client):
 
 
 def test_keys_reach_the_server_as_they_are(client):
-    key = TaskKey("a/b", "ü %2F", "A100", "v?x", "1#2")
-    assert client.predict_single(*key, TRACE).model_info == key
+    for key in (TaskKey("a/b", "ü %2F", "A100", "v?x", "1#2"), TaskKey("a", "..", ".", "v", "1")):
+        assert client.predict_single(*key, TRACE).model_info == key
 
 
 def test_tables_are_written_and_asked(client, tmp_path, tasks):

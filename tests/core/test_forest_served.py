@@ -16,7 +16,7 @@ from serving import COMMAND, MODELS, end, spawn
 TEXT_FOR_A_LIBRARY = """
 from pathlib import Path
 
-INTERFACE = 1
+INTERFACE = 2
 
 def rewrite(model):
     return model + b"\\x42\\x00"  # an empty opset import: not the same bytes, so that the library is wanted
@@ -36,7 +36,7 @@ def features():
 def versions():
     return {}
 """
-OLDER = TEXT_FOR_A_LIBRARY.replace("INTERFACE = 1", "")
+OLDER = TEXT_FOR_A_LIBRARY.replace("INTERFACE = 2", "")
 NO_LIBRARY = "raise ImportError('libsomething.so: cannot open shared object file')\n"
 
 
@@ -128,7 +128,7 @@ def request(manifest, golden):
     [
         (TEXT_FOR_A_LIBRARY, "invalid ELF header|file too short|not a mach-o|slice"),
         (NO_LIBRARY, "libsomething.so: cannot open"),
-        (OLDER, "its interface must be 1, got 0: build it anew"),
+        (OLDER, "its interface must be 2, got 0: build it anew"),
     ],
     ids=["no library", "no module", "of another release"],
 )

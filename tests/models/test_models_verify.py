@@ -1,6 +1,9 @@
 """`jobcast models verify` accepts and refuses what a server does, with the same exit code."""
 
+import shutil
+
 import pytest
+from serving import MODELS
 
 
 def test_all_are_good(toys, bundles, run):
@@ -65,6 +68,15 @@ def test_a_schema_that_the_job_contract_cannot_use(repository, bundles, run):
     assert lines[0].startswith("hpc-runtime/1: good")
     assert lines[1].startswith("hpc-runtime/2: refused: ")
     assert folder.is_dir()
+
+
+def test_what_a_contract_cannot_answer_from_is_refused_here_too(repository, bundles, run):
+    folder = repository / "llm-latency" / "1"
+    shutil.copytree(MODELS / "llm-latency" / "1", folder)
+    bundles.edit(folder, lambda manifest: [one.update(unit="s") for one in manifest["outputs"][:2]])
+    assert "llm-latency/1: refused: manifest.json: outputs: the unit of quantiles must be ms, got 's'" in (
+        run("verify", code=2).stdout
+    )
 
 
 def test_an_empty_repository_is_not_good(repository, run):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf
 SCRIPTS = [text for language, text in BLOCKS if language == "python"]
 TOOLS = {"curl": 0, "grpcurl": 1, "perf_analyzer": 2}
 COMMANDS = [text for language, text in BLOCKS if language == "sh"]
-SHORT = "--request-count 200"
+PATH = os.pathsep.join([str(Path(sys.prefix) / "go"), os.environ["PATH"]])
+SHORT = "--measurement-mode count_windows --measurement-request-count 100 --stability-percentage 1000000 --max-trials 3"
 
 
 def here(text, addresses):
@@ -42,11 +44,11 @@ def test_python_on_the_page(peer_server, tmp_path, place):
 
 @pytest.mark.parametrize("tool", ["curl", "grpcurl"])
 def test_commands_on_the_page(peer_server, tmp_path, tool):
-    if shutil.which(tool) is None:
+    if shutil.which(tool, path=PATH) is None:
         pytest.skip(f"{tool} is not installed")
     text = here(COMMANDS[TOOLS[tool]], peer_server).replace("curl -s", "curl -sf")
     assert tool in text
-    assert "point" in run(["bash", "-euo", "pipefail", "-c", text], tmp_path)
+    assert "point" in run(["bash", "-euo", "pipefail", "-c", text], tmp_path, PATH=PATH)
 
 
 def test_load_tool_on_the_page(peer_server, tmp_path):

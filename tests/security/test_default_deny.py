@@ -184,3 +184,10 @@ def test_what_changes_the_server_is_for_administrators_alone():
     assert {call for call in admin if re.search("(?i)load|train|table", call)} == admin
     changing = {call for call, _ in scopes.table() if re.search("(?i)/load|unload|Load|POST /train|/table/", call)}
     assert changing == admin
+
+
+def test_long_paths_of_strangers_are_not_remembered():
+    before = scopes._matched.cache_info().currsize
+    for number in range(10):
+        assert scopes.of(f"GET /{'x' * 10_000}{number}") is None
+    assert scopes._matched.cache_info().currsize == before

@@ -30,7 +30,9 @@ JOBS = st.builds(
     wallclock_req=st.one_of(st.floats(1, 1e6), NUMBERS),
     partition=WORDS,
     qos=WORDS,
-    submit_time=st.one_of(st.sampled_from([-1, 0, -(2**63)]), st.integers(0, 2**40)),
+    submit_time=st.one_of(
+        st.sampled_from([-1, 0, -(2**63), 2**40 + 1, 1_764_000_000_000, 2**63 - 1]), st.integers(0, 2**40)
+    ),
     user=WORDS,
     account=WORDS,
     job_name=WORDS,

@@ -32,6 +32,7 @@ def test_the_environment_names_the_file(tmp_path):
         ({}, {"JOBCAST_PROT": "1"}, "", "environment: unknown variable JOBCAST_PROT, did you mean 'JOBCAST_PORT'?"),
         ({}, {"JOBCAST_PORT": "x"}, "", "environment: port: input should be a valid integer"),
         ({"port": 70000}, {}, "", "flag: port: input should be less than or equal to 65535, got 70000"),
+        ({}, {}, "port = true", "port: must be a number, got true"),
         ({}, {}, "port = 70000", "less than or equal to 65535, got 70000"),
         ({"provider": "gpu"}, {}, "", "flag: provider: input should be 'auto', 'cpu' or 'coreml', got 'gpu'"),
         ({"max_queued_rows": 5}, {}, "", "max_queued_rows must be >= max_batch_rows (10000), got 5"),

@@ -26,6 +26,7 @@ TABLE = [
     ("partition", "", "must not be empty, got ''"),
     ("qos", "", "must not be empty, got ''"),
     ("submit_time", -1, "must be >= 0, got -1"),
+    ("submit_time", 1_764_000_000_000, "must be <= 1.09951e+12, got 1764000000000"),
     ("gpus_req", -1, "must be >= 0, got -1"),
     ("user", "u" * 3_000_000, "must be at most 256 bytes, got 3000000: '" + "u" * 40 + "'..."),
     ("job_name", "ä" * 200, "must be at most 256 bytes, got 400: '" + "ä" * 40 + "'..."),

@@ -379,5 +379,24 @@ def test_statistics_count_what_was_asked(start, infer_request, job):
     assert {size.batch_size: size.compute_infer.count for size in told.batch_stats} == {1: 3, 5: 1, 256: 2, 188: 1}
     for duration in (stats.compute_input, stats.compute_infer, stats.compute_output, stats.success):
         assert duration.ns > 0
+        assert duration.count == 5
     assert stats.compute_infer.ns < stats.success.ns
     assert told.last_inference > 1_700_000_000_000
+
+
+def test_statistics_read_under_load_count_each_stage_alike(server, infer_request):
+    async def run():
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = rpc.GRPCInferenceServiceStub(channel)
+            calls = asyncio.gather(*(stub.ModelInfer(infer_request(rows)) for rows in [1, 4, 600] * 60))
+            told = []
+            while not calls.done():
+                answer = await stub.ModelStatistics(pb.ModelStatisticsRequest(name="hpc-runtime"))
+                told.append(answer.model_stats[0].inference_stats)
+            await calls
+            return told
+
+    told = asyncio.run(run())
+    assert len(told) > 10
+    for stats in told:
+        assert stats.compute_input.count == stats.compute_infer.count == stats.compute_output.count

@@ -119,6 +119,13 @@ def test_a_port_in_use(flag):
     assert f"choose another {flag}" in ended.stderr
 
 
+def test_a_host_that_is_none_of_this_machine():
+    for host in ("192.0.2.1", "no-such-host.invalid"):
+        ended = run("--host", host, "--port", "0", "--http-port", "0", "--metrics-port", "0")
+        assert ended.returncode == 1
+        assert f"host: must be an address of this machine, got {host}" in ended.stderr
+
+
 def test_no_bundle_is_exit_2(tmp_path):
     ended = run("--port", "0", "--http-port", "0", "--metrics-port", "0", "--models", str(tmp_path))
     assert ended.returncode == 2

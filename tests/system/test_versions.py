@@ -1,5 +1,6 @@
 """A repository of several versions: which one answers, how a new one takes over, and that a bad one never does."""
 
+import shutil
 import time
 
 import grpc
@@ -283,6 +284,25 @@ def test_explicit_control(shelf, serve, job, spoils):
         answering(predictor, job)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     until(lambda: states(stub)["hpc-runtime", "2"] == ("UNAVAILABLE", "unloaded by request"))
+
+
+def test_loading_after_the_newest_version_was_deleted_says_what_serves(shelf, serve):
+    for version in (1, 2):
+        shelf.add(version)
+    stub, _ = serve("--model-control", "explicit", "--load-model", "hpc-runtime")
+    shutil.rmtree(shelf.root / "hpc-runtime" / "2")
+    stub.RepositoryModelLoad(oip.RepositoryModelLoadRequest(model_name="hpc-runtime"))
+    assert states(stub)["hpc-runtime", "1"][0] == "READY"
+
+
+def test_a_bundle_with_narrower_rules_is_warmed_up_within_them(shelf, serve, bundles, job):
+    folder = shelf.add(1)
+    narrow = {"wallclock_req": 300.0, "processors_req": 2.0}
+    bundles.edit(folder, lambda m: [i.update(minimum=narrow[i["name"]]) for i in m["inputs"] if i["name"] in narrow])
+    _, predictor = serve()
+    job.wallclock_req = 299.0
+    with pytest.raises(grpc.RpcError, match="wallclock_req: must be finite and >= 300, got 299"):
+        predictor.Predict(pb.PredictRequest(features=job))
 
 
 @pytest.mark.parametrize("name", ["config", "file:1/model.onnx"])

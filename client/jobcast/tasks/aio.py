@@ -24,6 +24,7 @@ from jobcast.tasks.answers import (
 )
 from jobcast.tasks.call import DEFAULT_CONFIDENCE, DEFAULT_RANGE, HARDLY_ANY, Call, Trace
 from jobcast.tasks.stream import IN_FLIGHT, PredictionStream
+from jobcast.waiting import limit
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class AsyncPredictorClient:
             InvalidInput: an argument breaks its rule.
         """
         self.base_url = exchange.address(base_url)
-        self.timeout = exchange.limit(timeout)
+        self.timeout = limit(timeout)
         self.retries = exchange.tries(retries)
         self._access = access
         self._http = httpx.AsyncClient(timeout=timeout, **exchange.access(self.base_url, access))

@@ -129,4 +129,5 @@ def _path(kind: str, key: answers.TaskKey) -> str:
     ]
     if wrong:
         raise InvalidInput(*wrong)
-    return f"/predict/{kind}/" + "/".join(quote(part, safe="") for part in key)
+    parts = (quote(part, safe="").replace(".", "%2E") if part in (".", "..") else quote(part, safe="") for part in key)
+    return f"/predict/{kind}/" + "/".join(parts)

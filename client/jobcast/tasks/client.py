@@ -23,6 +23,7 @@ from jobcast.tasks.answers import (
     WrittenTable,
 )
 from jobcast.tasks.call import DEFAULT_CONFIDENCE, DEFAULT_RANGE, HARDLY_ANY, Call, Trace
+from jobcast.waiting import limit
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class PredictorClient(Closing):
             InvalidInput: an argument breaks its rule.
         """
         self.base_url = exchange.address(base_url)
-        self.timeout = exchange.limit(timeout)
+        self.timeout = limit(timeout)
         self.retries = exchange.tries(retries)
         self._http = httpx.Client(timeout=timeout, **exchange.access(self.base_url, access))
 

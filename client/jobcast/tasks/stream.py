@@ -19,6 +19,7 @@ from jobcast.errors import DeadlineExceeded, Denied, InvalidInput, JobcastError,
 from jobcast.tasks import answers, exchange
 from jobcast.tasks.answers import TaskPrediction
 from jobcast.tasks.payload import encoded
+from jobcast.waiting import limit
 
 PATH = "/ws/predict"
 IN_FLIGHT = 256
@@ -55,7 +56,7 @@ class PredictionStream:
         if type(in_flight) is not int or in_flight < 1:
             raise InvalidInput(Violation("in_flight", f"must be a whole number >= 1, got {in_flight!r}"))
         self.base_url = exchange.address(base_url)
-        self.timeout = exchange.limit(timeout)
+        self.timeout = limit(timeout)
         self.retries = exchange.tries(retries)
         self._access = Access(**access)
         self._window = asyncio.Semaphore(in_flight)

@@ -22,6 +22,8 @@ pub struct Bounds {
     pub numbers: [(f64, f64); NUMBERS],
     /// Longest partition, quality of service, user, account and job name, in bytes.
     pub lengths: [usize; TEXTS],
+    /// Earliest and latest time of submission; 0 stands for now and is always allowed.
+    pub times: (i64, i64),
 }
 
 /// What a message says of a job.
@@ -92,6 +94,7 @@ impl<'a> Job<'a> {
         let mut texts = self.texts.iter().zip(&bounds.lengths);
         numbers.all(|(value, (low, high))| low <= value && value <= high)
             && texts.all(|(text, &longest)| text.len() <= longest)
+            && (self.time == 0 || (bounds.times.0..=bounds.times.1).contains(&self.time))
             && !self.texts[PARTITION].is_empty()
             && !self.texts[QOS].is_empty()
     }
@@ -137,7 +140,19 @@ mod tests {
     use crate::wire::{put_bytes, put_varint};
 
     fn bounds() -> Bounds {
-        Bounds { numbers: [(1.0, 1e9), (1.0, 1e9), (0.0, f64::MAX), (5e-324, f64::MAX), (0.0, 1e9)], lengths: [256; 5] }
+        Bounds {
+            numbers: [(1.0, 1e9), (1.0, 1e9), (0.0, f64::MAX), (5e-324, f64::MAX), (0.0, 1e9)],
+            lengths: [256; 5],
+            times: (5, 1 << 40),
+        }
+    }
+
+    fn at(time: i64) -> Vec<u8> {
+        let mut out = message(1, 60.0, "debug", &[]);
+        out.push(tag(7, VARINT));
+        #[allow(clippy::cast_sign_loss, reason = "as protobuf writes them")]
+        put_varint(&mut out, time as u64);
+        out
     }
 
     fn message(processors: u64, wallclock: f64, partition: &str, recent: &[f64]) -> Vec<u8> {
@@ -198,5 +213,7 @@ mod tests {
         assert!(!good(&message(1, 60.0, "a\0b", &[])));
         assert!(!good(&message(1, 60.0, "debug", &[1.0, f64::NAN])));
         assert!(!good(&message(1, 60.0, "debug", &[-1.0])));
+        assert!([0, 5, 1 << 40].map(at).iter().all(|bytes| good(bytes)));
+        assert!(![-1, 4, (1 << 40) + 1].map(at).iter().any(|bytes| good(bytes)));
     }
 }

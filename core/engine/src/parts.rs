@@ -39,7 +39,7 @@ impl Default for Parts {
             inputs,
             outputs: vec![output("quantiles", 9), output("point", 1)],
             rules,
-            bounds: Bounds { numbers, lengths: [LONGEST; 5] },
+            bounds: Bounds { numbers, lengths: [LONGEST; 5], times: (0, i64::MAX) },
             encoder,
         }
     }

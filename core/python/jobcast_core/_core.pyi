@@ -5,7 +5,9 @@ _Seconds: TypeAlias = tuple[float, float, float]
 _Text: TypeAlias = tuple[bool, int | None, set[bytes] | None, bytes]
 _Double: TypeAlias = tuple[float, float, bool, float | None, float]
 _Long: TypeAlias = tuple[int, int, int | None]
-_Contract: TypeAlias = tuple[Sequence[tuple[float, float]], Sequence[int], Sequence[float], tuple[int, int], int]
+_Contract: TypeAlias = tuple[
+    Sequence[tuple[float, float]], Sequence[int], tuple[int, int], Sequence[float], tuple[int, int], int
+]
 
 __all__ = [
     "INTERFACE",
@@ -191,8 +193,8 @@ class Engine:
         the most bytes, the only ones allowed, and the default; that of floats the lowest and highest, whether NaN is
         allowed, what else is not known, and the default; that of integers the lowest, the highest, and the default,
         None where an input must be given.
-        The contract is bounds of the five numbers of a job, most bytes of its five texts, quantile levels, the places
-        of the interval's ends, and the place of the suggested limit.
+        The contract is bounds of the five numbers of a job, most bytes of its five texts, bounds of its time of
+        submission, quantile levels, the places of the interval's ends, and the place of the suggested limit.
 
         Raises:
             ValueError: onnxruntime refuses the graph or did not register the library, or the parts do not fit.

@@ -22,8 +22,8 @@ create_exception!(
 /// Decode, compute and encode.
 type Seconds = (f64, f64, f64);
 
-/// Bounds of numbers, longest texts, quantile levels, places of the interval's ends, place of the limit.
-type Contract = ([(f64, f64); 5], [usize; 5], Vec<f64>, (usize, usize), usize);
+/// Bounds of numbers, longest texts, bounds of times, quantile levels, places of the interval's ends, place of the limit.
+type Contract = ([(f64, f64); 5], [usize; 5], (i64, i64), Vec<f64>, (usize, usize), usize);
 
 #[derive(FromPyObject)]
 enum Rule {
@@ -98,9 +98,9 @@ impl Engine {
         let graph = Arc::new(graph);
         let jobs = match contract {
             None => None,
-            Some((numbers, lengths, levels, interval, limit)) => {
+            Some((numbers, lengths, times, levels, interval, limit)) => {
                 let levels = engine::Levels { levels, interval, limit, version: version.clone() };
-                let made = engine::Jobs::new(Arc::clone(&graph), engine::Bounds { numbers, lengths }, &levels);
+                let made = engine::Jobs::new(Arc::clone(&graph), engine::Bounds { numbers, lengths, times }, &levels);
                 Some(made.ok_or_else(|| PyValueError::new_err("the graph does not answer the contract"))?)
             }
         };

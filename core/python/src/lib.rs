@@ -22,7 +22,7 @@ mod _core {
 
     /// Raised by one whenever the server calls this core in a way that older ones do not know.
     #[pymodule_export]
-    const INTERFACE: u32 = 1;
+    const INTERFACE: u32 = 2;
 
     #[pymodule_export]
     use crate::counts::{Counter, Histogram, Passes, Places, Rate};

@@ -8,11 +8,10 @@ from pathlib import Path
 from jobcast_proto.manifest import Manifest
 
 from jobcast_server.errors import BundleError, StartupError
-from jobcast_server.model import PREDICTOR
+from jobcast_server.model import check_of
 from jobcast_server.policy import Policy
 from jobcast_server.repository.bundle import Bundle, load, read_manifest
 from jobcast_server.repository.folder import Home, scan
-from jobcast_server.rtpredictor import columns
 
 
 class NotThereError(StartupError):
@@ -108,9 +107,8 @@ class Repository:
         Raises:
             BundleError: why it is refused.
         """
-        check = columns.check if folder.parent.name == PREDICTOR else lambda manifest: None
         try:
-            return load(folder, "cpu", self.allowed_ulps, check)
+            return load(folder, "cpu", self.allowed_ulps, check_of(folder.parent.name))
         except BundleError as error:
             raise BundleError(str(error).removeprefix(f"bundle {folder}: ")) from None
         except (OSError, MemoryError) as error:

@@ -6,7 +6,7 @@ from importlib.metadata import version as installed
 import open_inference_pb2 as pb
 from jobcast_proto.manifest import Schema
 
-from jobcast_server.counting import Buckets, PassLine
+from jobcast_server.counting import PassLine
 from jobcast_server.errors import UnknownModelError, shorten
 from jobcast_server.gathering import DEFAULT_PRIORITY, PRIORITIES
 from jobcast_server.model import Model
@@ -108,24 +108,28 @@ def _fill(told: pb.ModelStatistics, counted: Statistics) -> None:
     told.execution_count = sum(line[1] for line in lines)
     total = told.inference_stats
     for field, buckets in (
-        (total.success, counted.success), (total.fail, counted.failure), (total.queue, counted.queue),
-        (total.compute_input, counted.decode), (total.compute_infer, counted.compute),
-        (total.compute_output, counted.encode),
-    ):  # fmt: skip
-        _duration(field, buckets)
+        (total.success, counted.success),
+        (total.fail, counted.failure),
+        (total.queue, counted.queue),
+    ):
+        field.count, seconds = buckets.totals()
+        field.ns = round(seconds * 1e9)
+    # One number of requests for the three: clients take unequal ones for an error. Who was encoded went through all.
+    computed, _ = counted.encode.totals()
+    _stages(total, computed, [stage.totals()[1] for stage in (counted.decode, counted.compute, counted.encode)])
     for line in lines:
         _batch(told.batch_stats.add(batch_size=line[0]), line)
 
 
-def _duration(told: pb.StatisticDuration, buckets: Buckets) -> None:
-    count, seconds = buckets.totals()
-    told.count, told.ns = count, round(seconds * 1e9)
-
-
 def _batch(told: pb.InferBatchStatistics, line: PassLine) -> None:
-    _, count, decode, compute, encode = line
-    for field, seconds in ((told.compute_input, decode), (told.compute_infer, compute), (told.compute_output, encode)):
-        field.count, field.ns = count, round(seconds * 1e9)
+    _, count, *seconds = line
+    _stages(told, count, seconds)
+
+
+def _stages(told: pb.InferStatistics | pb.InferBatchStatistics, count: int, seconds: Iterable[float]) -> None:
+    """Fill in the times of decode, compute and encode, in this order."""
+    for field, taken in zip((told.compute_input, told.compute_infer, told.compute_output), seconds, strict=True):
+        field.count, field.ns = count, round(taken * 1e9)
 
 
 def index(repository: Repository[Model], repository_name: str, *, ready: bool) -> pb.RepositoryIndexResponse:

@@ -17,12 +17,17 @@ Model = TypeVar("Model")
 
 @dataclass
 class Versions(Generic[Model]):
-    """A model name with its entries."""
+    """A model name with its entries.
+
+    Attributes:
+        unmet: the policy that no version could satisfy when the folder was read last; "" = it is satisfied.
+    """
 
     entries: dict[int, Entry[Model]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     policy: Policy | None = None
     serving: Entry[Model] | None = None
+    unmet: str = ""
 
 
 class Catalogue(Generic[Model]):

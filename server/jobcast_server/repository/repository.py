@@ -104,8 +104,8 @@ class Repository(Catalogue[Model]):
         self._wanted.add(name)
         await self._refresh({name: found[name]}, only=name)
         known = self._names[name]
-        candidates = (known.policy or self._policy).candidates(known.entries)
-        newest = known.entries[candidates[0]] if candidates else None
+        candidates = (known.policy or self._policy).candidates(found[name].versions)
+        newest = known.entries.get(candidates[0]) if candidates else None
         if newest is None or newest.state is not State.READY or newest.reason:
             have = f"; version {known.serving.version} goes on serving" if known.serving else ""
             raise ModelControlError(f"model {name}: not loaded{self._why(known)}{have}")
@@ -186,8 +186,13 @@ class Repository(Catalogue[Model]):
                 await self._try(name, entry, home)
             if entry.state is State.READY:
                 good.add(version)
+        unmet = ""
         if not good and known.serving is not None and known.serving.version in home.versions:
             good.add(known.serving.version)  # nothing better: the policy is not worth an outage
+            unmet = str(policy)
+            if unmet != known.unmet:
+                log.warning("policy not met", model=name, policy=unmet, serving=known.serving.version)
+        known.unmet = unmet
         self._keep(name, known, good, f"not among the versions served ({policy})")
         for version in known.entries.keys() - home.versions.keys():
             if known.entries[version].loaded is None and known.entries[version].state is State.UNAVAILABLE:

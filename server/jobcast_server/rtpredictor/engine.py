@@ -151,7 +151,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Compute once what the first callers would otherwise wait for."""
-        job = pb.JobFeatures(processors_req=1, nodes_req=1, wallclock_req=60, partition="warm", qos="up")
+        job = self._rules.smallest()
         for rows in (1, 1, 1, self.piece_rows):
             self.part(pb.PredictBatchRequest(jobs=[job] * rows).SerializeToString(), 0)
         self.predict(pb.PredictRequest(features=job, metadata={importance.KEY: "true"}).SerializeToString())

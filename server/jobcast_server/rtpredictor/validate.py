@@ -29,6 +29,8 @@ NUMBERS = {  # lowest and highest allowed value; the highest is finite, so that 
 }
 WHOLE = {"processors_req", "nodes_req", "gpus_req"}
 NON_EMPTY = {"partition", "qos"}
+TIME = "submit_time"
+LATEST = 2**63 - 1
 TEXTS = ("partition", "qos", "user", "account", "job_name")
 
 
@@ -39,10 +41,12 @@ class Rules:
     Attributes:
         bounds: lowest and highest value by numeric field, in the order of `Columns.numbers`.
         lengths: longest text in UTF-8 bytes by text field.
+        times: earliest and latest time of submission; 0, which stands for now, is always allowed.
     """
 
     bounds: dict[str, tuple[float, float]]
     lengths: dict[str, int]
+    times: tuple[int, int]
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Rules":
@@ -57,7 +61,18 @@ class Rules:
                 high = min(high, spec.maximum)
             bounds[name] = (low, high)
         lengths = {name: inputs[name].max_length or DEFAULT_MAX_LENGTH for name in TEXTS}
-        return cls(bounds, lengths)
+        first, last = inputs[TIME].minimum, inputs[TIME].maximum
+        times = 0 if first is None else max(0, int(first)), LATEST if last is None else min(LATEST, int(last))
+        return cls(bounds, lengths, times)
+
+    def smallest(self) -> pb.JobFeatures:
+        """A job that keeps every rule, with required fields alone."""
+        (processors, _), (nodes, _) = self.bounds["processors_req"], self.bounds["nodes_req"]
+        shortest, longest = self.bounds["wallclock_req"]
+        return pb.JobFeatures(
+            processors_req=math.ceil(processors), nodes_req=math.ceil(nodes),
+            wallclock_req=min(max(60.0, shortest), longest), partition="p", qos="q",
+        )  # fmt: skip
 
     def flagged(self, columns: Columns) -> NDArray[np.bool_] | None:
         """Rows [N] that break a rule, or None when none does."""
@@ -65,8 +80,10 @@ class Rules:
         highs = np.array([[high] for _, high in self.bounds.values()])
         good = (columns.numbers >= lows) & (columns.numbers <= highs)
         bad = np.asarray(~good.all(axis=0))
-        if min(columns.times) < 0:
-            bad |= np.array(columns.times) < 0
+        earliest, latest = self.times
+        if min(columns.times) < earliest or max(columns.times) > latest:
+            times = np.array(columns.times)
+            bad |= (times != 0) & ((times < earliest) | (times > latest))
         for name, texts in zip(TEXTS, columns.texts, strict=True):
             limit = self.lengths[name]
             if name in NON_EMPTY and "" in texts:
@@ -94,8 +111,10 @@ class Rules:
                 found.append(
                     Violation(name, f"must be at most {self.lengths[name]} bytes, got {_size(text)}: {shorten(text)}")
                 )
-        if job.submit_time < 0:
-            found.append(Violation("submit_time", f"must be >= 0, got {job.submit_time}"))
+        if job.submit_time and not self.times[0] <= job.submit_time <= self.times[1]:
+            earliest, latest = self.times
+            rule = f">= {earliest:g}" if job.submit_time < earliest else f"<= {latest:g}"
+            found.append(Violation(TIME, f"must be {rule}, got {job.submit_time}"))
         if job.recent_runtimes:
             found.extend(_recent(job.recent_runtimes))
         return found

@@ -110,11 +110,13 @@ def _pattern(call: str) -> str:
     )
 
 
+LONGEST_KNOWN = 512
+"""Characters of a call that is remembered once it was matched: strangers choose paths too, and long ones."""
+
 _FIXED = {call: scopes for call, scopes in table() if "{" not in call}
 _PATTERNS = [(re.compile(_pattern(call), re.DOTALL), scopes) for call, scopes in table() if "{" in call]
 
 
-@lru_cache(4096)
 def of(call: str) -> Scopes | None:
     """Scopes of which one opens the call; None = it is not in the table.
 
@@ -123,4 +125,11 @@ def of(call: str) -> Scopes | None:
     """
     if call in _FIXED:
         return _FIXED[call]
+    return _matched(call) if len(call) <= LONGEST_KNOWN else _match(call)
+
+
+def _match(call: str) -> Scopes | None:
     return next((scopes for pattern, scopes in _PATTERNS if pattern.fullmatch(call)), None)
+
+
+_matched = lru_cache(4096)(_match)

@@ -77,7 +77,7 @@ class Accuracy:
         self.count += 1
         apart = abs(actual - middle)
         self._window.append((apart, apart / actual, low <= actual <= high))
-        self.drift.add(math.log(actual / max(middle, 1e-9)), source)
+        self.drift.add(math.log(actual) - math.log(max(middle, 1e-9)), source)
 
     def told(self) -> dict[str, float | int | bool | None]:
         """Errors (mean absolute in ms, median absolute as a share of the actual time), coverage of 80 %, drift."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import AsyncGenerator
 from functools import partial, wraps
@@ -136,7 +137,7 @@ class TaskEndpoints:
         """Write a lookup table of predictions for the traces of a file."""
         raw, form = await self._form(request)
         confidence = requests.confidence(_number(form.get(requests.CONFIDENCE), requests.DEFAULT_CONFIDENCE))
-        told = requests.traces(_list(_loads(raw)), self._most_rows, UPLOAD)
+        told = requests.traces(_list(_loads(raw, UPLOAD)), self._most_rows, UPLOAD)
         name = checked_name(form.get(NAME) or _table_name(checked(key), raw), NAME)
         start = time.perf_counter()
         with self._plane.admission.call():
@@ -215,6 +216,8 @@ class TaskEndpoints:
 def _trainable(key: Key) -> Key:
     """A key that the command can be told: parts joined by slashes, of which only the model's name may have its own."""
     for name, place in INPUTS.items():
+        if "\0" in key[place]:
+            raise wrong(name, f"must have no NUL where a bundle is to be trained, got {shorten(key[place])}")
         if "/" in key[place] and name != "model_name":
             raise wrong(name, f"must have no slash where a bundle is to be trained, got {shorten(key[place])}")
     return key
@@ -224,11 +227,11 @@ def _json(told: object, status: int = 200) -> Response:
     return Response(orjson.dumps(told), status, media_type=JSON.decode())
 
 
-def _loads(raw: bytes) -> Any:
+def _loads(raw: bytes, field: str = "body") -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise wrong("body", f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise wrong(field, f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
 
 
 def _list(told: Any) -> Any:
@@ -240,9 +243,12 @@ def _number(text: str | None, default: float) -> float:
     if text is None:
         return default
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise wrong(requests.CONFIDENCE, f"must be a number between 0 and 1, got {shorten(text)}") from None
+        value = math.nan
+    if math.isnan(value):
+        raise wrong(requests.CONFIDENCE, f"must be a number between 0 and 1, got {shorten(text)}")
+    return value
 
 
 def _table_name(key: Key, raw: bytes) -> str:

@@ -15,6 +15,9 @@ from jobcast_server.taskpredictor.task import Task
 MOST_KEYS = 1000
 """Keys remembered; the one that was not used for longest goes."""
 
+MOST_BYTES = 48 * 2**20
+"""Bytes of all predictions that are remembered."""
+
 
 @dataclass(slots=True)
 class Account:
@@ -42,13 +45,15 @@ class Ledger:
     """Accounts by key, and the latest predictions by their id; changed on the event loop only.
 
     Tens of thousands of predictions are kept, so each is a few hundred bytes in a ring, and nothing for the garbage
-    collector to look at; its id tells its place.
+    collector to look at; its id tells its place. Where callers give many facts, fewer are kept: `MOST_BYTES` in all.
     """
 
     def __init__(self, run: str, most_predictions: int) -> None:
         self._run = run
         self._most = most_predictions
         self._number = 0
+        self._oldest = 0
+        self._bytes = 0
         self._ring: list[str] = []
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
 
@@ -62,7 +67,14 @@ class Ledger:
         if number < self._most:
             self._ring.append(kept)
         else:
+            self._bytes -= len(self._ring[number % self._most])
             self._ring[number % self._most] = kept
+            self._oldest = max(self._oldest, number - self._most + 1)
+        self._bytes += len(kept)
+        while self._bytes > MOST_BYTES and self._oldest < number:
+            self._bytes -= len(self._ring[self._oldest % self._most])
+            self._ring[self._oldest % self._most] = ""
+            self._oldest += 1
         return f"{self._run}-{number:x}"
 
     def prediction(self, identity: str) -> Prediction | None:
@@ -72,7 +84,7 @@ class Ledger:
             number = int(text, 16)
         except ValueError:
             return None
-        if identity != f"{self._run}-{number:x}" or not 0 <= self._number - 1 - number < len(self._ring):
+        if identity != f"{self._run}-{number:x}" or not self._oldest <= number < self._number:
             return None
         return cast(Prediction, tuple(orjson.loads(self._ring[number % self._most])))
 

@@ -136,16 +136,23 @@ class Outcomes:
         return await done
 
     def traces(self, key: Key) -> Iterator[dict[str, object]]:
-        """Features and duration of every outcome of a key, oldest first."""
+        """Features and duration of every outcome of a key, oldest first.
+
+        Raises:
+            NotReadyError: they cannot be read.
+        """
         if not self.path.exists():
             return
-        with contextlib.closing(self._open()) as store:
-            found = store.execute(
-                "SELECT features, duration_ms FROM outcomes WHERE (model_type, model_name, hardware, software_name, "
-                "software_version) = (?, ?, ?, ?, ?) ORDER BY id", key,
-            )  # fmt: skip
-            for features, took in found:
-                yield {"input_feature": orjson.loads(features), "duration_ms": took}
+        try:
+            with contextlib.closing(self._open()) as store:
+                found = store.execute(
+                    "SELECT features, duration_ms FROM outcomes WHERE (model_type, model_name, hardware, "
+                    "software_name, software_version) = (?, ?, ?, ?, ?) ORDER BY id", key,
+                )  # fmt: skip
+                for features, took in found:
+                    yield {"input_feature": orjson.loads(features), "duration_ms": took}
+        except sqlite3.Error as error:
+            raise NotReadyError(f"store: outcomes cannot be read: {error}") from None
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -155,12 +162,18 @@ class Outcomes:
 
     def _write(self) -> None:
         store: sqlite3.Connection | None = None
+        opened: tuple[int, int] | None = None
         tidied = -TIDY_S
         while True:
             reports, last = self._take()
             try:
+                if store is not None and self._file() != opened:
+                    log.warning("store was removed or replaced: what lies there now is written to", path=str(self.path))
+                    store.close()
+                    store = None
                 if store is None:
                     store = self._open()
+                    opened = self._file()
                 if time.monotonic() - tidied > TIDY_S:
                     self._tidy(store)
                     tidied = time.monotonic()
@@ -186,6 +199,14 @@ class Outcomes:
             except queue.Empty:
                 return reports, False
         return reports, True
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file lies at the path."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

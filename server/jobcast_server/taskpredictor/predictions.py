@@ -81,17 +81,17 @@ class Predictions:
             return await answering.one(task, asked.confidence)
 
     async def flat(self, body: dict[str, Any]) -> Item:
-        """The answer to flat metadata: from the preloaded table where there is one, else from a bundle.
+        """The answer to flat metadata: from the table asked for or preloaded, else from a bundle.
 
         Raises:
             RequestError: why there is none.
         """
-        task, confidence = request.flat(body)
-        table = None if self._tables.default is None else await self._tables.get("")
+        task, asked = request.flat(body, looks=self._tables.default is not None)
+        table = None if asked.table is None else await self._tables.get(asked.table)
         with self._plane.open(task.key, table) as answering:
-            item = await answering.one(task, confidence)
+            item = await answering.one(task, asked.confidence)
         item["model_type"] = task.key.type
-        item["confidence"] = confidence
+        item["confidence"] = asked.confidence
         return item
 
     async def _answer(

@@ -30,13 +30,7 @@ def asked(told: dict[str, Any]) -> Asked:
     """
     if CONFIDENCE not in told:
         raise wrong(CONFIDENCE, "must be given: a number between 0 and 1")
-    wants = told.get("lookup_table", False)
-    if type(wants) is not bool:
-        raise wrong("lookup_table", f"must be a boolean, got {kind_of(wants)}")
-    name = told.get("lookup_table_name")
-    if name is not None and type(name) is not str:
-        raise wrong("lookup_table_name", f"must be a text, got {kind_of(name)}")
-    return Asked(confidence(told[CONFIDENCE]), (name or "") if wants else None)
+    return Asked(confidence(told[CONFIDENCE]), _table(told, looks=False))
 
 
 def confidence(told: Any) -> float:
@@ -85,8 +79,12 @@ def tasks(told: list[Any], key: Key, first: int = 0, where: str = "trace") -> li
     return found
 
 
-def flat(told: dict[str, Any]) -> tuple[Task, float]:
-    """Task and confidence of a request with flat metadata.
+def flat(told: dict[str, Any], *, looks: bool) -> tuple[Task, Asked]:
+    """The task of a request with flat metadata, and what it wants.
+
+    Args:
+        told: the body.
+        looks: whether a request that does not say looks in the default table.
 
     Raises:
         InvalidRequestError: names the field that is wrong or missing.
@@ -96,4 +94,15 @@ def flat(told: dict[str, Any]) -> tuple[Task, float]:
         raise wrong("model_type", f"must be a text that is not empty, got {kind_of(model_type)}")
     if "metadata" not in told:
         raise wrong("metadata", "must be given: an object")
-    return of_metadata(model_type, told["metadata"]), confidence(told.get(CONFIDENCE, DEFAULT_CONFIDENCE))
+    task = of_metadata(model_type, told["metadata"])
+    return task, Asked(confidence(told.get(CONFIDENCE, DEFAULT_CONFIDENCE)), _table(told, looks=looks))
+
+
+def _table(told: dict[str, Any], *, looks: bool) -> str | None:
+    wants = told.get("lookup_table", looks)
+    if type(wants) is not bool:
+        raise wrong("lookup_table", f"must be a boolean, got {kind_of(wants)}")
+    name = told.get("lookup_table_name")
+    if name is not None and type(name) is not str:
+        raise wrong("lookup_table_name", f"must be a text, got {kind_of(name)}")
+    return (name or "") if wants else None

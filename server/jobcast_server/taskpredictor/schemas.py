@@ -92,7 +92,7 @@ class Trace(_Schema):
     input_feature: list[Parameter] | dict[str, float | None]
     model_id: str = ""
     hardware_info: dict[str, float | str | None] | None = Field(default=None, description="Facts of the hardware.")
-    duration_ms: float | None = Field(default=None, gt=0, le=1e12, description="What it took, for training.")
+    duration_ms: float | None = Field(default=None, ge=1e-6, le=1e12, description="What it took, for training.")
 
 
 class SingleRequest(_Schema):
@@ -118,6 +118,12 @@ class TaskRequest(_Schema):
         description="Numbers of the task, and `model_name`, `hardware`, `software_name`, `software_version` as texts."
     )
     confidence_level: float = Field(default=0.95, gt=0, lt=1)
+    lookup_table: bool | None = Field(
+        default=None, description="Look in a table first; left out: in the default table, where there is one."
+    )
+    lookup_table_name: str | None = Field(
+        default=None, description="Bare file name of the table; default: the default one."
+    )
 
 
 class Summary(_Schema):
@@ -220,13 +226,14 @@ class Training(_Schema):
     duration_seconds: float | None = None
     model_name: str | None = None
     version: int | None = None
+    message: str | None = Field(default=None, description="Why the new version does not serve, where it does not.")
     error: str | None = None
 
 
 class OutcomeReport(_Schema):
     """What a task took: a `prediction_id`, or the five identity fields and features."""
 
-    duration_ms: float = Field(gt=0, le=1e12)
+    duration_ms: float = Field(ge=1e-6, le=1e12)
     prediction_id: str | None = None
 
 

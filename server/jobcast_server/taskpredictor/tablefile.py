@@ -22,7 +22,7 @@ from jobcast_server.taskpredictor.forecast import Forecast
 from jobcast_server.taskpredictor.key import INPUTS, Key
 from jobcast_server.taskpredictor.law import deviates, settled
 from jobcast_server.taskpredictor.table import ANY, Row
-from jobcast_server.taskpredictor.task import FEATURES, Task, key_of, of_trace
+from jobcast_server.taskpredictor.task import FEATURES, LONGEST_MS, MOST_FEATURES, Task, key_of, of_trace
 
 LARGEST = 256 * 2**20
 QUANTILE = re.compile(r"(?:q|quantile_?)?(0?\.\d+)")
@@ -123,7 +123,8 @@ def _row(item: Any, where: str) -> Row:
     if type(full) is not dict:
         raise wrong(f"{where}.distribution", f"must be an object, got {kind_of(full)}")
     levels, quantiles = _numbers(full, "quantiles", where), _numbers(full, "quantile_predictions", where)
-    expect, error, outside = (_not_negative(item.get(name), f"{where}.{name}") for name in (*SPREAD, "outside"))
+    expect, error = (_time(item.get(name), f"{where}.{name}") for name in SPREAD)
+    outside = _number(item.get("outside"), MOST_FEATURES, f"{where}.outside")
     return Row(key, features, *_distribution(levels, quantiles, where), expect, error, outside or 0.0)
 
 
@@ -134,9 +135,14 @@ def _numbers(told: dict[str, Any], name: str, where: str) -> list[float]:
     return [float(value) for value in values]
 
 
-def _not_negative(value: Any, where: str) -> float | None:
-    if value is not None and (type(value) not in (int, float) or not value >= 0):
-        raise wrong(where, f"must be a number >= 0, or null, got {kind_of(value)}")
+def _time(value: Any, where: str) -> float | None:
+    return _number(value, LONGEST_MS, where)
+
+
+def _number(value: Any, most: float, where: str) -> float | None:
+    if value is not None and (type(value) not in (int, float) or not 0 <= value <= most):
+        got = value if type(value) in (int, float) else kind_of(value)
+        raise wrong(where, f"must be a number >= 0 and <= {most:g}, or null, got {got}")
     return None if value is None else float(value)
 
 
@@ -147,8 +153,9 @@ def _distribution(
         raise wrong(f"{where}.quantiles", f"must be two or more levels, ascending, in (0, 1), got {levels}")
     if len(quantiles) != len(levels):
         raise wrong(f"{where}.quantile_predictions", f"must be {len(levels)}, one for a level, got {len(quantiles)}")
-    if not all(a <= b for a, b in pairwise(quantiles)) or not quantiles[0] >= 0 or math.isinf(quantiles[-1]):
-        raise wrong(f"{where}.quantile_predictions", f"must be finite, >= 0 and not fall, got {quantiles}")
+    if not all(a <= b for a, b in pairwise(quantiles)) or not 0 <= quantiles[0] <= quantiles[-1] <= LONGEST_MS:
+        rule = f"must be times >= 0 and <= {LONGEST_MS:g} ms that do not fall"
+        raise wrong(f"{where}.quantile_predictions", f"{rule}, got {quantiles}")
     return tuple(levels), tuple(quantiles)
 
 
@@ -184,7 +191,7 @@ def _line(head: list[str], levels: dict[int, float], cells: list[str], where: st
     quantiles.sort()
     checked = _distribution([level for level, _ in quantiles], [value for _, value in quantiles], where)
     known = of_trace({FEATURES: features}, key, where).features
-    expect, error = (_not_negative(spread.get(name), f"{where}, {name}") for name in SPREAD)
+    expect, error = (_time(spread.get(name), f"{where}, {name}") for name in SPREAD)
     return Row(key, known, *checked, expect, error)
 
 

@@ -1,6 +1,7 @@
 """The lookup tables that can be asked: files of one folder by their bare names, and one that the operator preloads.
 
-A file is read when it is first asked for, and again when it has changed. A name never leads out of the folder.
+A file is read when it is first asked for, and again when it has changed. A name never leads out of the folder. When the
+preloaded file is spoilt or gone later on, what was read of it last goes on answering.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from jobcast_server.errors import (
     InvalidRequestError,
     NotReadyError,
+    RequestError,
     StartupError,
     UnknownModelError,
     Violation,
@@ -32,6 +35,9 @@ MOST_TABLES = 16
 """Tables kept in memory."""
 
 Seen = tuple[int, int, int]
+GONE: Seen = (0, 0, 0)
+
+log = structlog.get_logger()
 
 
 def checked(name: str, field: str = FIELD) -> str:
@@ -92,21 +98,31 @@ class Tables:
         try:
             seen = _seen(path)
         except OSError:
-            raise UnknownModelError(f"{FIELD}: {shorten(path.name)} is not in the folder of tables") from None
+            seen = GONE
         known = self._known.get(path)
         if known is not None and known[0] == seen:
             self._known.move_to_end(path)
             return known[1]
-        loop = asyncio.get_running_loop()
         try:
-            table = await loop.run_in_executor(self._workers, self._load, path)
-        except OSError as error:
-            raise NotReadyError(f"{FIELD}: {path.name} cannot be read: {error.strerror}") from None
+            table = await self._read(path, seen)
+        except RequestError as error:
+            if path != self.default or known is None:
+                raise
+            log.warning("default table not read: the one before stays", path=str(path), reason=str(error))
+            table = known[1]
         self._known[path] = seen, table
         self._known.move_to_end(path)
         while len(self._known) > MOST_TABLES:
             self._known.pop(next(old for old in self._known if old != self.default))
         return table
+
+    async def _read(self, path: Path, seen: Seen) -> Table:
+        if seen == GONE:
+            raise UnknownModelError(f"{FIELD}: {shorten(path.name)} is not in the folder of tables")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, self._load, path)
+        except OSError as error:
+            raise NotReadyError(f"{FIELD}: {path.name} cannot be read: {error.strerror}") from None
 
     def _path(self, name: str) -> Path:
         if not name:

@@ -16,8 +16,8 @@ from jobcast_server.taskpredictor.key import INPUTS, Key, checked
 
 MOST_FEATURES = 128
 LONGEST_NAME = 64
-LONGEST_MS = 1e12
-"""32 years; sums and squares of such times stay finite."""
+SHORTEST_MS, LONGEST_MS = 1e-6, 1e12
+"""A nanosecond and 32 years; sums, squares and ratios of such times stay finite."""
 
 DURATION = "duration_ms"
 FEATURES = "input_feature"
@@ -75,11 +75,16 @@ def of_metadata(model_type: str, told: Any) -> Task:
     """
     if type(told) is not dict:
         raise wrong("metadata", f"must be an object, got {kind_of(told)}")
+    if (other := told.get(IDENTITY[0], model_type)) not in (None, model_type):
+        raise wrong(
+            "metadata.model_type", f"must be the request's model_type {shorten(model_type)} or left out, got "
+            f"{shorten(other) if type(other) is str else kind_of(other)}",
+        )  # fmt: skip
     texts = {"model_type": model_type, **{name: told[name] for name in IDENTITY[1:] if told.get(name) is not None}}
     key = key_of(texts, "metadata.")
-    other = {name: value for name, value in told.items() if name not in INPUTS}
-    texts_ignored = tuple(name for name, value in other.items() if type(value) is str)
-    pairs = ((n, v, f"metadata[{shorten(n)}]") for n, v in other.items() if type(v) is not str)
+    facts = {name: value for name, value in told.items() if name not in INPUTS}
+    texts_ignored = tuple(name for name, value in facts.items() if type(value) is str)
+    pairs = ((n, v, f"metadata[{shorten(n)}]") for n, v in facts.items() if type(v) is not str)
     return Task(key, _numbers(pairs), texts_ignored, "metadata")
 
 
@@ -104,11 +109,11 @@ def duration(told: Any, where: str) -> float:
     """What a task really took, in ms.
 
     Raises:
-        InvalidRequestError: it is no number in (0, `LONGEST_MS`].
+        InvalidRequestError: it is no number from `SHORTEST_MS` to `LONGEST_MS`.
     """
-    if type(told) not in (int, float) or not 0 < told <= LONGEST_MS:
+    if type(told) not in (int, float) or not SHORTEST_MS <= told <= LONGEST_MS:
         given = told if type(told) in (int, float) else kind_of(told)
-        raise wrong(where, f"must be a number of milliseconds > 0 and <= {LONGEST_MS:g}, got {given}")
+        raise wrong(where, f"must be a number of milliseconds >= {SHORTEST_MS:g} and <= {LONGEST_MS:g}, got {given}")
     return float(told)
 
 

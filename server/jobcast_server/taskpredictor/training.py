@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -27,7 +26,14 @@ from typing import Any
 import orjson
 import structlog
 
-from jobcast_server.errors import DrainingError, ModelControlError, NotReadyError, OverloadedError, RequestError
+from jobcast_server.errors import (
+    DrainingError,
+    ModelControlError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+    StartupError,
+)
 from jobcast_server.rest.faults import HttpError
 from jobcast_server.rest.json import wrong
 from jobcast_server.taskpredictor.engine import PREDICTOR
@@ -35,6 +41,8 @@ from jobcast_server.taskpredictor.key import Key
 
 DEFAULT_COMMAND = "jobcast train"
 MOST_REMEMBERED = 100
+"""Jobs that can be asked for; those that have not ended always can."""
+
 LONGEST_LINE = 300
 REFUSED = 1
 """Exit code of a command that refuses its data; any other is no fault of theirs."""
@@ -85,13 +93,14 @@ class Trainer:
     def __init__(
         self, command: str, models: Path, run: str, most_waiting: int, load: Callable[[str], Awaitable[int]]
     ) -> None:
-        self._command = command
+        self._command = _program(command)
+        self._needs_package = command == DEFAULT_COMMAND
         self._most_waiting = most_waiting
         self._models = models
         self._run = run
         self._load = load
         self._number = 0
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: dict[str, Job] = {}
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="training", daemon=True)
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,7 +113,7 @@ class Trainer:
         Raises:
             NotReadyError: the training package is not installed here.
         """
-        if self._command == DEFAULT_COMMAND and find_spec("jobcast_training") is None:
+        if self._needs_package and find_spec("jobcast_training") is None:
             raise NotReadyError(
                 "training is not installed beside this server: install the package jobcast-training there, or train "
                 "elsewhere and copy the bundle into the repository"
@@ -133,8 +142,9 @@ class Trainer:
         job = Job(f"{self._run}-{self._number}", key, traces, self._loop.create_future())
         job.ended.add_done_callback(_seen)
         self._jobs[job.identity] = job
-        while len(self._jobs) > MOST_REMEMBERED:
-            self._jobs.popitem(last=False)
+        ended = [known.identity for known in self._jobs.values() if known.ended.done()]
+        for identity in ended[: max(0, len(self._jobs) - MOST_REMEMBERED)]:
+            del self._jobs[identity]
         self._waiting.put(job)
         if not self._thread.is_alive():
             self._thread.start()
@@ -164,7 +174,7 @@ class Trainer:
             job.state, job.started = "running", time.perf_counter()
             try:
                 told = self._train(job)
-            except (RequestError, OSError) as error:
+            except Exception as error:
                 problem = error if isinstance(error, RequestError) else NotReadyError(f"training: {error}")
                 loop.call_soon_threadsafe(self._fail, job, self._stopped() if self._stopping else problem)
                 continue
@@ -176,7 +186,7 @@ class Trainer:
             data, said = Path(folder, "traces.json"), Path(folder, "said")
             data.write_bytes(orjson.dumps(job.traces))
             command = [
-                *_program(self._command), PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
+                *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
                 "--out", str(self._models), "--log-format", "json",
             ]  # fmt: skip
             with said.open("wb") as out:
@@ -217,10 +227,16 @@ class Trainer:
             log.exception("training failed", model=name)
             self._fail(job, ModelControlError(f"model {name}: not loaded: {error}"))
             return
+        trained = _version(told) or version
         job.result = {
             "metrics": told.get("metrics", {}), "duration_seconds": time.perf_counter() - job.started,
-            "model_name": name, "version": version,
+            "model_name": name, "version": trained,
         }  # fmt: skip
+        if trained != version:
+            job.result["message"] = (
+                f"version {trained} is in the repository and does not serve: the model's version policy asks for "
+                f"version {version}"
+            )
         job.state = "done"
         job.ended.set_result(job.told())
 
@@ -233,6 +249,12 @@ class Trainer:
         log.warning("training failed", model_key=job.key.label, reason=str(error))
         job.state, job.error = "failed", str(error)
         job.ended.set_exception(error)
+
+
+def _version(told: dict[str, Any]) -> int | None:
+    """The version that the command says it wrote."""
+    name = Path(str(told.get("bundle", ""))).name
+    return int(name) if name.isdecimal() else None
 
 
 def _seen(ended: asyncio.Future[dict[str, Any]]) -> None:
@@ -252,8 +274,17 @@ def _why(code: int, last: str) -> RequestError:
 
 
 def _program(command: str) -> list[str]:
-    """The command's words at the lowest priority; `jobcast` is the one beside this interpreter."""
-    words = shlex.split(command)
+    """The command's words at the lowest priority; `jobcast` is the one beside this interpreter.
+
+    Raises:
+        StartupError: it cannot be split into words, or has none.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise StartupError(f"trainer: must be a command as a shell splits it into words: {error}") from None
+    if not words or "\0" in command:
+        raise StartupError(f"trainer: must be a command of one word or more, got {command!r}")
     if words[0] == "jobcast":
         beside = Path(sys.executable).with_name("jobcast")
         words[0] = str(beside) if beside.exists() else "jobcast"

@@ -226,7 +226,7 @@ def test_the_deadline_of_a_silent_stream(channels, path, predict, infer_request)
         over.wait()
 
     for channel in channels.values():
-        call = channel.stream_stream(path)(silent(), timeout=0.3)
+        call = channel.stream_stream(path)(silent(), timeout=1.5)
         assert next(call)
         with pytest.raises(grpc.RpcError) as caught:
             next(call)
