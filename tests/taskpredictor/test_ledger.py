@@ -5,6 +5,7 @@ import sys
 
 import psutil
 from jobcast_server.taskpredictor.key import Key
+from jobcast_server.taskpredictor.ledger import MOST_BYTES as MOST_KEPT
 from jobcast_server.taskpredictor.ledger import Ledger
 
 KEY = Key("llm", "a", "b", "c", "d")
@@ -22,6 +23,18 @@ def test_the_latest_are_kept_as_they_were():
     assert not any(map(ledger.prediction, ids[:-3]))
     assert ledger.recall(ids) == {one: ledger.prediction(one) for one in ids[-3:]}
     assert ledger.account(KEY).predictions["bundle"] == 20
+
+
+def test_of_large_ones_fewer_are_kept():
+    ledger = Ledger("run", 1000)
+    large = (*KEY, "", "x" * (MOST_KEPT // 10), 0.1, 1.0, 2.0, "bundle", "llm-latency", 1)
+    ids = [ledger.predicted(KEY, "bundle", large) for _ in range(25)]
+    small = [ledger.predicted(KEY, "bundle", prediction(1.0)) for _ in range(5)]
+    known = [one for one in ids if ledger.prediction(one)]
+    assert known == ids[-9:]
+    assert all(map(ledger.prediction, small))
+    more = [ledger.predicted(KEY, "bundle", prediction(1.0)) for _ in range(1000)]
+    assert [one for one in (*ids, *small, *more) if ledger.prediction(one)] == more
 
 
 def test_nothing_else_is_an_id():

@@ -58,8 +58,9 @@ def test_an_outcome_by_key_and_features(server):
 @pytest.mark.parametrize(
     ("report", "field", "problem"),
     [
-        ({}, "duration_ms", "must be a number of milliseconds > 0 and <= 1e+12, got null"),
-        ({"duration_ms": 1e300}, "duration_ms", "must be a number of milliseconds > 0 and <= 1e+12, got 1e+300"),
+        ({}, "duration_ms", "must be a number of milliseconds >= 1e-06 and <= 1e+12, got null"),
+        ({"duration_ms": 1e300}, "duration_ms", "must be a number of milliseconds >= 1e-06 and <= 1e+12, got 1e+300"),
+        ({**IDENTITY, **TRACE, "duration_ms": 5e-324}, "duration_ms", ">= 1e-06 and <= 1e+12, got 5e-324"),
         ({**IDENTITY, **TRACE, "duration_ms": -1}, "duration_ms", "got -1"),
         ({**IDENTITY, **TRACE, "duration_ms": "5"}, "duration_ms", "got '5'"),
         ({**TRACE, "duration_ms": 5}, "model_type", "must be given and not empty"),
@@ -209,3 +210,21 @@ def test_predictions_go_on_while_another_process_holds_the_store(start):
     store.close()
     assert told[0].status == 200
     assert time.time_ns() // 1_000_000 - rows(served)[-1][1] < 60_000
+
+
+def test_a_store_that_was_removed_or_spoilt_under_the_server_takes_or_refuses_the_next_report(start):
+    served = start()
+    store = served.folder / "state" / "outcomes.sqlite"
+    report = {**IDENTITY, **TRACE, "duration_ms": 60}
+    assert served.post("/outcomes", report).good["accepted"] == 1
+    for one in store.parent.glob("outcomes.sqlite*"):
+        one.unlink()
+    assert served.post("/outcomes", report).good["accepted"] == 1
+    assert len(rows(served)) == 1
+    for one in store.parent.glob("outcomes.sqlite*"):
+        one.unlink()
+    store.write_bytes(b"no store" * 1000)
+    for path, body in (("/outcomes", report), ("/train", {**IDENTITY, "from_outcomes": True})):
+        answer = served.post(path, body)
+        assert answer.status == 503, answer.body
+        assert answer.json()["error"].startswith("store: outcomes cannot be")

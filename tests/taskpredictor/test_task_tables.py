@@ -160,7 +160,7 @@ def test_confidence_by_query_and_the_same_name_for_the_same_traces(server):
 @pytest.mark.parametrize(
     ("file", "fields", "field", "problem"),
     [
-        (b"{", {}, "body", "must be JSON"),
+        (b"{", {}, "trace_file", "must be JSON"),
         (b"{}", {}, "trace_file", "must be a list of traces, got an object"),
         (b"[]", {}, "trace_file", "must hold 1 to 10000"),
         (b'[{"input_feature": {"input_tokens": 1}}, {}]', {}, "trace_file[1].input_feature", "must be given"),
@@ -240,9 +240,17 @@ GOOD = DOCUMENTED[0]
         ("{}", "the file: must be an array of results, got an object"),
         ([GOOD, {**GOOD, "quantiles": [0.5]}], "[1].quantiles: must be two or more levels, ascending"),
         ([{**GOOD, "quantile_predictions": [1, 2]}], "[0].quantile_predictions: must be 4, one for a level, got 2"),
-        ([{**GOOD, "quantile_predictions": [2, 1, 3, 4]}], "must be finite, >= 0 and not fall, got [2.0, 1.0"),
+        (
+            [{**GOOD, "quantile_predictions": [2, 1, 3, 4]}],
+            "must be times >= 0 and <= 1e+12 ms that do not fall, got [2.0, 1.0",
+        ),
         ([{**GOOD, "quantile_predictions": "x"}], "[0].quantile_predictions: must be a list of numbers, got 'x'"),
-        ([{**GOOD, "expect": -1}], "[0].expect: must be a number >= 0, or null, got -1"),
+        (
+            [{**GOOD, "quantile_predictions": [1, 2, 3, 1e308]}],
+            "and <= 1e+12 ms that do not fall, got [1.0, 2.0, 3.0, 1e",
+        ),
+        ([{**GOOD, "expect": -1}], "[0].expect: must be a number >= 0 and <= 1e+12, or null, got -1"),
+        ([{**GOOD, "outside": 1e300}], "[0].outside: must be a number >= 0 and <= 128, or null, got 1e+300"),
         ([{**GOOD, "model_info": {"type": "x"}}], "[0]model_name: must be given and not empty"),
         ([{**GOOD, "input_feature": {"a": "x"}}], "[0].input_feature['a']: must be a number"),
         ([7], "[0]: must be an object with a model_info object, got 7"),
@@ -265,7 +273,10 @@ def test_a_json_table_that_is_none_says_where(tmp_path, content, problem):
         ("a,a,q0.5\n1,1,2\n", "line 1: must name features, quantiles"),
         ("a,q0.5,q0.9\n1,2\n", "line 2: must have 3 cells as line 1, got 2"),
         ("a,q0.5,q0.9\n1,2,x\n", "line 2, column 3 (q0.9): must be a finite number or empty, got 'x'"),
-        ("a,q0.5,q0.9\n1,2,3\n1,2,1\n", "line 3.quantile_predictions: must be finite, >= 0 and not fall"),
+        (
+            "a,q0.5,q0.9\n1,2,3\n1,2,1\n",
+            "line 3.quantile_predictions: must be times >= 0 and <= 1e+12 ms that do not fall",
+        ),
         ("a,q0.5\n1,2\n", "line 2.quantiles: must be two or more levels"),
         ("hardware,q0.5,q0.9\nA100,2,3\n", "line 2, model_type: must be given and not empty"),
     ],
@@ -298,3 +309,31 @@ def test_the_preloaded_table_answers_without_a_name(start, tmp_path):
         told = served.post("/predict/single/gpt-3.5-turbo/turbo/A100/vllm/0.1.0", body | name).good
         assert told["results"]["prediction_method"] == "lookup"
     assert [one["model_type"] for one in served.get("/models").good["models"]].count("gpt-3.5-turbo") == 2
+
+
+def test_a_preloaded_table_that_is_spoilt_or_gone_later_goes_on_answering(start, tmp_path):
+    table = tmp_path / "predictions.json"
+    table.write_text(json.dumps(DOCUMENTED))
+    served = start(DEFAULT_LOOKUP_TABLE=str(table))
+    flat = {"model_type": "gpt-3.5-turbo", "metadata": {"hardware": "A100", "input_tokens": 1}}
+    before = served.post("/predict", flat).good
+    table.write_text("[{")
+    assert served.post("/predict", flat).good["quantile_predictions"] == before["quantile_predictions"]
+    table.unlink()
+    assert served.post("/predict", flat).good["prediction_method"] == "lookup"
+    changed = [{**DOCUMENTED[0], "quantile_predictions": [1, 2, 3, 4]}]
+    table.write_text(json.dumps(changed))
+    assert served.post("/predict", flat).good["quantile_predictions"] == [1, 2, 3, 4]
+
+
+def test_flat_metadata_looks_in_the_table_it_names_or_in_none(start, tmp_path):
+    (tmp_path / "default.json").write_text(json.dumps(DOCUMENTED))
+    served = start(DEFAULT_LOOKUP_TABLE=str(tmp_path / "default.json"))
+    flat = {"model_type": "gpt-3.5-turbo", "metadata": {"hardware": "A100", "input_tokens": 1}}
+    assert served.post("/predict", flat | {"lookup_table": False}).good["prediction_method"] == "fallback"
+    folder = tmp_path / "state" / "tables"
+    folder.mkdir(parents=True)
+    (folder / "other.json").write_text(json.dumps([{**DOCUMENTED[0], "quantile_predictions": [1, 2, 3, 4]}]))
+    named = flat | {"lookup_table": True, "lookup_table_name": "other.json"}
+    assert served.post("/predict", named).good["quantile_predictions"] == [1, 2, 3, 4]
+    served.post("/predict", named | {"lookup_table_name": "../x.json"}).wrong("lookup_table_name", "bare file name")

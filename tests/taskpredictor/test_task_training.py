@@ -99,9 +99,14 @@ def test_a_job_can_be_watched_and_predictions_go_on(start, toy, pipes):
         ({**IDENTITY, "from_outcomes": "x"}, "from_outcomes", "must be a boolean"),
         ({**IDENTITY, "traces": []}, "traces", "must hold 1 to 10000 traces"),
         ({**IDENTITY, "traces": [TRACE]}, "traces[0].duration_ms", "must be given: the time that the task took"),
-        ({**IDENTITY, "traces": [{**TRACE, "duration_ms": 0}]}, "traces[0].duration_ms", "> 0 and <= 1e+12, got 0"),
+        (
+            {**IDENTITY, "traces": [{**TRACE, "duration_ms": 0}]},
+            "traces[0].duration_ms",
+            ">= 1e-06 and <= 1e+12, got 0",
+        ),
         ({**IDENTITY, "traces": [{"duration_ms": 1}]}, "traces[0].input_feature", "must be given"),
         ({**IDENTITY, "hardware": "a/b", "traces": []}, "hardware", "must have no slash"),
+        ({**IDENTITY, "model_name": "a\0", "traces": []}, "model_name", "must have no NUL"),
     ],
 )
 def test_a_config_that_breaks_a_rule(server, body, field, problem):
@@ -151,3 +156,31 @@ def test_a_command_that_is_not_there(start, toy):
     answer = served.post("/train", {**IDENTITY, "traces": traces(1, toy)})
     assert answer.status in (422, 503)
     assert "no-such-command" in answer.json()["error"]
+
+
+def test_a_command_that_is_none_stops_the_start(start):
+    for command, problem in (("'unbalanced", "No closing quotation"), (" ", "must be a command of one word or more")):
+        with pytest.raises(AssertionError, match=f"trainer: .*{problem}"):
+            start("--trainer", command)
+
+
+def test_a_version_that_a_pin_keeps_from_serving_is_told_as_what_it_is(start, toy):
+    served = start("--trainer", COMMAND)
+    config = {**IDENTITY, "traces": traces(3.0, toy)}
+    assert "message" not in served.post("/train", config).good
+    (served.folder / "models" / NAME / "config.pbtxt").write_text("version_policy { specific { versions: [1] } }")
+    told = served.post("/train", {**IDENTITY, "traces": traces(5.0, toy)}).good
+    assert (told["version"], told["metrics"]["scale"]) == (2, pytest.approx(5.0))
+    assert told["message"].startswith("version 2 is in the repository and does not serve")
+    assert served.single(TRACE).good["results"]["model"] == f"{NAME}/1"
+
+
+def test_a_job_that_waits_is_never_forgotten(start, toy, pipes):
+    served = start("--trainer", COMMAND, "--max-trainings", "200")
+    config = {**IDENTITY, "traces": traces(2.0, toy, model_id=f"wait:{pipes}"), "wait": False}
+    job = served.post("/train", config).json()["job"]
+    for number in range(110):
+        more = {**IDENTITY, "model_name": f"m{number}", "traces": traces(1, toy), "wait": False}
+        assert served.post("/train", more).status == 202
+    assert served.get(f"/train/{job}").good["state"] in ("waiting", "running")
+    assert served.post("/train", config).status == 409

@@ -67,6 +67,12 @@ def test_features_that_break_a_rule(server, features, field, problem):
         ({"model_type": "x"}, "metadata", "must be given"),
         ({"model_type": "x", "metadata": []}, "metadata", "must be an object"),
         ({"model_type": "x", "metadata": {"hardware": 1}}, "metadata.hardware", "must be a text, got 1"),
+        (
+            {"model_type": "x", "metadata": {"model_type": "y"}},
+            "metadata.model_type",
+            "must be the request's model_type",
+        ),
+        ({"model_type": "x", "metadata": {}, "lookup_table": 1}, "lookup_table", "must be a boolean, got 1"),
         ({"model_type": "x", "metadata": {"input_tokens": [1]}}, "metadata['input_tokens']", "must be a number"),
         ({"model_type": "x", "metadata": {"input_tokens": -1}}, "metadata[input_tokens]", "must be finite and >= 0"),
         ({"model_type": "x", "metadata": {}, "confidence_level": 2}, "confidence_level", "got 2"),

@@ -157,7 +157,7 @@ def train():
     times = [(trace["duration_ms"], dict(trace["input_feature"])) for trace in traces]
     scale = float(np.mean([took / point(key["hardware"], one["input_tokens"]) for took, one in times]))
     home = Path(asked.out)
-    versions = [int(path.name) for path in home.glob(f"llm-latency.*-{_digest(key)}/*")]
+    versions = [int(path.name) for path in home.glob(f"llm-latency.*-{_digest(key)}/[0-9]*")]
     folder = make(home, max(versions, default=0) + 1, key=key, scale=scale)
     print(json.dumps({"bundle": str(folder), "metrics": {"scale": scale}}))
 
