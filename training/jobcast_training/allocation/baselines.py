@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jobcast_training.allocation.deciding import Objective, Outcomes, lost
 from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
 from jobcast_training.allocation.history import ended_jobs, largest_so_far
+from jobcast_training.allocation.records import requests
 from jobcast_training.allocation.settings import SERVED
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def simple(
     amount = frame[AMOUNT].to_numpy()
     known = amount[:fitted]
     otherwise = np.full(frame.height, float(np.median(known)))
-    if predictor.request:
-        asked = frame[predictor.request].fill_null(np.nan).to_numpy()
-        otherwise = np.where(np.isnan(asked), otherwise, asked)
+    asked = requests(predictor, frame)
+    otherwise = np.where(np.isnan(asked), otherwise, asked)
     own = predictor.histories[0]
     jobs = ended_jobs(frame, own)
     latest = jobs.rows(0, frame.height, 2)

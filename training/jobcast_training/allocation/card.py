@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jobcast_training.allocation.declaration import HOURS
-from jobcast_training.allocation.scores import ROWS, allocation_scores
+from jobcast_training.allocation.scores import REQUEST, ROWS, censored_note, request_scores
 from jobcast_training.card import number
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
     predictor, data, told = result.predictor, about["training_data"], about["allocation"]
     thanks = [text for key, text in ACKNOWLEDGEMENTS.items() if key in data["source"]]
     left_out = ", ".join(f"{rows:,} {why}" for why, rows in data["rejected"].items()) or "nothing"
+    outcomes = result.test_outcomes(trained)
+    name, asked = next(iter(request_scores(outcomes, result.plan.objective).items()), (REQUEST, {}))
     lines = [
         f"# {about['predictor']}, version {{version}}",
         "",
@@ -40,23 +40,23 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         "",
         "## Test period",
         "",
-        "| figure | this model | as requested |",
+        f"| figure | this model | {'as requested' if name == REQUEST else name} |",
         "|---|---:|---:|",
     ]
-    asked = request_scores(result)
     for key, title in ROWS:
         own = number(trained.test_scores[key])
         requested = number(asked[key]) if key in asked else "-"
-        lines.append(f"| {title.format(unit=predictor.unit)} | {own} | {requested} |")
+        lines.append(
+            f"| {title.format(unit=predictor.unit, weight=result.plan.objective.weight)} | {own} | {requested} |"
+        )
     lines += [
         *_assumed(result),
+        *(f"\n{note}" for note in censored_note(outcomes, predictor.unit)),
         "",
         "## Allocation",
         "",
-        f"`allocation` is the quantile of each record that costs least by the {told['objective']}: "
-        f"{told['waste_per_gib']:.4g} for a {predictor.unit} allocated in vain, {told['failed_per_job']:.4g} for a job "
-        f"that is allocated too little, {told['failed_per_gib']:.4g} for every {predictor.unit} that it had been "
-        f"allocated. {_promise(told, result.plan.objective.confidence)}",
+        f"{_rule(trained, told, predictor.unit)}{_safety(result.plan.objective.safety_factor)} "
+        f"{_promise(told, result.plan.objective.confidence)}",
         "",
         "## Use and limits",
         "",
@@ -81,6 +81,24 @@ def _assumed(result: "Result") -> list[str]:
     return ["", f"How long {unknown:,} of {len(hours):,} jobs ran is not known: each counts as 1 hour."]
 
 
+def _rule(trained: "Trained", told: Mapping[str, Any], unit: str) -> str:
+    confidence = trained.decided.rule.confidence
+    if confidence is not None:
+        return (
+            "`allocation` is the upper edge of the first memory bin at which the probability that a job needs no more "
+            f"reaches {confidence:g}."
+        )
+    return (
+        f"`allocation` is the quantile of each record that costs least by the {told['objective']}: "
+        f"{told['waste_per_gib']:.4g} for a {unit} allocated in vain, {told['failed_per_job']:.4g} for a job that is "
+        f"allocated too little, {told['failed_per_gib']:.4g} for every {unit} that it had been allocated."
+    )
+
+
+def _safety(factor: float) -> str:
+    return "" if factor == 1 else f" A safety factor of {factor:g} is on top of everything."
+
+
 def _promise(told: Mapping[str, Any], confidence: float) -> str:
     if told["capped"]:
         return "It is never more than the request, where there is one."
@@ -90,15 +108,3 @@ def _promise(told: Mapping[str, Any], confidence: float) -> str:
         f"It was shifted so that, with {100 * confidence:g} % confidence, at most "
         f"{100 * told['under_share_target']:.3g} % of jobs like those of the calibration need more."
     )
-
-
-def request_scores(result: "Result") -> Mapping[str, float]:
-    """Return the figures of the requests in the test period; empty where not every job has one."""
-    if not result.predictor.request:
-        return {}
-    rows = result.records.frame[result.split :]
-    asked = rows[result.predictor.request].fill_null(np.nan).to_numpy()
-    if np.isnan(asked).any():
-        return {}
-    outcomes = result.test_outcomes()
-    return allocation_scores(outcomes, asked, result.plan.objective)

@@ -25,6 +25,9 @@ OBJECTIVES = (BUSINESS, WASTAGE)
 FAILURE_WEIGHTS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.5, 7.0, 12.0)
 """How many times its stated cost a failure counts, tried in the sweep."""
 
+ROUNDED_UP = 1 + 2.0**-20
+"""The graph computes in float32: what it allocates is never less than what was chosen here, by rounding alone."""
+
 UNLIKELY = 0.01
 """The request caps allocations by GiB-hours where no larger share of the chain's jobs needed more than it."""
 
@@ -64,6 +67,8 @@ class Outcomes:
         hours: NaN = not known.
         request: NaN = not known.
         edge: where the threshold of a classification takes bins to; None = no threshold.
+        censored: jobs that failed for want of the amount: `used` is just above what they used, and they needed it at
+            least; None = of no job is that so.
     """
 
     quantiles: NDArray[np.float64]
@@ -71,6 +76,24 @@ class Outcomes:
     hours: NDArray[np.float64]
     request: NDArray[np.float64]
     edge: NDArray[np.float64] | None = None
+    censored: NDArray[np.bool_] | None = None
+
+    def at(self, rows: NDArray[np.bool_]) -> "Outcomes":
+        """Return some of the jobs."""
+        return Outcomes(
+            self.quantiles[rows],
+            self.used[rows],
+            self.hours[rows],
+            self.request[rows],
+            None if self.edge is None else self.edge[rows],
+            None if self.censored is None else self.censored[rows],
+        )
+
+    def exact_rows(self) -> NDArray[np.bool_]:
+        """Return which jobs' amount is known, shape [n]; all of them where it is known of none."""
+        if self.censored is None or self.censored.all():
+            return np.ones(len(self.used), dtype=bool)
+        return ~self.censored
 
 
 @dataclass(frozen=True)
@@ -171,7 +194,7 @@ def _tried(
     choice: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Tried:
     chosen, levels = choice
-    factor, promised = objective.safety_factor, None
+    factor, promised = objective.safety_factor * ROUNDED_UP, None
     if bound is not None:
         share = float(np.mean(1 - levels)) if plain.confidence is None else bound
         shift, promised = _shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)
@@ -196,7 +219,9 @@ def _costs(objective: Objective, outcomes: Outcomes, weight: float) -> Constants
 
 def _chosen(rule: Rule, outcomes: Outcomes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the rule chooses before its factor, and the levels it chooses, shape [n] each."""
-    if rule.confidence is not None and outcomes.edge is not None:
+    if rule.confidence is not None:
+        if outcomes.edge is None:
+            raise ValueError("a rule with a confidence threshold needs the edges of the bins")
         return outcomes.edge, np.full(len(outcomes.used), rule.confidence)
     asked = outcomes.request if rule.request else None
     quantiles = np.minimum(outcomes.quantiles, _cap(rule, outcomes)[:, None])

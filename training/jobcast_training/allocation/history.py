@@ -52,14 +52,25 @@ class Past:
 
 def ended_jobs(frame: pl.DataFrame, own: History) -> EndedJobs:
     """Order the amounts of a record table as a history looks them up."""
-    columns = frame.select(*own.by, submit_time=TIME, end_time=pl.coalesce(END, TIME), run_time=AMOUNT)
+    columns = frame.select(*own.by, submit_time=TIME, end_time=_end(frame), run_time=AMOUNT)
     return EndedJobs.of(columns, own.by)
 
 
 def ended_before(frame: pl.DataFrame, row: int) -> NDArray[np.int64]:
-    """Return the earlier rows of a record table whose jobs had ended when the job of `row` was submitted."""
+    """Return the earlier rows of a record table whose jobs had ended when the job of `row` was submitted.
+
+    Those that do not say when they ended are among them.
+    """
     end = frame.select(pl.coalesce(END, TIME)).to_series().to_numpy()
     return np.flatnonzero(end[:row] < frame[TIME][row])
+
+
+def _end(frame: pl.DataFrame) -> pl.Expr:
+    """When the amount of a job was known to those after it.
+
+    Where others say when they ended and it does not: never. Where none does, a record is made when the job is over.
+    """
+    return pl.col(TIME) if frame[END].is_null().all() else pl.col(END).fill_null(pl.col(TIME).max())
 
 
 def largest_so_far(jobs: EndedJobs) -> NDArray[np.float64]:

@@ -1,12 +1,13 @@
 """A bundle that is there already, judged on records: what `evaluate` and `--evaluate-only` do."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from jobcast_proto import bundle
+from jobcast_proto.fault import BundleFault
 from jobcast_proto.manifest import Manifest
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from jobcast_training.allocation.encoding import feeds_of
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.pipeline import outcomes_of
 from jobcast_training.allocation.records import AllocationRecords, RecordError
-from jobcast_training.allocation.scores import allocation_scores, scores
+from jobcast_training.allocation.scores import allocation_scores, censored_note, request_scores, scores
 from jobcast_training.allocation.settings import SERVED
 
 
@@ -32,7 +33,7 @@ class Judged:
         outcomes: records and the bundle's quantiles.
         allocated: by the bundle, shape [n].
         scores: of the bundle, see `scores.scores`.
-        others: figures of the allocations of the request, where every record has one, and of the baselines, by name.
+        others: figures of the request, over the records that have one, and of the baselines, by name.
         notes: which rows were judged, in sentences.
     """
 
@@ -50,35 +51,35 @@ def judge(folder: Path, predictor: Predictor, records: AllocationRecords, object
     Of the very records that the bundle was trained from only the test period is judged.
 
     Raises:
-        RecordError: the folder is no bundle of this predictor, or cannot be run; the message names it.
+        RecordError: the folder is no bundle of this predictor, or its files were changed; the message names it.
     """
-    manifest = _manifest(folder, predictor)
+    stored = _stored(folder, predictor)
+    manifest = stored.manifest
     frame, past = records.frame, Past.of(predictor, records.frame)
     start, notes = _start(manifest, records)
     at = np.arange(start, frame.height)
-    told = answer((folder / "model.onnx").read_bytes(), feeds_of(predictor, frame[at], past.rows(at)))
+    told = answer(stored.model, feeds_of(predictor, frame[at], past.rows(at)))
     outcomes, allocated = outcomes_of(predictor, frame, at, told.quantiles), told.allocation
     others = (
         {name: own[at] for name, own in simple(predictor, frame, max(start, 1), objective).items()} if start else {}
     )
-    if not np.isnan(outcomes.request).any():
-        others = {"request": outcomes.request} | others
+    found = {name: allocation_scores(outcomes, own, objective) for name, own in others.items()}
     return Judged(
         f"{folder.parent.name}/{folder.name}",
         outcomes,
         allocated,
         scores(outcomes, allocated, objective),
-        {name: allocation_scores(outcomes, own, objective) for name, own in others.items()},
-        tuple(notes),
+        request_scores(outcomes, objective) | found,
+        (*notes, *censored_note(outcomes, predictor.unit)),
     )
 
 
-def _manifest(folder: Path, predictor: Predictor) -> Manifest:
-    path = folder / "manifest.json"
+def _stored(folder: Path, predictor: Predictor) -> bundle.Stored:
     try:
-        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        stored = bundle.read(folder)
+    except (OSError, BundleFault) as error:
         raise RecordError(f"{folder}: is no bundle: {error}") from error
+    manifest = stored.manifest
     declared = {one.name for one in predictor.inputs()}
     if manifest.allocation is None or {one.name for one in manifest.inputs} != declared:
         raise RecordError(f"{folder}: is no bundle of {predictor.name}, but of {manifest.predictor}")
@@ -86,7 +87,7 @@ def _manifest(folder: Path, predictor: Predictor) -> Manifest:
         raise RecordError(
             f"{folder}: serves other quantile levels than this version of {predictor.name}; train it anew"
         )
-    return manifest
+    return stored
 
 
 def _start(manifest: Manifest, records: AllocationRecords) -> tuple[int, list[str]]:

@@ -5,6 +5,7 @@ Time flows one way: the last part of the records is the test period, which nothi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -13,18 +14,20 @@ from numpy.typing import NDArray
 
 from jobcast_training.allocation.about import about_allocation
 from jobcast_training.allocation.assembly import Answer, Assembled, assemble, reference
+from jobcast_training.allocation.baselines import Baseline, baselines
+from jobcast_training.allocation.binning import BinnedModel
 from jobcast_training.allocation.card import allocation_card
 from jobcast_training.allocation.chain import Chained, chain, links
 from jobcast_training.allocation.combining import Calibrated, Combination, Model, calibrate, models
 from jobcast_training.allocation.deciding import Objective, Outcomes, Tried, decide, sweep
-from jobcast_training.allocation.declaration import AMOUNT, HOURS, Predictor
+from jobcast_training.allocation.declaration import AMOUNT, CENSORED, HOURS, Predictor
 from jobcast_training.allocation.encoding import Encoded, training_rows
 from jobcast_training.allocation.fitting import Fit, Step, fit_members
 from jobcast_training.allocation.golden import golden_inputs
 from jobcast_training.allocation.history import Past, ended_before
-from jobcast_training.allocation.records import AllocationRecords, RecordError
+from jobcast_training.allocation.records import AllocationRecords, RecordError, requests
 from jobcast_training.allocation.scores import scores
-from jobcast_training.allocation.settings import TEST_SHARE, Settings
+from jobcast_training.allocation.settings import ENSEMBLE_GAIN, TEST_SHARE, Settings
 
 LEAST_ROWS, LEAST_KNOWN = 100, 60
 DEFAULT_MEMBERS = ("xgboost_regression", "lightgbm_regression", "catboost_regression")
@@ -79,6 +82,11 @@ class Trained:
         """Name of the model."""
         return self.calibrated.model.name
 
+    @property
+    def ensemble(self) -> bool:
+        """Whether it is made of several members."""
+        return len(self.calibrated.model.members) > 1
+
 
 @dataclass(frozen=True)
 class Result:
@@ -107,24 +115,31 @@ class Result:
 
     @property
     def best(self) -> Trained:
-        """The model that does best on the chain's rows what the objective, or the preset, asks for."""
+        """The model that does best on the chain's rows what the preset, or else the objective, asks for."""
         if self.plan.preset is None:
-            return min(self.models, key=lambda one: one.decided.loss)
+            return preferred(self.models)
         decided = [replace(one.decided, name=one.name) for one in self.models]
         name = decide(decided, self.plan.objective, self.plan.preset).name
         return next(one for one in self.models if one.name == name)
 
+    @cached_property
+    def baselines(self) -> Sequence[Baseline]:
+        """What simple predictors would have allocated to the same rows."""
+        return baselines(self)
+
     def outcomes(self, trained: Trained) -> Outcomes:
         """Return the chain's rows as a model sees them."""
-        return _known(
-            outcomes_of(self.predictor, self.records.frame, self.chained.row, trained.validation.quantiles),
-            self.chained,
-        )
+        plan = self.plan
+        return chain_outcomes(self.predictor, self.records.frame, self.chained, trained.calibrated, plan.objective)
 
     def test_outcomes(self, trained: Trained | None = None) -> Outcomes:
         """Return the test period as a model sees it, without one as the best sees it."""
+        one = trained or self.best
         at = np.arange(self.split, self.records.frame.height)
-        return outcomes_of(self.predictor, self.records.frame, at, (trained or self.best).test.quantiles)
+        member, threshold, edge = self.fit.members.get(one.name), self.plan.objective.threshold, None
+        if threshold is not None and isinstance(member, BinnedModel):
+            edge = np.exp(member.log_edge(self.encoded.x, threshold) + self.encoded.log_anchor)
+        return outcomes_of(self.predictor, self.records.frame, at, one.test.quantiles, edge)
 
     def candidate(self, trained: Trained, name: str) -> AllocationCandidate:
         """Return a model ready for export under a predictor's name."""
@@ -138,6 +153,14 @@ class Result:
             about=about,
             card=allocation_card(self, trained, about),
         )
+
+
+def preferred(models: Sequence[Trained]) -> Trained:
+    """Return the model that loses least on the chain's rows.
+
+    An ensemble has to lose `ENSEMBLE_GAIN` less than its best member, being larger and slower.
+    """
+    return min(models, key=lambda one: one.decided.loss / (1 - ENSEMBLE_GAIN * one.ensemble))
 
 
 def steps(plan: Plan, rows: int) -> int:
@@ -243,7 +266,7 @@ def chain_outcomes(
 
 def _known(outcomes: Outcomes, chained: Chained) -> Outcomes:
     """The same with the amounts that the chain goes by: of a censored row a draw above what it was seen to use."""
-    return replace(outcomes, used=np.exp(chained.log_amount))
+    return replace(outcomes, used=np.exp(chained.log_amount), censored=None)
 
 
 def outcomes_of(
@@ -253,13 +276,17 @@ def outcomes_of(
     quantiles: NDArray[np.float64],
     edge: NDArray[np.float64] | None = None,
 ) -> Outcomes:
-    """Return records beside what a model says of them."""
+    """Return records beside what a model says of them.
+
+    A job that failed for want of the amount needed more than what it was seen to use, however little more.
+    """
     rows = frame[at]
-    asked = rows[predictor.request] if predictor.request else pl.Series([None] * len(at), dtype=pl.Float64)
+    used, censored = rows[AMOUNT].to_numpy(), rows[CENSORED].to_numpy()
     return Outcomes(
         quantiles,
-        rows[AMOUNT].to_numpy(),
+        np.where(censored, np.nextafter(used, np.inf), used),
         rows[HOURS].fill_null(np.nan).to_numpy(),
-        asked.fill_null(np.nan).to_numpy(),
+        requests(predictor, rows),
         edge,
+        censored if censored.any() else None,
     )

@@ -6,7 +6,9 @@ A value that the source does not give is null, never a stand-in.
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from jobcast_training.allocation.declaration import AMOUNT, CENSORED, END, HOURS, TIME, Predictor, Text
 
@@ -49,3 +51,11 @@ def schema(predictor: Predictor) -> dict[str, pl.DataType]:
         HOURS: pl.Float64(),
         CENSORED: pl.Boolean(),
     }
+
+
+def requests(predictor: Predictor, frame: pl.DataFrame) -> NDArray[np.float64]:
+    """Return what was asked for, shape [n]; NaN where that is not known, which a request of 0 is not either."""
+    if not predictor.request:
+        return np.full(frame.height, np.nan)
+    asked = frame[predictor.request].fill_null(np.nan).to_numpy()
+    return np.where(asked > 0, asked, np.nan)

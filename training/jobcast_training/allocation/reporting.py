@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from jobcast_training.allocation.baselines import baselines
 from jobcast_training.allocation.deciding import Outcomes, allocate
 from jobcast_training.allocation.declaration import TIME
 from jobcast_training.allocation.objective import score
 from jobcast_training.allocation.pareto import Setting, presets
 from jobcast_training.allocation.report.inputs import Allocator, Distribution, Jobs, Report, Subject, Terms
+from jobcast_training.allocation.scores import censored_note
 from jobcast_training.allocation.settings import SERVED
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def report_of(result: "Result") -> Report:
     models = [
         Allocator(one.name, "model", one.decided.allocated, one.test.allocation, one.row_us) for one in result.models
     ]
-    simple = [Allocator(one.name, "model", one.validation, one.test) for one in baselines(result)]
+    simple = [Allocator(one.name, "model", one.validation, one.test) for one in result.baselines]
     settings, named = _sweep(result)
     return Report(
         subject=Subject(result.predictor.name, result.records.source, result.predictor.unit, _facts(result)),
@@ -68,11 +68,13 @@ def _jobs(outcomes: Outcomes, rows: pl.DataFrame) -> Jobs:
 def _facts(result: "Result") -> dict[str, str]:
     best = result.best
     outcomes = result.test_outcomes(best)
-    held = {level: np.mean(outcomes.used <= outcomes.quantiles[:, SERVED.index(level)]) for level in (0.5, 0.9, 0.96)}
+    failed = censored_note(outcomes, result.predictor.unit)
+    exact = outcomes.at(outcomes.exact_rows())
+    held = {level: np.mean(exact.used <= exact.quantiles[:, SERVED.index(level)]) for level in (0.5, 0.9, 0.96)}
     shares = ", ".join(f"{level:g}: {share:.3f}" for level, share in held.items())
     return {
         "Objective": result.plan.objective.name,
         "Model taken": f"{best.name}: {best.decided.name}",
         "Loss on validation": ", ".join(f"{one.name} {one.decided.loss:.4g}" for one in result.models),
         "Test jobs at or below the quantile": shares,
-    }
+    } | ({"Failed for want of it": " ".join(failed)} if failed else {})

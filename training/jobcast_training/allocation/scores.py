@@ -11,6 +11,8 @@ from jobcast_training.allocation.retries import simulate
 from jobcast_training.allocation.settings import INTERVAL, LIMIT, SERVED
 from jobcast_training.metrics import point_metrics, quantile_metrics
 
+REQUEST = "request"
+
 ROWS = (
     ("mae", "MAE, {unit}"),
     ("median_ae", "median absolute error, {unit}"),
@@ -22,7 +24,7 @@ ROWS = (
     ("coverage_interval", "95 % interval covers"),
     ("under_percent", "under-allocated, % of jobs"),
     ("over_percent", "over-allocated, % of what was used"),
-    ("business_score", "business score, 5 x under % + over %"),
+    ("business_score", "business score, {weight:g} x under % + over %"),
     ("wasted_gib_hours", "wastage with retries, {unit} hours"),
     ("median_wasted_gib_hours", "median wastage of a job, {unit} hours"),
     ("failed_twice", "share of jobs that fail twice"),
@@ -31,9 +33,14 @@ ROWS = (
 
 
 def scores(outcomes: Outcomes, allocated: NDArray[np.float64], objective: Objective) -> Mapping[str, float]:
-    """Return the figures of quantiles and allocations, by the keys of `ROWS` and of `metrics`."""
-    quantiles = quantile_metrics(outcomes.used, outcomes.quantiles, SERVED, INTERVAL, LIMIT)
-    point = point_metrics(outcomes.used, outcomes.quantiles[:, SERVED.index(0.5)])
+    """Return the figures of quantiles and allocations, by the keys of `ROWS` and of `metrics`.
+
+    Jobs that failed for want of the amount count in what allocations come to, and not in errors and coverage, since
+    what they would have needed is not known.
+    """
+    exact = outcomes.at(outcomes.exact_rows())
+    quantiles = quantile_metrics(exact.used, exact.quantiles, SERVED, INTERVAL, LIMIT)
+    point = point_metrics(exact.used, exact.quantiles[:, SERVED.index(0.5)])
     return point | quantiles | allocation_scores(outcomes, allocated, objective)
 
 
@@ -50,3 +57,23 @@ def allocation_scores(outcomes: Outcomes, allocated: NDArray[np.float64], object
         "failed_once": float(np.mean(ran.failures >= 1)),
         "failed_twice": float(np.mean(ran.failures >= 2)),
     }
+
+
+def request_scores(outcomes: Outcomes, objective: Objective) -> dict[str, dict[str, float]]:
+    """Return the figures of the requests over the jobs that have one, under a name that says so; empty without any."""
+    known = outcomes.request > 0
+    if not known.any():
+        return {}
+    name = REQUEST if known.all() else f"{REQUEST}, of the {known.mean():.0%} that have one"
+    return {name: allocation_scores(outcomes.at(known), outcomes.request[known], objective)}
+
+
+def censored_note(outcomes: Outcomes, unit: str) -> list[str]:
+    """Return what to say of jobs that failed for want of the amount; empty without any."""
+    if outcomes.censored is None:
+        return []
+    return [
+        f"{int(outcomes.censored.sum()):,} of the {len(outcomes.used):,} jobs failed for want of it, so that what they "
+        f"used is less than they needed: as much counts as too little, more as enough, and errors in {unit} and "
+        "coverage leave them out."
+    ]

@@ -15,6 +15,9 @@ INTERVAL = (0.025, 0.975)
 LIMIT = 0.95
 TEST_SHARE = 0.2
 SPREAD = Spread(lower=0.5, upper=0.9, least=0.1, most=1.0)
+ENSEMBLE_GAIN = 0.01
+"""Share of the loss that an ensemble has to save over its best member to be taken: less is within what a seed moves."""
+
 STRATEGIES = ("uniform", "quantile", "kmeans")
 
 

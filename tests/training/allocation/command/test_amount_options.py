@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import pytest
 from jobcast_training.allocation.command.asked import Asked
+from jobcast_training.allocation.command.effects import refuse_idle
 from jobcast_training.allocation.command.planning import members_of, plan_of
 from jobcast_training.allocation.command.searching import Search
 from jobcast_training.allocation.command.train import train_command
@@ -224,3 +225,9 @@ def test_help_names_every_option_under_a_heading(workplace) -> None:
     for one in command.params:
         assert max(one.opts, key=len) in text
         assert getattr(one, "help", None), one.name
+
+
+def test_an_objective_in_which_nothing_costs_anything_is_refused() -> None:
+    own = asked("--objective", "gib-hours", "--failed-cost", "0", "--wasted-cost", "0")
+    with pytest.raises(click.UsageError, match="one must be above 0, got 0 for all"):
+        refuse_idle(own)

@@ -42,6 +42,22 @@ def test_a_file_that_cannot_be_trained_on_is_one_line(
     assert not (workplace.folder / "models").exists()
 
 
+def test_a_repository_that_cannot_be_written_is_told_before_anything_is_trained(workplace, builds) -> None:
+    builds().write_csv(workplace.folder / "good.csv")
+    outcome = workplace.train("--data", "good.csv", "--out", "good.csv/models")
+    assert outcome.exit_code == 1
+    assert "--out good.csv/models: cannot be written to" in outcome.stderr.splitlines()[-1]
+    assert "rows read" not in outcome.stderr
+
+
+def test_lines_that_end_in_cr_alone(workplace, builds) -> None:
+    text = builds().write_csv()
+    (workplace.folder / "cr.csv").write_bytes(text.replace("\n", "\r").encode())
+    outcome = workplace.train("--data", "cr.csv")
+    assert outcome.exit_code == 1
+    assert "write LF or CR LF at the end of each line" in outcome.stderr.splitlines()[-1]
+
+
 def test_columns_in_mixed_units_are_refused(workplace, builds) -> None:
     frame = builds().rename({"memreq_gib": "memreq_mib"}).with_columns(pl.col("memreq_mib").cast(pl.String))
     half = frame.with_columns(

@@ -59,6 +59,7 @@ def frame_of(jobs: list[tuple[Any, ...]], scale: float = 1.0) -> pl.DataFrame:
 def expected(predictor: Predictor, frame: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
     """The same by looking at every pair of jobs."""
     rows = frame.to_dicts()
+    silent = all(job[END] is None for job in rows)
     found = {own.name: np.full((len(rows), DEPTH), np.nan) for own in predictor.histories}
     since = np.full((len(rows), len(predictor.histories)), np.nan)
     largest = since.copy()
@@ -66,9 +67,11 @@ def expected(predictor: Predictor, frame: pl.DataFrame) -> dict[str, NDArray[np.
         for row, job in enumerate(rows):
             key = [job[name] for name in own.by]
             ended = [
-                (rows[other][TIME] if rows[other][END] is None else rows[other][END], other)
+                (rows[other][TIME if silent else END], other)
                 for other in range(len(rows))
-                if None not in key and [rows[other][name] for name in own.by] == key
+                if (silent or rows[other][END] is not None)
+                and None not in key
+                and [rows[other][name] for name in own.by] == key
             ]
             known = sorted(one for one in ended if one[0] < job[TIME])[::-1]
             amounts = [rows[other][AMOUNT] for _, other in known][:DEPTH]

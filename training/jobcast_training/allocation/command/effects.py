@@ -27,6 +27,11 @@ def refuse_idle_prices(asked: Judging) -> None:
         _refuse(asked, _PRICES, f"with --objective {BUSINESS}")
     if asked.objective == WASTAGE:
         _refuse(asked, ("failure_weight",), f"with --objective {WASTAGE}")
+        if not (asked.failed_cost or asked.wasted_cost or asked.failed_job_cost):
+            raise click.UsageError(
+                "--failed-cost, --wasted-cost and --failed-job-cost: one must be above 0, got 0 for all: nothing would "
+                "cost anything"
+            )
 
 
 def refuse_idle(asked: Asked) -> None:

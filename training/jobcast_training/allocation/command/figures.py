@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
-from jobcast_training.allocation.baselines import baselines
-from jobcast_training.allocation.deciding import Outcomes
+from jobcast_training.allocation.deciding import lost
+from jobcast_training.allocation.objective import under_percent
 from jobcast_training.allocation.pipeline import Result, Trained
-from jobcast_training.allocation.scores import allocation_scores
+from jobcast_training.allocation.scores import REQUEST, allocation_scores, censored_note, request_scores
 from jobcast_training.allocation.search import loss
+from jobcast_training.allocation.settings import ENSEMBLE_GAIN
 from jobcast_training.card import number
 
 LOSS, ROW = "loss", "row_us"
@@ -39,12 +38,10 @@ def rows(result: Result) -> dict[str, Row]:
     """Return the figures of the test period by model, the request and the baselines behind them."""
     found: dict[str, Row] = {one.name: _trained(one) for one in result.models}
     outcomes, objective = result.test_outcomes(), result.plan.objective
-    known = outcomes.request > 0
-    if known.any():
-        name = "request" if known.all() else f"request, of the {known.mean():.0%} that have one"
-        found[name] = allocation_scores(_at(outcomes, known), outcomes.request[known], objective)
-    for own in baselines(result):
-        mae = float(np.mean(np.abs(own.point - outcomes.used)))
+    found |= request_scores(outcomes, objective)
+    exact = outcomes.exact_rows()
+    for own in result.baselines:
+        mae = float(np.mean(np.abs(own.point - outcomes.used)[exact]))
         found[own.name] = {"mae": mae, **allocation_scores(outcomes, own.test, objective)}
     return found
 
@@ -71,10 +68,39 @@ def choice(result: Result) -> str:
         return f"{said}: the only model; {what} {best.decided.loss:.5g} on the {_rows(result)}"
     next_best = min(others, key=lambda one: one.decided.loss)
     by = f"does best what {plan.preset} asks for" if plan.preset else "loses least"
+    after = ""
+    if not plan.preset and next_best.decided.loss < best.decided.loss:
+        by, after = "loses least of the single models", f", less than {ENSEMBLE_GAIN:.0%} better for its size"
     return (
         f"{said}: {by} on the {_rows(result)}: {what} {best.decided.loss:.5g}; "
-        f"{next_best.name} {next_best.decided.loss:.5g}"
+        f"{next_best.name} {next_best.decided.loss:.5g}{after}"
     )
+
+
+def remarks(result: Result) -> list[str]:
+    """Return what a reader of the figures has to know: jobs that failed, and simple ways that lose less.
+
+    The latter are found on the jobs before the test period, among those that keep the bound of under-allocated jobs.
+    """
+    outcomes, objective, best = result.outcomes(result.best), result.plan.objective, result.best
+    simple = {own.name: own.validation for own in result.baselines}
+    if (outcomes.request > 0).all():
+        simple[REQUEST] = outcomes.request
+    most = 100 * (1.0 if objective.most_under is None else objective.most_under)
+    found = {
+        name: lost(objective, outcomes, given)
+        for name, given in simple.items()
+        if under_percent(outcomes.used, given) <= most
+    }
+    said = censored_note(result.test_outcomes(), result.predictor.unit)
+    name = min(found, key=lambda one: found[one], default="")
+    if name and found[name] < best.decided.loss and result.plan.preset is None:
+        said.append(
+            f"warning: {name} loses less than {best.name} on the {_rows(result)}: {loss.title(objective)} "
+            f"{found[name]:.5g} against {best.decided.loss:.5g}. Look at the records, of which one far-off amount can "
+            "move a promise, before the model is used."
+        )
+    return said
 
 
 def plain(own: Row) -> dict[str, float | None]:
@@ -88,15 +114,3 @@ def _rows(result: Result) -> str:
 
 def _trained(one: Trained) -> Row:
     return {LOSS: one.decided.loss, **one.test_scores, ROW: one.row_us}
-
-
-def _at(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
-    edge = None if outcomes.edge is None else outcomes.edge[rows]
-    return replace(
-        outcomes,
-        quantiles=outcomes.quantiles[rows],
-        used=outcomes.used[rows],
-        hours=outcomes.hours[rows],
-        request=outcomes.request[rows],
-        edge=edge,
-    )

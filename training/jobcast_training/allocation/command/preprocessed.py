@@ -105,7 +105,7 @@ def _seen(path: Path) -> dict[str, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise RecordError(f"{path.name}: cannot be read: {error.strerror}") from error
+        raise RecordError(f"{path.name or path}: cannot be read: {error.strerror}") from error
     return {"bytes": status.st_size, "time_ns": status.st_mtime_ns}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 from jobcast_training.allocation.command.preprocessed import Preprocessed
@@ -48,7 +49,10 @@ class Data:
             records = read_records(
                 predictor, self.paths, format=self.format, mapping=mapping, assumed_hours=self.assumed_hours
             )
-            kept.keep(records)
+            try:
+                kept.keep(records)
+            except RecordError as error:
+                click.echo(f"note: --skip-preprocessing will not find these records: {error}", err=True)
         return replace(records, source=self.name or records.source)
 
 

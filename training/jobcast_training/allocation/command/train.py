@@ -29,12 +29,18 @@ from jobcast_training.allocation.command.options import (
 from jobcast_training.allocation.command.planning import judged_by, members_of, plan_of, unused_tables
 from jobcast_training.allocation.command.reading import tell_records
 from jobcast_training.allocation.command.searching import Search
-from jobcast_training.allocation.command.writing import PARAMETERS, refuse_used, write_models, write_page
+from jobcast_training.allocation.command.writing import (
+    PARAMETERS,
+    refuse_used,
+    write_models,
+    write_page,
+)
 from jobcast_training.allocation.declaration import Predictor
-from jobcast_training.allocation.pipeline import Plan, Result, Trained, steps
+from jobcast_training.allocation.pipeline import Plan, Result, Trained, preferred, steps
 from jobcast_training.allocation.pipeline import train as trained
 from jobcast_training.allocation.records import AllocationRecords
 from jobcast_training.allocation.search import loss
+from jobcast_training.writable import refuse_unwritable
 
 
 def train_command(name: str) -> click.Command:
@@ -82,6 +88,8 @@ def _train(predictor: Predictor, asked: Asked) -> None:
     search = Search.of(asked) if asked.searching else None
     run = asked.run_folder or Path("runs") / f"{predictor.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     refuse_used(run)
+    if asked.save_models:
+        refuse_unwritable("--out", asked.out)
     records = _read(console, predictor, asked)
     for table in unused_tables(asked, plan):
         console.print(f"note: [{table}] of {asked.config} is of no model of this run", markup=False)
@@ -106,7 +114,7 @@ def _fitted(console: Console, predictor: Predictor, records: AllocationRecords, 
 
         def told(model: Trained) -> None:
             made.append(model)
-            least = min(made, key=lambda one: one.decided.loss)
+            least = preferred(made)
             said = f"{loss.title(plan.objective)} of {model.name} {model.decided.loss:.5g}"
             bars.update(bar, said=f"{said}; best so far {least.decided.loss:.5g}, {least.name}")
 
@@ -127,7 +135,9 @@ def _tell(console: Console, result: Result, asked: Asked, run: Path, start: floa
     found = figures.rows(result)
     title = "test period: the last jobs in order of time, which nothing was chosen by"
     console.print(figures.table(title, result.predictor.unit, found))
-    console.print(figures.choice(result), markup=False, highlight=False, soft_wrap=True)
+    remarks = figures.remarks(result)
+    for line in (figures.choice(result), *remarks):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     bundle = page = None
     if asked.save_models:
         bundle = write_models(result, run, asked.out, lambda one: console.print(f"{one.name}: parity proved"))
@@ -145,6 +155,7 @@ def _tell(console: Console, result: Result, asked: Asked, run: Path, start: floa
             "run": str(run),
             "rows": result.records.frame.height,
             "rejected": dict(result.records.rejected),
+            "notes": remarks,
             "metrics": {name: figures.plain(own) for name, own in found.items()},
             "duration_seconds": round(time.perf_counter() - start, 3),
         }

@@ -116,7 +116,7 @@ def read_times(column: Column, value: str) -> Cells:
         "Unix milliseconds": (number >= _MILLISECONDS_FROM).fill_null(value=False),
     }
     kind, mixed = _prevailing(column, value, kinds)
-    moments = iso if kind == "ISO 8601 texts" else number / (1e3 if kind == "Unix milliseconds" else 1.0)
+    moments = iso if kind == "ISO 8601 texts" else _seconds(number) if kind == "Unix milliseconds" else number
     notes = (_as_utc(column),) if kind == "ISO 8601 texts" and local else ()
     if kind.startswith("Unix"):
         notes = (f"Column {column.name} holds {kind}, by their size.",)
@@ -214,3 +214,8 @@ def _epoch(moments: pl.Series) -> pl.Series:
 
 def _as_utc(column: Column) -> str:
     return f"Times in column {column.name} have no zone and are taken as UTC."
+
+
+def _seconds(milliseconds: pl.Series) -> pl.Series:
+    """The nearest seconds: polars multiplies by a rounded 1/1000, which other ways of writing a time do not."""
+    return pl.Series(milliseconds.name, milliseconds.to_numpy() / 1e3).fill_nan(None)

@@ -47,8 +47,13 @@ def _requests(predictor: Predictor, frame: pl.DataFrame) -> str:
     if not asked.height:
         return "request: not known"
     ratio = asked.select((pl.col(predictor.request) / pl.col(AMOUNT)).median()).item()
-    below = asked.select((pl.col(predictor.request) < pl.col(AMOUNT)).mean()).item()
+    below = asked.select((_too_little(predictor.request)).mean()).item()
     return (
         f"{predictor.request}: known of {asked.height / frame.height:.1%}, median {ratio:.3g} times the "
         f"{predictor.amount.name}, below it in {below:.1%}"
     )
+
+
+def _too_little(request: str) -> pl.Expr:
+    """Whether a job had asked for less than it needed; one that failed for want of it needed more than it used."""
+    return (pl.col(request) < pl.col(AMOUNT)) | (pl.col(CENSORED) & (pl.col(request) <= pl.col(AMOUNT)))

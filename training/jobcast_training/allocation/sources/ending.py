@@ -58,7 +58,9 @@ def ended(slots: Mapping[str, Slot], cells: Mapping[str, Cells], assumed_hours: 
     notes = [f"The end of a job is {', else '.join(name for name, _ in ways)}."]
     unknown = int((end.to_series().is_null() & time.is_not_null()).sum())
     if unknown:
-        notes.append(f"{unknown:,} rows do not say when the job ended.")
+        notes.append(
+            f"{unknown:,} rows, left-out ones among them, do not say when the job ended: such jobs are in no history."
+        )
     return Ended(end.to_series(), hours, tuple(notes))
 
 

@@ -151,6 +151,11 @@ def _delimited(path: Path, seen: Probe) -> pl.DataFrame:
         frame = pl.read_csv(path, separator=delimiter, quote_char=quote, infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.ComputeError as cause:
         raise RecordError(_too_wide(path, delimiter, quote, cause)) from cause
+    if len(frame.columns) != len(names):
+        raise RecordError(
+            f"{path.name} line 1: damaged file: {len(names)} names end at a line end, {len(frame.columns)} where "
+            "polars ends it; write LF or CR LF at the end of each line, not CR alone"
+        )
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
