@@ -60,14 +60,33 @@ def test_a_version_shows_its_own_manifest_and_card(two: Any, opened: Callable[..
     assert table(page, "key").set_index("key").loc["mae", "test"] == 24.0
 
 
-def test_the_diagram_of_a_shipped_bundle_has_its_figures_and_says_what_is_missing(opened: Callable[..., Any]) -> None:
+def test_the_diagram_of_a_bundle_has_its_figures_and_says_what_is_missing(
+    start: Callable[..., Any], bundles: Any, opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    def tells_less(manifest: dict[str, Any]) -> None:
+        for part in ("test", "validation"):
+            levels = [key for key in manifest[part] if key.startswith("below_") and key != "below_90"]
+            for key in levels:
+                del manifest[part][key]
+
+    bundles.edit(bundles.copy(tmp_path / "models"), tells_less)
+    served = start(models=tmp_path / "models")
+    page = opened("models", at(served))
+    with InferenceClient(served.address) as client:
+        manifest = client.manifest("hpc-runtime")
+    captions = " ".join(one.value for one in page.caption)
+    assert f"test, {manifest.training_data.test_rows:,} outcomes" in captions
+    assert any("tells the levels 0.9, 0.95 alone" in one.value for one in page.info)
+
+
+def test_the_diagram_of_a_shipped_bundle_is_whole(opened: Callable[..., Any]) -> None:
     page = opened("models")
     page.selectbox(key="models-model").set_value("build-memory").run()
     with InferenceClient(current().address) as client:
         manifest = client.manifest("build-memory")
     captions = " ".join(one.value for one in page.caption)
     assert f"test, {manifest.training_data.test_rows:,} outcomes" in captions
-    assert any("tells the levels 0.9, 0.95 alone" in one.value for one in page.info)
+    assert not any("alone" in one.value for one in page.info)
 
 
 def file_of(rows: int) -> tuple[bytes, list[dict[str, Any]]]:

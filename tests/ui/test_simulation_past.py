@@ -16,6 +16,7 @@ from jobcast_training.sources.synthetic import generate
 from jobcast_ui.simulation.past import PEAKS, RUNTIMES, Histories, Job, Past, histories_of
 
 WIDTHS = {"recent_runtimes": 10, "similar_runtimes": 10, "named_runtimes": 10, "running_elapsed": 5, "since_last": 4}
+WIDTHS |= {"runtime_quantiles": 9}
 
 
 def past(histories: Histories, jobs: Sequence[Job], widths: dict[str, int]) -> dict[str, np.ndarray]:
@@ -85,4 +86,7 @@ def test_a_job_is_not_known_before_its_end() -> None:
 def test_models_are_known_by_their_inputs() -> None:
     assert histories_of([*WIDTHS, "user"]) is RUNTIMES
     assert histories_of([*PEAKS.names, "time"]) is PEAKS
+    older = histories_of([name for name in WIDTHS if name != "runtime_quantiles"])
+    assert older is not None
+    assert set(older.names) == set(WIDTHS) - {"runtime_quantiles"}
     assert histories_of(["input_tokens"]) is None

@@ -10,6 +10,7 @@ from jobcast.metrics import Metrics, MetricsClient
 
 from jobcast_ui import connection
 from jobcast_ui.amounts import figure
+from jobcast_ui.chart import chart
 from jobcast_ui.dashboard import pictures, served
 from jobcast_ui.dashboard.change import buckets, sizes
 from jobcast_ui.dashboard.moment import KEPT, SHARES, Call, Moment, moment, totals
@@ -159,8 +160,7 @@ def _batches(page: Metrics) -> None:
             continue
         text = pictures.batches_text(counts, unit)
         st.write(f"{title}, since the start")
-        st.vega_lite_chart(picture, width="stretch", key=f"dashboard-sizes-{unit}", alt=text)
-        st.caption(text)
+        chart(picture, f"dashboard-sizes-{unit}", text)
 
 
 def _models(page: Metrics) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jobcast_ui.answer import check, unit
 from jobcast_ui.batch import upload
 from jobcast_ui.batch.run import run
+from jobcast_ui.chart import chart
 from jobcast_ui.models import comparison, pictures
 from jobcast_ui.models.comparison import Answers
 from jobcast_ui.outcome import Columns, inputs_of, outcome_column
@@ -111,8 +112,7 @@ def _show(found: Compared) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="compare-figures")
     points = [point for one in found.answers for point in comparison.reliability(one, found.outcomes)]
     text = pictures.reliability_text(points)
-    st.vega_lite_chart(pictures.reliability(points), width="stretch", key="compare-reliability", alt=text)
-    st.caption(text)
+    chart(pictures.reliability(points), "compare-reliability", text)
     table = pd.DataFrame(comparison.rows(found.answers, found.outcomes, found.numbers))
     st.download_button(
         "Download every row's answers (CSV)", table.to_csv(index=False).encode(), "comparison.csv", "text/csv",

@@ -8,6 +8,7 @@ from jobcast import InferenceClient
 from jobcast_proto.manifest import Manifest
 
 from jobcast_ui import connection
+from jobcast_ui.chart import chart
 from jobcast_ui.choice import chosen_model, chosen_version
 from jobcast_ui.models import compare, facts, pictures
 from jobcast_ui.models.reliability import BELOW, every_level, told
@@ -78,8 +79,7 @@ def _calibration(manifest: Manifest) -> None:
         st.info("The bundle does not tell how often its quantiles held.")
         return
     text = pictures.reliability_text(points)
-    st.vega_lite_chart(pictures.reliability(points), width="stretch", key="models-reliability", alt=text)
-    st.caption(text)
+    chart(pictures.reliability(points), "models-reliability", text)
     st.caption(CALIBRATION)
     if not every_level(manifest):
         levels = sorted({one.level for one in points if one.kind == BELOW})
@@ -97,8 +97,7 @@ def _importances(manifest: Manifest) -> None:
         st.info("The bundle does not tell which features matter.")
         return
     text = pictures.importances_text(rows, len(manifest.importances))
-    st.vega_lite_chart(pictures.importances(rows), width="stretch", key="models-importances", alt=text)
-    st.caption(text)
+    chart(pictures.importances(rows), "models-importances", text)
 
 
 def _table(rows: list[dict[str, Any]], key: str) -> None:

@@ -13,6 +13,7 @@ from jobcast_proto.manifest import Schema
 from jobcast_ui import connection
 from jobcast_ui.amounts import amount, figure, plain
 from jobcast_ui.answer import check, unit
+from jobcast_ui.chart import chart
 from jobcast_ui.choice import chosen_model
 from jobcast_ui.outcome import Columns
 from jobcast_ui.simulation import pictures
@@ -201,16 +202,14 @@ def _pictures(replay: Replay, now: Standing) -> None:
         st.info("No job is submitted yet.")
         return
     text = pictures.actuals_text(now)
-    st.vega_lite_chart(picture, width="stretch", key="simulation-actuals", alt=text)
-    st.caption(text)
+    chart(picture, "simulation-actuals", text)
     st.subheader("Coverage so far")
     picture = pictures.coverage(replay, now)
     if picture is None:
         st.info("No job ended yet.")
         return
     text = pictures.coverage_text(now)
-    st.vega_lite_chart(picture, width="stretch", key="simulation-coverage", alt=text)
-    st.caption(text)
+    chart(picture, "simulation-coverage", text)
 
 
 def _presets(replay: Replay, now: Standing) -> None:

@@ -5,9 +5,10 @@ The lists are those of training, number for number (a test compares them).
 """
 
 import heapq
+from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import nan
 
@@ -15,6 +16,9 @@ from jobcast.values import Value
 
 Group = tuple[str, ...]
 Columns = Mapping[str, Sequence[Value]]
+
+LEVELS = (0.1, 0.5, 0.9)
+"""Levels of the quantiles of all outcomes of a group."""
 
 LOOKED_AT = 16
 """Latest submissions of a group among which running jobs are looked for."""
@@ -29,6 +33,7 @@ class Histories:
         since: input of the seconds since the last submission of each of `submitted`, then the last end of each of
             `finished`.
         running: input of how long running jobs of the group `owner` have run, latest submission first; '' = none.
+        quantiles: input of the quantiles at `LEVELS` of all outcomes of each group of `ended`; '' = none.
     """
 
     ended: Mapping[str, Group]
@@ -37,17 +42,18 @@ class Histories:
     finished: tuple[Group, ...]
     running: str = ""
     owner: Group = ("user",)
+    quantiles: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of the inputs."""
-        return (*self.ended, self.since, *filter(None, (self.running,)))
+        return (*self.ended, self.since, *filter(None, (self.running, self.quantiles)))
 
 
 _ALIKE: Group = ("user", "processors_req", "wallclock_req")
 RUNTIMES = Histories(
     {"recent_runtimes": ("user",), "similar_runtimes": _ALIKE, "named_runtimes": ("user", "job_name")},
-    "since_last", (("user",), _ALIKE), (("user",), _ALIKE), "running_elapsed",
+    "since_last", (("user",), _ALIKE), (("user",), _ALIKE), "running_elapsed", quantiles="runtime_quantiles",
 )  # fmt: skip
 _PEAKS: Mapping[str, Group] = {
     "recent_peaks": ("branch", "build_profile"),
@@ -59,8 +65,12 @@ PEAKS = Histories(_PEAKS, "since_last", (), tuple(_PEAKS.values()))
 
 
 def histories_of(names: Sequence[str]) -> Histories | None:
-    """The histories of a model with these inputs; None = it has none that are known here."""
-    return next((one for one in (RUNTIMES, PEAKS) if set(one.names) <= set(names)), None)
+    """The histories of a model with these inputs; None = it has none that are known here.
+
+    A model may do without the quantiles.
+    """
+    without = [one if one.quantiles in (*names, "") else replace(one, quantiles="") for one in (RUNTIMES, PEAKS)]
+    return next((one for one in without if set(one.names) <= set(names)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class Past:
         self._pending: list[tuple[float, int, Job]] = []
         self._seen = 0
         self._ended: dict[tuple[Group, tuple[Value, ...]], deque[float]] = {}
+        self._all: dict[tuple[Group, tuple[Value, ...]], list[float]] = {}
         self._last_end: dict[tuple[Group, tuple[Value, ...]], float] = {}
         self._last_submit: dict[tuple[Group, tuple[Value, ...]], float] = {}
         self._own: dict[tuple[Value, ...], deque[Job]] = {}
@@ -117,6 +128,8 @@ class Past:
             if (key := _key(group, job)) is not None:
                 self._ended.setdefault((group, key), deque(maxlen=self._depth)).appendleft(job.outcome)
                 self._last_end[group, key] = job.end
+                if self._histories.quantiles:
+                    insort(self._all.setdefault((group, key), []), job.outcome)
 
     def _told(self, job: Job) -> dict[str, list[float]]:
         own = self._histories
@@ -130,6 +143,10 @@ class Past:
                 key = _key(group, job)
                 since.append(nan if key is None else job.submit - last.get((group, key), nan))
         found[own.since] = since
+        if own.quantiles:
+            keys = [(group, _key(group, job)) for group in own.ended.values()]
+            every = [self._all.get((group, key), []) if key is not None else [] for group, key in keys]
+            found[own.quantiles] = [_quantile(outcomes, level) for outcomes in every for level in LEVELS]
         if own.running:
             found[own.running] = self._running(job)
         return {name: _padded(values, self._widths[name]) for name, values in found.items()}
@@ -149,6 +166,16 @@ class Past:
 def _key(group: Group, job: Job) -> tuple[Value, ...] | None:
     values = tuple(job.groups.get(name, "") for name in group)
     return None if any(value == "" or value != value for value in values) else values
+
+
+def _quantile(ascending: Sequence[float], level: float) -> float:
+    """Interpolated linearly; NaN of nothing."""
+    if not ascending:
+        return nan
+    place = level * (len(ascending) - 1)
+    below = int(place)
+    low, high = ascending[below], ascending[min(below + 1, len(ascending) - 1)]
+    return low + (place - below) * (high - low)
 
 
 def _padded(values: Sequence[float], width: int) -> list[float]:
