@@ -11,7 +11,7 @@ from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
 from jobcast_training.command.features import features_page
 from jobcast_training.features import feature_matrix, feature_session
-from jobcast_training.history import ENDED, RUNNING, SINCE, History
+from jobcast_training.history import ENDED, QUANTILES, RUNNING, SINCE, History
 from jobcast_training.pipeline import features_of
 from jobcast_training.records import OUTCOMES, Records
 from jobcast_training.statistics import CategoryTable
@@ -42,6 +42,7 @@ def features(**given: object) -> dict[str, float]:
         "recent_runtimes": [400.0, 200.0, 7_200.0],
         "similar_runtimes": [500.0, 700.0],
         "named_runtimes": [3_600.0],
+        "runtime_quantiles": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 900.0],
         "running_elapsed": [30.0, 90.0],
         "since_last": [5.0, 60.0, 7.0],
         **dict.fromkeys(TASK.categories, "known"),
@@ -49,7 +50,7 @@ def features(**given: object) -> dict[str, float]:
     }
     feeds = {
         spec.name: padded(job[spec.name], spec.shape[1])
-        if spec.name in (*ENDED, RUNNING, SINCE)
+        if spec.name in (*ENDED, QUANTILES, RUNNING, SINCE)
         else np.array([[job[spec.name]]], dtype={"float64": float, "int64": np.int64, "string": object}[spec.type])
         for spec in TASK.inputs
     }
@@ -95,6 +96,9 @@ def test_there_are_at_least_44_features_with_distinct_names_formulas_and_units()
         ("similar_count", 2),
         ("similar_rank_1_share", 500 / 3_600),
         ("named_over_limit", 1),
+        ("all_ended_quantile_90", 3),
+        ("similar_ended_quantile_10", 4),
+        ("named_ended_quantile_90_share", 0.25),
         ("running_2", 90),
         ("running_2_share", 90 / 3_600),
         ("since_submission", 5),
@@ -117,14 +121,21 @@ def test_value(name: str, value: float) -> None:
             {"recent_runtimes": []},
             {n for n in NAMES if n.startswith("recent_")} - {"recent_count"},
         ),
-        ({"similar_runtimes": []}, {n for n in NAMES if n.startswith("similar_")} - {"similar_count"}),
-        ({"named_runtimes": []}, {n for n in NAMES if n.startswith("named_")} - {"named_count"}),
+        (
+            {"similar_runtimes": []},
+            {n for n in NAMES if n.startswith("similar_") and "quantile" not in n} - {"similar_count"},
+        ),
+        (
+            {"named_runtimes": []},
+            {n for n in NAMES if n.startswith("named_") and "quantile" not in n} - {"named_count"},
+        ),
+        ({"runtime_quantiles": []}, {n for n in NAMES if "_quantile_" in n}),
         ({"running_elapsed": []}, {n for n in NAMES if n.startswith("running_")}),
         ({"since_last": []}, {n for n in NAMES if n.startswith("since_")}),
     ],
 )
 def test_a_missing_input_is_nan_in_its_features_and_only_there(given: dict[str, object], gaps: set[str]) -> None:
-    whole = {**{name: [9.0] * 10 for name in ENDED}, RUNNING: [9.0] * 5, SINCE: [9.0] * 4}
+    whole = {**{name: [9.0] * 10 for name in ENDED}, QUANTILES: [9.0] * 9, RUNNING: [9.0] * 5, SINCE: [9.0] * 4}
     full, partial = features(**whole), features(**{**whole, **given})
     assert {name for name in NAMES if np.isnan(partial[name])} == gaps
     assert not any(np.isnan(value) for value in full.values())

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -153,18 +154,34 @@ def test_with_room_the_least_loss_is_taken_and_it_is_no_more_than_that_of_whole_
     assert frontier.served.option.loss == min(point.option.loss for point in frontier.points)
     assert frontier.served.option.loss <= frontier.whole.option.loss
     best = frontier.best()
-    assert len(best) > 1
+    assert best[-1].option.loss == frontier.served.option.loss
     assert all(a.latency_us <= b.latency_us and a.option.loss > b.option.loss for a, b in pairwise(best))
 
 
-def test_every_row_of_the_table_was_measured_and_some_ensemble_is_faster_than_its_whole(frontier: Frontier) -> None:
+def test_every_row_of_the_table_was_measured(frontier: Frontier) -> None:
     rows = table(frontier)
     measured = {f"{point.latency_us:.1f}" for point in frontier.points}
     assert {row[0] for row in rows} <= measured
     assert [row[5] for row in rows].count("served") == 1
-    trees = [int(row[3]) for row in rows]
-    assert min(trees) < max(trees)
     assert min(frontier.fixed_us, frontier.served_us) > 0
+
+
+def test_where_every_tree_takes_a_microsecond_the_frontier_goes_from_few_trees_to_the_most_accurate(
+    frontier: Frontier,
+) -> None:
+    trees = [(sum(map(sum, point.option.choice.rounds.values())), point.option) for point in frontier.points]
+    points = sorted(
+        (Point(option, float(count)) for count, option in trees), key=lambda one: (one.latency_us, one.option.loss)
+    )
+    least = min(points, key=lambda one: (one.option.loss, one.latency_us))
+    given = replace(frontier, points=points, served=least, whole=least)
+    best = given.best()
+    assert (best[0], best[-1]) == (points[0], least)
+    assert all(a.latency_us < b.latency_us and a.option.loss > b.option.loss for a, b in pairwise(best))
+    rows = table(given)
+    assert [int(row[3]) for row in rows] == sorted(int(row[3]) for row in rows)
+    assert len(rows) > 1
+    assert float(rows[-1][1]) == pytest.approx(least.latency_us / points[0].latency_us, abs=0.01)
 
 
 def test_the_served_forests_have_as_many_trees_as_were_chosen(roomy: pipeline.Result, frontier: Frontier) -> None:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobcast_training.history import ENDED, LAST, LOOKED_AT, RUNNING, SINCE, History
+from jobcast_training.history import ENDED, LAST, LEVELS, LOOKED_AT, QUANTILES, RUNNING, SINCE, History
 from jobcast_training.records import SCHEMA, Records
 
 TEXT = ("user", "job_name")
@@ -55,6 +55,23 @@ def test_only_ended_jobs_of_the_group_newest_first(name: str, jobs: list[Job], d
             assert value in [run for other, run in ended if other == end]
 
 
+@given(jobs=JOBS)
+def test_quantiles_of_all_ended_jobs_of_the_group(jobs: list[Job]) -> None:
+    log = records(jobs)
+    got = History.of(log).rows(QUANTILES, 0, log.frame.height, len(ENDED) * len(LEVELS))
+    every = list(log.frame.iter_rows(named=True))
+    for row, job in enumerate(every):
+        wanted: list[float] = []
+        for keys in ENDED.values():
+            known = [
+                one["run_time"]
+                for one in every
+                if one["end_time"] < job["submit_time"] and all(one[key] == job[key] is not None for key in keys)
+            ]
+            wanted += np.quantile(known, LEVELS).tolist() if known else [np.nan] * len(LEVELS)
+        np.testing.assert_allclose(got[row], wanted, rtol=1e-12)
+
+
 @given(jobs=JOBS, depth=st.integers(1, 4))
 def test_running_jobs_of_the_user_latest_first(jobs: list[Job], depth: int) -> None:
     log = records(jobs)
@@ -85,7 +102,7 @@ def test_time_since_the_last_submission_and_the_last_end(jobs: list[Job]) -> Non
         np.testing.assert_array_equal(got[row], [*submitted, *ended])
 
 
-@pytest.mark.parametrize("name", [*ENDED, RUNNING, SINCE])
+@pytest.mark.parametrize("name", [*ENDED, QUANTILES, RUNNING, SINCE])
 @given(jobs=JOBS)
 def test_outcomes_that_come_later_change_nothing(name: str, jobs: list[Job]) -> None:
     log = records(jobs)

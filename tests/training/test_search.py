@@ -32,7 +32,7 @@ from jobcast_training.search_objectives import OBJECTIVES, ObjectiveError, objec
 from jobcast_training.search_space import Space
 from jobcast_training.search_study import identity, opened
 from jobcast_training.searching.loop import Outcome, SearchError, Standing
-from jobcast_training.searching.study import StorageError, storage_file
+from jobcast_training.searching.study import storage_file
 from jobcast_training.sources import read
 from jobcast_training.sources.synthetic import generate
 from jobcast_training.targets import targets_of
@@ -300,26 +300,6 @@ def test_another_log_setting_or_space_is_another_study_and_trials_are_not(log: R
         identity(log, space, SETTINGS, "UTC"),
     ):
         assert other != first
-
-
-def test_one_search_works_on_a_file_at_a_time(tmp_path: Path) -> None:
-    file, space = tmp_path / "search.db", Space.around(None)
-    with (
-        opened(file, "made-up", {"folds": 2}, space, SETTINGS),
-        pytest.raises(StorageError, match="another search works on it"),
-        opened(file, "made-up", {"folds": 2}, space, SETTINGS),
-    ):
-        pass
-
-
-def test_a_file_that_is_no_storage_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "search.db"
-    file.write_text("no database at all, and long enough to be seen as such " * 40)
-    with (
-        pytest.raises(StorageError, match=r"search\.db: .*not a database"),
-        opened(file, "made-up", {"folds": 2}, Space.around(None), SETTINGS),
-    ):
-        pass
 
 
 def test_objectives_are_what_their_names_say() -> None:

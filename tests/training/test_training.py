@@ -23,6 +23,7 @@ from jobcast_training.history import History
 from jobcast_training.periods import TrainingError
 from jobcast_training.pipeline import Result
 from jobcast_training.records import Records
+from jobcast_training.sources.synthetic import generate
 
 Trainer = Callable[[Records, Path], Result]
 
@@ -135,6 +136,27 @@ def test_a_wrong_hyperparameter_is_named(text: str, message: str, tmp_path: Path
     with pytest.raises(hyperparameters.HyperparameterError) as caught:
         hyperparameters.load(path)
     assert message in str(caught.value)
+
+
+def test_places_that_cannot_be_written_to_are_told_before_anything_is_trained(small: Path, tmp_path: Path) -> None:
+    generate(2_000, 1, tmp_path / "jobs.parquet")
+    taken = tmp_path / "jobs.parquet"
+    for words in (["--out", f"{taken}/models"], ["--candidate", f"{taken}/one"],
+                  ["--search", "--search-out", f"{taken}/best.toml"]):  # fmt: skip
+        outcome = CliRunner().invoke(train, ["hpc-runtime", "--data", str(taken), "--config", str(small), *words])
+        assert outcome.exit_code == 1
+        assert f"{words[-2]} {tmp_path}" in outcome.stderr
+        assert f"cannot be written to: {taken} is no folder" in outcome.stderr
+        assert "2,000 jobs" not in outcome.stderr
+
+
+def test_a_walk_fits_quick_trees_unless_told_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("[lightgbm]\nrounds = 7")
+    once, walk, told = hyperparameters.load(), hyperparameters.load(walk=True), hyperparameters.load(path, walk=True)
+    assert walk.families["lightgbm"]["rounds"] < once.families["lightgbm"]["rounds"]
+    assert told.families["lightgbm"] == {**walk.families["lightgbm"], "rounds": 7}
+    assert {**walk.families, "lightgbm": once.families["lightgbm"]} == once.families
 
 
 def test_the_command_trains_and_exports_the_eagle_format_or_says_why_not(small: Path, tmp_path: Path) -> None:

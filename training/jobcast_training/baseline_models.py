@@ -17,9 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobcast_training.history import EndedJobs
+from jobcast_training.history import LEVELS, EndedJobs
 
-LEVELS = (0.1, 0.5, 0.9)
 _CATEGORIES = ("user", "account", "partition", "qos")
 _ROUNDS = 300
 _RARE = 50

@@ -4,8 +4,6 @@ Causal like everything else: at a job's submission only ended jobs count, and th
 test period. None of them is refitted.
 """
 
-from bisect import insort
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobcast_training.baseline_models import LEVELS, BaselineModels
-from jobcast_training.history import EndedJobs, History
+from jobcast_training.baseline_models import BaselineModels
+from jobcast_training.history import LEVELS, EndedJobs, EndedQuantiles, History
 
 Points = Mapping[str, NDArray[np.float64]]
 
@@ -48,25 +46,11 @@ class UserOutcomes:
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> "UserOutcomes":
-        """Walk a record table in time; a job without a user has none."""
-        users = frame["user"].to_list()
-        submit, end, run = (frame[name].to_numpy() for name in ("submit_time", "end_time", "run_time"))
-        ended = np.argsort(end, kind="stable")
-        seen: dict[str, list[float]] = defaultdict(list)
-        latest: dict[str, float] = {}
-        quantiles, since = np.full((len(users), len(LEVELS)), np.nan), np.full(len(users), np.nan)
-        position = 0
-        for row in np.argsort(submit, kind="stable"):
-            while position < len(ended) and end[ended[position]] < submit[row]:
-                done = ended[position]
-                insort(seen[users[done]], float(run[done]))
-                latest[users[done]] = end[done]
-                position += 1
-            own = seen.get(users[row])
-            if own and users[row] is not None:
-                quantiles[row] = [_quantile(own, level) for level in LEVELS]
-                since[row] = submit[row] - latest[users[row]]
-        return cls(quantiles, since)
+        """Look both up in a record table; a job without a user has none."""
+        ended = EndedJobs.of(frame, ("user",))
+        quantiles = EndedQuantiles.of([ended]).rows(0, frame.height, len(LEVELS))
+        latest = np.where(ended.last >= 0, ended.end[np.maximum(ended.last, 0)], np.nan)
+        return cls(quantiles, frame["submit_time"].to_numpy() - latest)
 
 
 def baseline_points(frame: pl.DataFrame, history: History, train_rows: int, seed: int) -> Points:
@@ -127,10 +111,3 @@ def simple_forecasts(frame: pl.DataFrame, outcomes: UserOutcomes, train_rows: in
         "Tsafrir last two": Forecast(np.where(count > 0, capped, requested)[train_rows:]),
         "user running median": Forecast(running[:, 1], running),
     }
-
-
-def _quantile(ascending: list[float], level: float) -> float:
-    place = level * (len(ascending) - 1)
-    below = int(place)
-    low = ascending[below]
-    return low + (place - below) * (ascending[min(below + 1, len(ascending) - 1)] - low)

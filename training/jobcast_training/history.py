@@ -1,7 +1,7 @@
 """History that a live server could know: at a job's submission, only what had happened by then.
 
-Ended jobs give their run times, newest first, for every group of `ENDED`; running jobs give how long they have run;
-the last submission and the last end give how long ago they were.
+For every group of `ENDED`, ended jobs give their latest run times, newest first, and the quantiles of all; running jobs
+give how long they have run; the last submission and the last end give how long ago they were.
 A caller gives the same lists with a request. Everything made of them is a node of the feature graph.
 """
 
@@ -21,6 +21,11 @@ ENDED: Mapping[str, Sequence[str]] = {
     "named_runtimes": ("user", "job_name"),
 }
 """Inputs that list run times of ended jobs, each with what those jobs have in common with the one at hand."""
+
+QUANTILES = "runtime_quantiles"
+"""Input that lists the quantiles at `LEVELS` of all run times for every group of `ENDED`."""
+
+LEVELS = (0.1, 0.5, 0.9)
 
 RUNNING = "running_elapsed"
 """Input that lists how long the user's running jobs have run, latest submission first."""
@@ -82,6 +87,47 @@ class EndedJobs:
         position = self.last[start:stop, None] - np.arange(depth)[None, :]
         known = (self.last[start:stop, None] >= 0) & (position >= self.first[start:stop, None])
         return np.where(known, self.run_time[np.where(known, position, 0)], np.nan)
+
+
+@dataclass(frozen=True)
+class EndedQuantiles:
+    """Looks up the quantiles at `LEVELS` of the run times of all ended jobs of the same groups.
+
+    Attributes:
+        ended: the outcomes, by group.
+        quantiles: of each group, after each of its ends, interpolated linearly, in seconds, shape [N, levels].
+    """
+
+    ended: Sequence[EndedJobs]
+    quantiles: Sequence[NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, ended: Sequence[EndedJobs]) -> "EndedQuantiles":
+        """Walk the ends of every group once."""
+        return cls(ended, [_after_each_end(jobs) for jobs in ended])
+
+    def rows(self, start: int, stop: int, depth: int) -> NDArray[np.float64]:
+        """Return the first `depth` columns of records [start, stop), shape [stop - start, depth]; NaN = none ended."""
+        places = [jobs.last[start:stop] for jobs in self.ended]
+        found = [
+            np.where(place[:, None] >= 0, own[np.maximum(place, 0)], np.nan)
+            for place, own in zip(places, self.quantiles, strict=True)
+        ]
+        return np.concatenate(found, axis=1)[:, :depth]
+
+
+def _after_each_end(jobs: EndedJobs) -> NDArray[np.float64]:
+    """The quantiles of a group's run times up to each of its ends, shape [N, levels]."""
+    starts = np.zeros(len(jobs.run_time), dtype=np.int64)
+    starts[jobs.first] = 1
+    run_time = pl.col("run_time")
+    each = [
+        run_time.rolling_quantile(level, "linear", window_size=len(starts), min_samples=1)
+        .over("group")
+        .alias(str(level))
+        for level in LEVELS
+    ]
+    return pl.DataFrame({"group": np.cumsum(starts), "run_time": jobs.run_time}).select(each).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -190,7 +236,8 @@ class History:
         """Order the outcomes of `records`."""
         frame = records.frame
         ended = {name: EndedJobs.of(frame, keys) for name, keys in ENDED.items()}
-        return cls({**ended, RUNNING: RunningJobs.of(frame), SINCE: SinceLast.of(frame)})
+        quantiles = EndedQuantiles.of([*ended.values()])
+        return cls({**ended, QUANTILES: quantiles, RUNNING: RunningJobs.of(frame), SINCE: SinceLast.of(frame)})
 
     def without(self, names: Sequence[str], hidden: NDArray[np.bool_]) -> "History":
         """Return the same for callers who do not know the inputs `names` for the records `hidden`, shape [N]."""

@@ -54,13 +54,15 @@ class Hyperparameters:
     families: Mapping[str, Mapping[str, Any]]
 
 
-def load(path: Path | None = None) -> Hyperparameters:
-    """Return the defaults, overridden by the keys of a TOML file.
+def load(path: Path | None = None, *, walk: bool = False) -> Hyperparameters:
+    """Return the defaults, those of a rolling `walk` or of one training, overridden by the keys of a TOML file.
 
     Raises:
         HyperparameterError: a key is unknown, has the wrong type or a value outside its range.
     """
-    tree = tomllib.loads(files("jobcast_training").joinpath("hyperparameters.toml").read_text(encoding="utf-8"))
+    tree = _own("hyperparameters.toml")
+    if walk:
+        _merge(tree, _own("walk.toml"), "walk.toml")
     if path is not None:
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -68,6 +70,10 @@ def load(path: Path | None = None) -> Hyperparameters:
             raise HyperparameterError(f"{path}: {error}") from error
         _merge(tree, given, str(path))
     return _checked(tree, str(path or "hyperparameters.toml"))
+
+
+def _own(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("jobcast_training").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _merge(tree: dict[str, Any], given: Mapping[str, Any], where: str) -> None:

@@ -98,7 +98,7 @@ def evaluate(
         if path and not path.parent.is_dir():
             raise click.BadParameter(f"there is no folder {str(path.parent)!r}; make it first", param_hint=option)
     try:
-        hyper = hyperparameters.load(config)
+        hyper = hyperparameters.load(config, walk=rolling)
         records = log.read()
         report_records(console, records)
         if not rolling:

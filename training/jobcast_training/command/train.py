@@ -14,6 +14,7 @@ from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.search_options import Search, search_options
 from jobcast_training.records import Records
+from jobcast_training.writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from jobcast_training.frontier import Frontier
@@ -77,6 +78,10 @@ def train(
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = candidate or Path("runs") / f"{predictor}-{moment}"
     try:
+        refuse_unwritable("--out", out)
+        refuse_unwritable("--candidate", folder)
+        if search and search.out:
+            refuse_unwritable("--search-out", search.out.absolute().parent)
         hyper = hyperparameters.load(config)
         records = log.read()
         report_records(console, records)
@@ -99,7 +104,7 @@ def train(
             print_frontier(console, result.frontier)
         print_metrics(console, result)
         bundle = export_candidate(result.candidate, out)
-    except (ParityError, ValueError) as error:
+    except (ParityError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     size = (bundle / "model.onnx").stat().st_size / 1e6
     click.echo(f"{bundle}: model.onnx {size:.2f} MB, parity proved")

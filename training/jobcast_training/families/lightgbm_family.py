@@ -149,8 +149,9 @@ DEFAULTS = {
     "num_threads": 1,
     "lambda_l2": 1.0,
 }
+REGRESSION_DEFAULTS = {**DEFAULTS, "rounds": 240, "learning_rate": 0.035}
 SEARCH_SPACE = {
-    "learning_rate": (0.05, 0.4, "log"),
+    "learning_rate": (0.03, 0.4, "log"),
     "num_leaves": (15, 127, "int"),
     "min_data_in_leaf": (20, 500, "int"),
     "bagging_fraction": (0.5, 1.0, "float"),
@@ -160,6 +161,6 @@ SEARCH_SPACE = {
 FAMILY = Family(
     name="lightgbm",
     title="LightGBM",
-    regression=Task(fit, DEFAULTS, SEARCH_SPACE),
+    regression=Task(fit, REGRESSION_DEFAULTS, SEARCH_SPACE),
     classification=Task(fit_classes, DEFAULTS, SEARCH_SPACE),
 )

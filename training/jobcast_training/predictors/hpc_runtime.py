@@ -19,6 +19,7 @@ from jobcast_training.statistics import MISSING, UNKNOWN, CategoryTable
 
 HISTORY_DEPTH, RUNNING_DEPTH = 10, 5
 SINCE = ("submission", "similar_submission", "end", "similar_end")
+PERCENT = (10, 50, 90)
 CATEGORIES = ("partition", "qos", "user", "account", "job_name")
 
 _number = partial(InputSpec, type="float64", shape=[-1, 1])
@@ -89,6 +90,12 @@ INPUTS: tuple[InputSpec, ...] = (
     ),
     _times(name="named_runtimes", description="The same of those with the same job name."),
     _times(
+        name="runtime_quantiles",
+        shape=[-1, 3 * len(PERCENT)],
+        description="The 0.1, 0.5 and 0.9 quantile of the run times of all the user's ended jobs, then of those with "
+        "the same processors and limit, then of those with the same job name; NaN = none.",
+    ),
+    _times(
         name="running_elapsed",
         shape=[-1, RUNNING_DEPTH],
         description="How long the user's running jobs have run so far, latest submission first, padded with NaN.",
@@ -107,6 +114,13 @@ HISTORIES = {
     "named_runtimes": ("named", "the user's latest ended jobs of the same name"),
 }
 """Lists of run times, each with the prefix of its features and what it holds."""
+
+_ALL = {
+    "all_ended": "all the user's ended jobs",
+    "similar_ended": "all the user's ended jobs with the same processors and limit",
+    "named_ended": "all the user's ended jobs of the same name",
+}
+"""What the places of `runtime_quantiles` are of, three each, by the prefix of their features."""
 
 _DAY, _WEEK, _YEAR = 86_400, 604_800, 31_556_952
 _MONDAY = 3 * _DAY  # 1970-01-01 was a Thursday
@@ -289,7 +303,8 @@ def _history() -> Block:
     chosen = op.Concat(latest, last_two, ordered, axis=2)
     flat = np.array([0, -1], dtype=np.int64)
     shares = op.Reshape(op.Div(chosen, limit), flat)
-    running = op.Reshape(op.Concat("running_elapsed", op.Div("running_elapsed", "wallclock_req"), axis=1), flat)
+    whole = ("runtime_quantiles", "running_elapsed")
+    parts = [part for name in whole for part in (name, op.Div(name, "wallclock_req"))]
     features: list[Feature] = []
     names = {
         "last": "run time of the latest",
@@ -311,13 +326,16 @@ def _history() -> Block:
         Feature(f"{prefix}_count", f"number of {what}, 0 to {HISTORY_DEPTH}", "jobs")
         for prefix, what in HISTORIES.values()
     ]
+    quantiles = [(f"{prefix}_quantile_{n}", n, what) for prefix, what in _ALL.items() for n in PERCENT]
+    features += [Feature(name, f"{n / 100} quantile of the run times of {what}", "s") for name, n, what in quantiles]
+    features += [Feature(f"{name}_share", f"{name} / wallclock_req", "1") for name, *_ in quantiles]
     positions = range(1, RUNNING_DEPTH + 1)
     features += [Feature(f"running_{n}", f"running_elapsed of place {n}", "s") for n in positions]
     features += [Feature(f"running_{n}_share", f"running_{n} / wallclock_req", "1") for n in positions]
     features += [
         Feature(f"since_{what}", f"since_last of place {place}", "s") for place, what in enumerate(SINCE, start=1)
     ]
-    node = op.Concat(op.Reshape(chosen, flat), shares, mean, outlived, number, running, "since_last", axis=1)
+    node = op.Concat(op.Reshape(chosen, flat), shares, mean, outlived, number, *parts, "since_last", axis=1)
     return Block(features=tuple(features), node=_float(node))
 
 
@@ -328,6 +346,6 @@ PREDICTOR = Predictor(
     target_unit="s",
     limit="wallclock_req",
     categories=CATEGORIES,
-    extra=("similar_runtimes", "named_runtimes", "running_elapsed", "since_last"),
+    extra=("similar_runtimes", "named_runtimes", "runtime_quantiles", "running_elapsed", "since_last"),
     feature_blocks=feature_blocks,
 )

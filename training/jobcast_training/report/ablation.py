@@ -29,8 +29,9 @@ GROUPS: Mapping[str, str] = {
     "category statistics": r"(partition|qos|user|account|job_name)_(log_runtime_(mean|std)|limit_share|log_jobs)",
     "job name": r"name_is_\w+",
     "user's history": r"recent_\w+",
-    "similar history": r"similar_\w+",
-    "named history": r"named_\w+",
+    "similar history": r"similar_(?!ended_)\w+",
+    "named history": r"named_(?!ended_)\w+",
+    "quantiles of all ended": r"(all|similar|named)_ended_\w+",
     "running jobs": r"running_\w+",
     "time since": r"since_\w+",
 }

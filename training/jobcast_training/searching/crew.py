@@ -8,9 +8,10 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
@@ -65,10 +66,17 @@ _grounds: list[Ground[Any, Any]] = []
 
 
 def _start(kept: Path, environment: Mapping[str, str]) -> None:
-    """Keep what every task needs; Ctrl-C is for the process that searches."""
+    """Keep what every task needs; Ctrl-C is for the process that searches, and however that ends, this one does too."""
     signal(SIGINT, SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)
     _grounds.append(pickle.loads(kept.read_bytes()))  # noqa: S301 - written a moment ago, into a folder of our own
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _there(task: Any) -> Any:

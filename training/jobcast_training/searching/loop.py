@@ -171,7 +171,9 @@ def _fly(
 
     def wanted() -> bool:
         late = budget.timeout_s is not None and time.monotonic() - start >= budget.timeout_s
-        return len(study.finished) + len(flying) < budget.trials and not (late and study.best)
+        if study.defaults is None and not flying:
+            return True  # stopped in the middle of the defaults: whatever else was scored, they are asked for first
+        return len(study.finished) + len(flying) < budget.trials and not (late and study.defaults)
 
     def launch(flight: _Flight[R]) -> None:
         flying[submit(work.task(flight.fold, flight.trial.params))] = flight

@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 Direction = Literal["minimize", "maximize"]
 
@@ -173,6 +174,10 @@ def opened(
             for key in about.keys() - inner.user_attrs.keys():
                 inner.set_user_attr(key, about[key])
             yield Study(inner, space, seed)
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            cause = error.__cause__ or error
+            why = getattr(cause, "orig", cause)  # without the statement that failed
+            raise StorageError(f"search storage {file}: cannot be read or written: {why}") from error
         finally:
             storage.remove_session()
             storage.engine.dispose()

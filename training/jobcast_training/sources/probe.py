@@ -52,7 +52,7 @@ def probe(path: Path) -> Probe:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as cause:
-        raise SourceError(f"{path.name}: cannot be read: {cause.strerror}") from cause
+        raise SourceError(f"{path.name or path}: cannot be read: {cause.strerror}") from cause
     if not head:
         raise SourceError(f"{path.name}: the file is empty; expected job records")
     if head.startswith(_PARQUET_MAGIC):

@@ -61,8 +61,8 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
         "## Use and limits",
         "",
         "The output `outside` counts the facts of a request that lie outside what training saw: a text never seen, a "
-        "number beyond the seen range by more than a quarter, hardware whose figures resemble no seen accelerator. The "
-        "interval is then that of names left out in training, wider, and no promise. Times of other software versions, "
+        "number beyond the seen range by more than a quarter, hardware whose figures resemble no seen accelerator. "
+        f"{_outside(bool(key))} Times of other software versions, "
         "drivers or clock settings differ: train on your own traces before you rely on it (`jobcast train llm-latency "
         "--data traces.json --key type/name/hardware/software/version`).",
         "",
@@ -72,6 +72,15 @@ def task_card(about: Mapping[str, Any], model: "Model", records: TaskRecords) ->
         "",
     ]
     return "\n".join(lines)
+
+
+def _outside(one_key: bool) -> str:
+    if one_key:
+        return (
+            "The records of one key do not tell how far an estimate is off there: the interval is then as wide as "
+            "inside, which is too narrow, and no promise."
+        )
+    return "The interval is then that of names left out in training, wider, and no promise."
 
 
 def about_weights(model: "Model") -> Mapping[str, float]:
