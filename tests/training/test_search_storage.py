@@ -8,7 +8,7 @@ import pytest
 from jobcast_training.search_ground import Settings
 from jobcast_training.search_space import Space
 from jobcast_training.search_study import opened
-from jobcast_training.searching.study import StorageError
+from jobcast_training.searching.study import StorageError, storage_file
 
 SETTINGS = Settings(trials=3, objective="pinball", folds=2)
 
@@ -40,3 +40,19 @@ def test_a_database_of_something_else_is_no_storage(tmp_path: Path) -> None:
     wrong = rf"search storage {storage}: cannot be read or written: table studies has no column"
     with pytest.raises(StorageError, match=wrong), opened(storage, "x", {"folds": 3}, Space.around(None), SETTINGS):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a file or sqlite:///FILE, got ''"),
+        ("sqlite:///", "must be a file or sqlite:///FILE, got 'sqlite:///'"),
+        ("{folder}", "must be a file or sqlite:///FILE, got a folder: '{folder}'"),
+        ("{folder}/none/search.db", "there is no folder '{folder}/none'; make it first"),
+        ("mysql://host/base", "must be a file or sqlite:///FILE, got 'mysql://host/base'"),
+    ],
+)
+def test_what_names_no_file_is_told_before_anything_is_read(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        storage_file(text.format(folder=tmp_path))
+    assert message.format(folder=tmp_path) in str(caught.value)

@@ -104,7 +104,8 @@ class Tried:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
         bound: largest share of under-allocated jobs that it was shifted for; None = no shift.
-        most_under: the same if it is promised; None = no shift, or too few jobs to promise by.
+        most_under: the same if it is promised, the user's if that alone is; None = no shift, or too few jobs to promise
+            either by.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
@@ -197,7 +198,9 @@ def _tried(
     factor, promised = objective.safety_factor * ROUNDED_UP, None
     if bound is not None:
         share = float(np.mean(1 - levels)) if plain.confidence is None else bound
-        shift, promised = _shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)
+        shift, promised = _shift(
+            np.log(outcomes.used / chosen), share, (bound, objective.most_under), objective.confidence
+        )
         factor *= float(np.exp(shift))
     rule = replace(plain, factor=factor)
     allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
@@ -205,7 +208,7 @@ def _tried(
     name = f"failures x {weight:g}"
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
     name += ", at most the request" if plain.capped else ""
-    name += " (too few jobs to promise it)" if promised is None and bound is not None else ""
+    name += " (too few jobs to promise it)" if promised != bound else ""
     return Tried(name, weight, bound, promised, rule, allocated, own, lost(objective, outcomes, allocated))
 
 
@@ -236,15 +239,20 @@ def _cap(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
     return np.where(rule.capped & (outcomes.request > 0), outcomes.request, largest)
 
 
-def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> tuple[float, float | None]:
-    """Shift of ln(allocation) under which at most `share` of the scores lie above, and `bound` is promised.
+def _shift(
+    scores: NDArray[np.float64], share: float, bounds: Sequence[float | None], confidence: float
+) -> tuple[float, float | None]:
+    """Shift of ln(allocation) under which at most `share` of the scores lie above, and the first bound is promised.
 
-    Where the jobs are too few for the promise, the largest score and None.
+    Where the jobs are too few to promise that one, the largest score, with the next bound that it does promise or None.
     """
     count, ordered = len(scores), np.sort(scores)
     rank = int(np.ceil((count + 1) * (1 - share)))
-    try:
-        rank = max(rank, level_for(count, bound, confidence))
-    except ValueError:
-        return float(ordered[-1]), None
-    return float(ordered[min(max(rank, 1), count) - 1]), bound
+    for bound in bounds:
+        try:
+            rank = max(rank, level_for(count, bound, confidence)) if bound is not None else rank
+        except ValueError:
+            rank = count
+        else:
+            return float(ordered[min(max(rank, 1), count) - 1]), bound
+    return float(ordered[-1]), None

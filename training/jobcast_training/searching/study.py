@@ -39,12 +39,15 @@ def storage_file(text: str) -> Path:
     """Return the file that `--search-storage` names, by its path or as sqlite:///PATH.
 
     Raises:
-        StorageError: it is another kind of storage, or its folder is missing.
+        StorageError: it is another kind of storage or no file, or its folder is missing.
     """
     scheme, separator, path = text.rpartition("://")
     if separator and (scheme != "sqlite" or not path.startswith("/")):
         raise StorageError(f"search storage must be a file or {_SCHEME}FILE, got {text!r}")
     file = Path(text.removeprefix(_SCHEME))
+    named = bool(text.removeprefix(_SCHEME))
+    if not named or file.is_dir():
+        raise StorageError(f"search storage must be a file or {_SCHEME}FILE, got {'a folder: ' * named}{text!r}")
     if not file.parent.is_dir():
         raise StorageError(f"search storage {text!r}: there is no folder {str(file.parent)!r}; make it first")
     return file

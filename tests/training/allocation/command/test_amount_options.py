@@ -11,6 +11,7 @@ from jobcast_training.allocation.command.searching import Search
 from jobcast_training.allocation.command.train import train_command
 from jobcast_training.allocation.costs import Costs
 from jobcast_training.allocation.pipeline import Plan
+from jobcast_training.allocation.search.parameters import read_parameters
 from jobcast_training.allocation.settings import Bins
 from jobcast_training.command.evaluate import evaluate
 from jobcast_training.command.train import train
@@ -167,6 +168,7 @@ def test_evaluation_refuses_prices_that_nothing_is_judged_by(workplace) -> None:
         ("[xgboost_regression]\nmax_depth = 3.5\n", "max_depth must be a whole number"),
         ("[xgboost_regression]\nlearning_rate = inf\n", "learning_rate must be a finite number, got inf"),
         ("[xgboost_classification]\nbins = 1\n", "bins must be at least 2, got 1"),
+        ("[lightgbm_regression]\nrounds = 0\n", "rounds must be at least 1, got 0"),
         ("[xgboost_classification]\nstrategy = 'kmean'\n", "unknown strategy 'kmean'; did you mean 'kmeans'?"),
         ("[xgboost_regression]\nbins = 5\n", "unknown parameter 'bins'"),
         ("xgboost_regression = 3\n", "must be a table such as [xgboost_regression], got 3"),
@@ -179,6 +181,11 @@ def test_a_wrong_file_of_hyper_parameters_is_named(text: str, message: str, work
     assert outcome.exit_code == 1, outcome.output
     assert "Error: own.toml" in outcome.stderr
     assert message in outcome.stderr
+
+
+def test_a_whole_number_may_be_written_as_a_decimal(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[lightgbm_regression]\nrounds = 20.0\nlearning_rate = 1\n")
+    assert repr(read_parameters(tmp_path / "own.toml")) == "{'lightgbm_regression': {'rounds': 20, 'learning_rate': 1}}"
 
 
 @pytest.mark.parametrize("command", [train, evaluate], ids=["train", "evaluate"])

@@ -123,7 +123,8 @@ def test_the_failure_weight_reaches_the_judgement(ran) -> None:
     ("words", "message"),
     [
         (["--model", "models/bild-memory"], r"did you mean 'build-memory'"),
-        (["--model", "models"], "holds no version of a model"),
+        (["--model", "models"], "models: is a repository; name one of its models: models/build-memory"),
+        (["--model", "run"], "run: holds no version of a model"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(ran, words: list[str], message: str) -> None:

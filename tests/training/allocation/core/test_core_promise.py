@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from jobcast_training.allocation import catalogue, pipeline
 from jobcast_training.allocation.assembly import Answer
-from jobcast_training.allocation.deciding import Objective
+from jobcast_training.allocation.deciding import Objective, Outcomes, sweep
 from jobcast_training.allocation.declaration import AMOUNT
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import SERVED
@@ -105,3 +105,20 @@ def test_an_allocation_is_no_guess_for_everybody(judged: list[Judged]) -> None:
         same_for_all = np.quantile(one.used, 1 - np.mean(one.answer.allocation < one.used))
         waste = np.maximum(one.answer.allocation - one.used, 0).mean()
         assert waste < 0.8 * np.maximum(same_for_all - one.used, 0).mean()
+
+
+def test_a_tighter_rule_than_can_be_promised_still_promises_the_users_bound() -> None:
+    """200 jobs promise 5 %, not 1 %; the rule for 1 % takes the largest score, which promises 5 % all the more."""
+    random = np.random.default_rng(3)
+    used = random.lognormal(0.0, 0.5, 200)
+    quantiles = np.tile(np.quantile(used, SERVED), (200, 1))
+    none = np.full(200, np.nan)
+    objective = Objective(most_under=0.05)
+    tried = sweep(Outcomes(quantiles, used, none, none), objective, "")
+    tight = [one for one in tried if one.bound == 0.01]
+    assert {one.most_under for one in tight} == {0.05}
+    assert all("too few jobs to promise it" in one.name for one in tight)
+    assert all((one.allocated >= used).all() for one in tight)
+    assert {one.most_under for one in tried if one.bound == 0.05} == {0.05}
+    few = sweep(Outcomes(quantiles[:40], used[:40], none[:40], none[:40]), objective, "")
+    assert {one.most_under for one in few} == {None}

@@ -23,5 +23,7 @@ def version_folder(path: Path) -> Path:
         raise BundleError(f"{path}: there is no such folder{near}")
     versions = [int(one.name) for one in path.iterdir() if one.name.isdecimal() and (one / "manifest.json").is_file()]
     if not versions:
-        raise BundleError(f"{path}: holds no version of a model; name a folder such as models/build-memory")
+        models = sorted({one.parent.parent for one in path.glob("*/*/manifest.json") if one.parent.name.isdecimal()})
+        near = f"is a repository; name one of its models: {', '.join(map(str, models))}"
+        raise BundleError(f"{path}: {near if models else 'holds no version of a model'}")
     return path / str(max(versions))

@@ -14,6 +14,7 @@ from jobcast_training.sources.mapping import suggestion
 
 Parameters = Mapping[str, Mapping[str, Any]]
 
+_LEAST = {BIN_COUNT: 2, "rounds": 1}
 _BINS: Mapping[str, Any] = {BIN_COUNT: 1, BIN_STRATEGY: ""}
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
 
@@ -47,7 +48,7 @@ def read_parameters(path: Path) -> Parameters:
             raise ParameterError(f"{path}: {member} must be a table such as [xgboost_regression], got {told!r}")
         known = _defaults(path, member)
         for key, value in told.items():
-            _check(f"{path} [{member}]", key, value, known)
+            told[key] = _checked(f"{path} [{member}]", key, value, known)
     return tables
 
 
@@ -64,7 +65,8 @@ def _defaults(path: Path, member: str) -> Mapping[str, Any]:
     return {**families.classification(name).defaults, **_BINS}
 
 
-def _check(place: str, key: str, value: Any, known: Mapping[str, Any]) -> None:
+def _checked(place: str, key: str, value: Any, known: Mapping[str, Any]) -> Any:
+    """The value as the library takes it: whole numbers as such, also where they are written 20.0."""
     if key not in known:
         raise ParameterError(f"{place}: unknown parameter {key!r}; {suggestion(key, known)}")
     default = known[key]
@@ -73,9 +75,12 @@ def _check(place: str, key: str, value: Any, known: Mapping[str, Any]) -> None:
         raise ParameterError(f"{place}: {key} must be {kind} such as {default!r}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ParameterError(f"{place}: {key} must be a finite number, got {value}")
-    if isinstance(default, int) and not isinstance(default, bool) and value != int(value):
-        raise ParameterError(f"{place}: {key} must be a whole number such as {default}, got {value}")
-    if key == BIN_COUNT and value < 2:
-        raise ParameterError(f"{place}: {key} must be at least 2, got {value}")
+    if isinstance(default, int) and not isinstance(default, bool):
+        if value != int(value):
+            raise ParameterError(f"{place}: {key} must be a whole number such as {default}, got {value}")
+        value = int(value)
+    if key in _LEAST and value < _LEAST[key]:
+        raise ParameterError(f"{place}: {key} must be at least {_LEAST[key]}, got {value}")
     if key == BIN_STRATEGY and value not in STRATEGIES:
         raise ParameterError(f"{place}: unknown {key} {value!r}; {suggestion(value, STRATEGIES)}")
+    return value
