@@ -14,6 +14,10 @@ CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/
 # Tests of a real server that are run again where the core is built: without it, and with its listener handing every call over.
 ASYNCIO_TESTS := batching contract infer overload
 HANDED_TESTS := bad_input contract infer metrics_page
+# Tests of which none is in a hurry: they run beside the others, on two cores, and give way to them.
+PATIENT := $(foreach one,client deploy docs export fuzz models proto training ui,tests/$(one))
+# One thread to a library, as two runs keep two cores busy.
+PYTEST := env $(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider
 FAULTS := core/target/faults/jobcast_core
 DENY := $(VENV)/cargo/bin/cargo-deny
 DENY_VERSION := 0.20.2
@@ -43,7 +47,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ui test test-core test-arm train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core test-others test-patient test-arm train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -106,9 +110,15 @@ bench-ui: install ## measure the web app in Chromium: click to picture, and 100,
 	@$(BIN)/python benchmarks/ui/measure.py
 
 test: install peers load test-core $(VENV)/.prometheus $(VENV)/.debian $(if $(GO),$(VENV)/.go) ## install, then run every test
-	@$(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) $(BIN)/python -m pytest tests
-	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
-	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(BIN)/python -m pytest --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
+	@$(MAKE) --no-print-directory --jobs 2 test-others test-patient
+
+test-others:
+	@$(PYTEST) $(PATIENT:%=--ignore %) tests
+	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(PYTEST) --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
+	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(PYTEST) --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
+
+test-patient:
+	@nice -n 19 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
 
 test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --release --locked --lib --bins --tests --benches)

@@ -216,12 +216,48 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
     assert "seed was 1, now 2" in refused.output
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("walk.json", b"{", "walk.json: damaged; name another folder or empty"),
+        ("walk.json", b"[]", "walk.json: damaged; name another folder or empty"),
+        ("refit-00000.parquet", b"PAR1", "refit-00000.parquet: damaged; delete it, and its refit is made again"),
+    ],
+)
+def test_a_damaged_state_is_told_by_its_file(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    WalkState(tmp_path, {"log": "x"})
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WalkStateError, match=message):
+        WalkState(tmp_path, {"log": "x"}).load(0)
+
+
+def test_a_state_that_no_folder_can_be_is_refused_before_the_log_is_read(tmp_path: Path) -> None:
+    log, state = tmp_path / "none.swf", tmp_path / "none.swf" / "walk"
+    log.touch()
+    refused = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(log), "--rolling", "--state", str(state)])
+    assert refused.exit_code == 1
+    assert f"--state {state}: cannot be written to" in refused.output
+
+
+def test_a_state_belongs_to_the_versions_of_all_families(log: Records, hyper: Hyperparameters) -> None:
+    libraries = identity(log, hyper, SETTINGS, "UTC")["libraries"]
+    assert {"lightgbm", "catboost", "polars", "numpy", "onnxruntime"} < {
+        one for one, known in libraries.items() if known
+    }
+
+
 def test_without_rolling_it_is_the_plain_split(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "jobs.parquet"
     generate(6_000, 3, data)
     done = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(data), "--config", str(small)])
     assert done.exit_code == 0, done.output
     assert "Tsafrir" in done.stdout
-    refused = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(data), "--state", str(tmp_path)])
-    assert refused.exit_code == 2
-    assert "belong to --rolling" in refused.output
+    for option, value in (
+        ("--state", str(tmp_path)),
+        ("--families", "xgboost"),
+        ("--cadence", "7"),
+        ("--online", "none"),
+    ):
+        refused = CliRunner().invoke(evaluate, ["hpc-runtime", "--data", str(data), option, value])
+        assert refused.exit_code == 2
+        assert f"{option} belongs to --rolling; add it or leave it out" in refused.output

@@ -13,6 +13,16 @@ import pytest
 if not hasattr(os, "pidfd_open"):
     pytest.skip("waits for a process that is not its child by a pidfd, which Linux has", allow_module_level=True)
 
+SHARED = """
+    import signal
+    from jobcast_training.searching.workplace import workplace
+
+    with workplace() as folder:
+        (folder / "matrix").write_bytes(b"0")
+        print(folder, flush=True)
+        signal.pause()
+"""
+
 SEARCH = """
     import os, signal, sys
     from pathlib import Path
@@ -42,3 +52,16 @@ def test_no_process_outlives_the_search(tmp_path: Path, how: signal.Signals) -> 
         assert ended, "it goes on"
     finally:
         os.close(worker)
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_what_processes_share_is_gone_with_the_search(how: signal.Signals, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SHARED)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as searching:
+        assert searching.stdout is not None
+        folder = Path(searching.stdout.readline().strip())
+        assert (folder / "matrix").exists()
+        searching.send_signal(how)
+    assert searching.returncode == code
+    assert not folder.exists()

@@ -27,8 +27,17 @@ def test_a_file_that_is_no_storage_is_named(tmp_path: Path) -> None:
     file = tmp_path / "search.db"
     file.write_text("no database at all, and long enough to be seen as such " * 40)
     with (
-        pytest.raises(StorageError, match=r"search\.db: .*not a database"),
+        pytest.raises(StorageError, match=r"search\.db: cannot be read or written: file is not a database$"),
         opened(file, "made-up", {"folds": 2}, Space.around(None), SETTINGS),
+    ):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_the_storage(tmp_path: Path) -> None:
+    (tmp_path / "search.db.lock").mkdir()
+    with (
+        pytest.raises(StorageError, match=r"search\.db: cannot be read or written: Is a directory"),
+        opened(tmp_path / "search.db", "made-up", {"folds": 2}, Space.around(None), SETTINGS),
     ):
         pass
 

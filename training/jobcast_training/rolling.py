@@ -7,7 +7,6 @@ at when it ends, never before.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +17,7 @@ from jobcast_export.model import mixing_matrix
 from numpy.typing import NDArray
 
 from jobcast_training import families
-from jobcast_training.about import fingerprint
+from jobcast_training.about import LIBRARIES, fingerprint, installed_version
 from jobcast_training.adaptive import OnlineCalibration, Outcomes
 from jobcast_training.columns import input_columns
 from jobcast_training.ensemble import choose_weights
@@ -286,5 +285,7 @@ def identity(records: Records, hyper: Hyperparameters, settings: Settings, timez
         "timezone": timezone,
         **settled,
         "hyperparameters": asdict(hyper),
-        "libraries": {name: version(name) for name in ("jobcast-training", "lightgbm", "numpy", "onnxruntime")},
+        "libraries": {
+            name: installed_version(name) for name in ("jobcast-training", "numpy", "onnxruntime", *LIBRARIES)
+        },
     }

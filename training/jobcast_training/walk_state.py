@@ -16,7 +16,7 @@ _WHAT = "walk.json"
 
 
 class WalkStateError(ValueError):
-    """A folder holds another walk; the message names what differs."""
+    """A folder holds another walk or a damaged one; the message names what differs, or the file."""
 
 
 class WalkState:
@@ -27,7 +27,8 @@ class WalkState:
         about: log and settings as plain data; equal only for the same walk.
 
     Raises:
-        WalkStateError: the folder holds a walk of another log or with other settings.
+        WalkStateError: the folder holds a walk of another log or with other settings, or a damaged one.
+        OSError: it cannot be made or written to.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, object]) -> None:
@@ -36,7 +37,7 @@ class WalkState:
         wanted = json.loads(json.dumps(about))
         path = folder / _WHAT
         if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = _read(path)
             different = [key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)]
             if different:
                 said = "; ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in different)
@@ -45,9 +46,16 @@ class WalkState:
             _write(path, json.dumps(wanted, indent=1).encode())
 
     def load(self, number: int) -> NDArray[np.float64] | None:
-        """Return the predictions of a refit, shape [jobs, levels]; None when it was not reached."""
+        """Return the predictions of a refit, shape [jobs, levels]; None when it was not reached.
+
+        Raises:
+            WalkStateError: the file is damaged.
+        """
         path = self._path(number)
-        return pl.read_parquet(path).to_numpy() if path.exists() else None
+        try:
+            return pl.read_parquet(path).to_numpy() if path.exists() else None
+        except pl.exceptions.PolarsError as error:
+            raise WalkStateError(f"{path}: damaged; delete it, and its refit is made again") from error
 
     def save(self, number: int, raw: NDArray[np.float64]) -> None:
         """Keep the predictions of a refit."""
@@ -58,6 +66,16 @@ class WalkState:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"refit-{number:05}.parquet"
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"holds {type(found).__name__}")
+    except (ValueError, TypeError) as error:
+        raise WalkStateError(f"{path}: damaged; name another folder or empty {path.parent}") from error
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -219,6 +219,8 @@ def test_the_rank_needs_scores() -> None:
     with pytest.raises(ValueError, match=r"at most 0\.03 above with confidence 0\.9 takes at least 76 scores, got 75"):
         level_for(75, 0.03)
     assert level_for(76, 0.03) == 76
+    with pytest.raises(ValueError, match=r"takes at least 2302585092994\d* scores, got 75"):
+        level_for(75, 1e-15)
     with pytest.raises(ValueError, match="takes at least 76 scores, got 0"):
         level_for(0, 0.03)
     with pytest.raises(ValueError, match="share must be above 0 and below 1, got 0"):

@@ -44,6 +44,8 @@ def allocation_card(result: "Result", trained: "Trained", about: Mapping[str, An
         "|---|---:|---:|",
     ]
     for key, title in ROWS:
+        if key not in trained.test_scores:
+            continue
         own = number(trained.test_scores[key])
         requested = number(asked[key]) if key in asked else "-"
         lines.append(

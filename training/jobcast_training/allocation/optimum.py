@@ -6,7 +6,7 @@ whatever is allocated, since nothing above the highest quantile is.
 """
 
 from collections.abc import Sequence
-from math import ceil, log
+from math import ceil, log, log1p
 
 import numpy as np
 from jobcast_export.optimum import Constants, coefficients
@@ -116,7 +116,7 @@ def level_for(count: int, share: float, confidence: float = 0.9) -> int:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
     rank = int(stats.binom.ppf(confidence, count, 1 - share)) + 1 if count > 0 else 1
     if rank > count:
-        needed = ceil(log(1 - confidence) / log(1 - share))
+        needed = ceil(log(1 - confidence) / log1p(-share))
         raise ValueError(
             f"at most {share:g} above with confidence {confidence:g} takes at least {needed} scores, got {count}"
         )

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from jobcast_training.allocation.deciding import Objective, Outcomes
+from jobcast_training.allocation.costs import bill
+from jobcast_training.allocation.deciding import WASTAGE, Objective, Outcomes
 from jobcast_training.allocation.objective import score
 from jobcast_training.allocation.retries import simulate
 from jobcast_training.allocation.settings import INTERVAL, LIMIT, SERVED
@@ -25,11 +26,12 @@ ROWS = (
     ("under_percent", "under-allocated, % of jobs"),
     ("over_percent", "over-allocated, % of what was used"),
     ("business_score", "business score, {weight:g} x under % + over %"),
+    ("cost_per_job", "cost of a job at the stated prices"),
     ("wasted_gib_hours", "wastage with retries, {unit} hours"),
     ("median_wasted_gib_hours", "median wastage of a job, {unit} hours"),
     ("failed_twice", "share of jobs that fail twice"),
 )
-"""Keys of `scores` with their titles."""
+"""Keys of `scores` with their titles; `cost_per_job` is there where the objective is the cost of the GiB-hours."""
 
 
 def scores(outcomes: Outcomes, allocated: NDArray[np.float64], objective: Objective) -> Mapping[str, float]:
@@ -48,7 +50,8 @@ def allocation_scores(outcomes: Outcomes, allocated: NDArray[np.float64], object
     """Return the figures of allocations alone."""
     own = score(outcomes.used, allocated, objective.weight)
     ran = simulate(outcomes.used, allocated, outcomes.hours, outcomes.request, objective.rules)
-    return {
+    cost = {"cost_per_job": bill(ran, objective.costs).total / len(allocated)} if objective.name == WASTAGE else {}
+    return cost | {
         "under_percent": own.under_percent,
         "over_percent": own.over_percent,
         "business_score": own.business,

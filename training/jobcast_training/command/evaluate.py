@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,11 +19,15 @@ from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
 from jobcast_training.records import Records
+from jobcast_training.writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from jobcast_training.hyperparameters import Hyperparameters
     from jobcast_training.rolling import Forecasts, Settings
     from jobcast_training.rolling_figures import Figures
+
+
+_OF_A_WALK = ("cadence", "window", "rows", "families", "online", "state", "page", "out")
 
 
 def llm_latency() -> click.Command:
@@ -69,7 +74,9 @@ def own_commands() -> Mapping[str, Loader]:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Parquet file for every job's predictions."
 )
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
     predictor: str,
     log: Log,
     config: Path | None,
@@ -92,12 +99,17 @@ def evaluate(
     from jobcast_training.rolling import Settings
 
     console = Console(stderr=True)
-    if not rolling and (state or page or out):
-        raise click.UsageError("--state, --page and --out belong to --rolling; add it or leave them out")
+    idle = [f"--{name}" for name in _OF_A_WALK if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if idle and not rolling:
+        are = f"{', '.join(idle)} belong{'s' * (len(idle) == 1)} to --rolling"
+        raise click.UsageError(f"{are}; add it or leave {'it' if len(idle) == 1 else 'them'} out")
     for option, path in (("--page", page), ("--out", out)):
         if path and not path.parent.is_dir():
             raise click.BadParameter(f"there is no folder {str(path.parent)!r}; make it first", param_hint=option)
     try:
+        for option, folder in (("--page", page and page.parent), ("--out", out and out.parent), ("--state", state)):
+            if folder:
+                refuse_unwritable(option, folder)
         hyper = hyperparameters.load(config, walk=rolling)
         records = log.read()
         report_records(console, records)
@@ -112,19 +124,19 @@ def evaluate(
         start = time.perf_counter()
         forecasts, figures = _walk(console, predictor, records, hyper, settings, log.zone, state)
         elapsed = time.perf_counter() - start
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    _print(figures, elapsed)
-    if out:
-        write_forecasts(out, records, forecasts)
-    if page:
-        from jobcast_training.rolling_page import section, write_pictures, write_section
+        _print(figures, elapsed)
+        if out:
+            write_forecasts(out, records, forecasts)
+        if page:
+            from jobcast_training.rolling_page import section, write_pictures, write_section
 
-        said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
-        pictures = page.with_suffix("")
-        write_pictures(figures, pictures)
-        write_section(page, figures, section(figures, said, elapsed, quote(pictures.name)))
-        click.echo(f"section {figures.source} in {page}")
+            said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
+            pictures = page.with_suffix("")
+            write_pictures(figures, pictures)
+            write_section(page, figures, section(figures, said, elapsed, quote(pictures.name)))
+            click.echo(f"section {figures.source} in {page}")
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def write_forecasts(path: Path, records: Records, forecasts: "Forecasts") -> None:

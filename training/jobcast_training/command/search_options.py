@@ -1,6 +1,5 @@
 """`--search` of `jobcast train`: its options, and the file of what it found."""
 
-import tempfile
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -59,6 +58,7 @@ class Search:
         from jobcast_training.search_space import Space
         from jobcast_training.search_study import identity, opened
         from jobcast_training.searching.loop import Budget
+        from jobcast_training.searching.workplace import workplace
 
         settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
@@ -66,12 +66,12 @@ class Search:
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         with (
             opened(self.storage, predictor, about, space, settings) as study,
-            tempfile.TemporaryDirectory() as folder,
+            workplace() as folder,
             Progress(*COLUMNS, console=console) as bars,
         ):
             found = len(study.finished)
             console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
-            ground, features = prepare(task, records, space, settings, log.zone, Path(folder))
+            ground, features = prepare(task, records, space, settings, log.zone, folder)
             budget = Budget(settings.trials, settings.timeout_s, settings.jobs)
             outcome = search(ground, features, study, settings, reporter(bars, budget, settings.objective, found))
         if outcome.interrupted:

@@ -162,7 +162,7 @@ def opened(
         try:
             storage = optuna.storages.RDBStorage(_SCHEME + str(file))
         except Exception as error:  # the storage's own errors come from several libraries
-            raise StorageError(f"search storage {file}: {error}") from error
+            raise StorageError(f"search storage {file}: cannot be read or written: {_why(error)}") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             pruner = optuna.pruners.WilcoxonPruner(p_threshold=PRUNE_BELOW)
@@ -178,18 +178,26 @@ def opened(
                 inner.set_user_attr(key, about[key])
             yield Study(inner, space, seed)
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-            cause = error.__cause__ or error
-            why = getattr(cause, "orig", cause)  # without the statement that failed
-            raise StorageError(f"search storage {file}: cannot be read or written: {why}") from error
+            raise StorageError(f"search storage {file}: cannot be read or written: {_why(error)}") from error
         finally:
             storage.remove_session()
             storage.engine.dispose()
 
 
+def _why(error: Exception) -> object:
+    """What a library says, without the statement that failed and the address of its manual."""
+    cause = error.__cause__ or error
+    return getattr(cause, "orig", cause)
+
+
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Keep other searches from the file; the lock ends with the process, however that ends."""
-    with file.with_name(file.name + ".lock").open("w") as lock:
+    try:
+        opened_lock = file.with_name(file.name + ".lock").open("w")
+    except OSError as error:
+        raise StorageError(f"search storage {file}: cannot be read or written: {error.strerror}") from error
+    with opened_lock as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -28,6 +28,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "under_percent": ("allocated less than was used", "% of jobs"),
     "over_percent": ("allocated in vain", "% of what was used"),
     "business_score": ("business score, 5 x under % + over %", ""),
+    "cost_per_job": ("cost of a job at the prices of training", ""),
     "wasted_gib_hours": ("wastage with retries", "unit hours"),
     "median_wasted_gib_hours": ("median wastage of a job", "unit hours"),
     "failed_once": ("jobs that fail at least once", "share"),

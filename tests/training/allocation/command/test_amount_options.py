@@ -159,6 +159,17 @@ def test_evaluation_refuses_prices_that_nothing_is_judged_by(workplace) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "rule"),
+    [("--failed-cost", "1e300", "0<=x<=1000000000.0"), ("--retry-factor", "1e200", "1<x<=1000")],
+)
+def test_prices_beyond_any_sense_are_refused(option: str, value: str, rule: str, workplace) -> None:
+    outcome = workplace.train("--data", "builds.csv", "--objective", "gib-hours", option, value)
+    assert outcome.exit_code == 2
+    assert f"Invalid value for '{option}'" in outcome.stderr
+    assert rule in outcome.stderr
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[xgbost_regression]\n", "unknown table [xgbost_regression], did you mean 'xgboost_regression'?"),

@@ -51,6 +51,25 @@ def test_a_changed_file_is_named_with_what_it_was(data: Data) -> None:
     replace(data, again=True).read(PREDICTOR)
 
 
+def test_a_file_that_grew_while_it_was_read_has_changed(data: Data) -> None:
+    kept = preprocessed.Preprocessed(PREDICTOR, data.paths, data.format, {}, None)
+    seen, records = kept.seen(), data.read(PREDICTOR)
+    with Path("builds.csv").open("a") as file:
+        file.write("\n")
+    kept.keep(records, seen)
+    with pytest.raises(RecordError, match=r"builds\.csv: has changed since it was preprocessed"):
+        kept.take()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"source": "x", "rejected": {}, "notes": [], "files": [{}]}'])
+def test_what_was_said_of_records_in_another_shape_is_damage(data: Data, text: str) -> None:
+    data.read(PREDICTOR)
+    (said,) = Path("runs").rglob("records.json")
+    said.write_text(text)
+    with pytest.raises(RecordError, match="damaged; run once without --skip-preprocessing"):
+        replace(data, again=True).read(PREDICTOR)
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -246,6 +246,27 @@ def test_ctrl_c_in_a_later_member_keeps_what_was_found_before(
     assert plan.settings.parameters[XGBOOST] == PARAMETERS[XGBOOST]
 
 
+class Pressing(io.StringIO):
+    """A terminal at which Ctrl-C is pressed as the second model's study is named."""
+
+    studies = 0
+
+    def write(self, text: str) -> int:
+        self.studies += text.count("study ")
+        if self.studies == 2:
+            self.studies = 3
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_ctrl_c_between_two_models_goes_on_with_what_was_found(records: AllocationRecords, tmp_path: Path) -> None:
+    search, terminal = Search(1, None, 1, tmp_path / "search.db", frozenset()), Pressing()
+    plan = search.run(Console(file=terminal), PREDICTOR, records, PLAN, 1, tmp_path / "parameters.toml")
+    assert "search stopped" in terminal.getvalue()
+    assert plan.settings.parameters[PLAN.names[0]].keys() > PARAMETERS[PLAN.names[0]].keys()
+    assert plan.settings.parameters[PLAN.names[1]] == PARAMETERS[PLAN.names[1]]
+
+
 def test_processes_score_the_defaults_alike_and_finish_exactly_so_many(
     records: AllocationRecords, whole: tuple[Path, Plan, str], tmp_path: Path
 ) -> None:

@@ -119,6 +119,23 @@ def test_the_failure_weight_reaches_the_judgement(ran) -> None:
     assert own["business_score"] == pytest.approx(50 * own["under_percent"] + own["over_percent"], abs=1e-4)
 
 
+def test_prices_reach_the_judgement_of_every_row(ran) -> None:
+    words = ["--data", "builds.csv", "--objective", "gib-hours", "--json"]
+    plain, dear = (
+        json.loads(ran.place.evaluate(*words, "--failed-cost", price, "--wasted-cost", price).stdout)["metrics"]
+        for price in ("1", "7")
+    )
+    assert "build-memory/1" in plain
+    for name, own in plain.items():
+        assert own["cost_per_job"] > 0
+        assert dear[name]["cost_per_job"] == pytest.approx(7 * own["cost_per_job"], rel=1e-3), name
+    failing = json.loads(ran.place.evaluate(*words, "--failed-job-cost", "1000").stdout)["metrics"]
+    for name, own in plain.items():
+        assert (failing[name]["cost_per_job"] > own["cost_per_job"]) == (own["under_percent"] > 0), name
+    assert "cost a job" in ran.place.evaluate(*words[:-1]).stdout
+    assert "cost_per_job" not in ran.place.evaluate("--data", "builds.csv", "--json").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

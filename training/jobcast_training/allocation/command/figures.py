@@ -28,6 +28,7 @@ def headings(unit: str) -> Mapping[str, str]:
         "under_percent": "under %",
         "over_percent": "over %",
         "business_score": "business score",
+        "cost_per_job": "cost a job",
         "median_wasted_gib_hours": f"median wastage, {unit} h",
         "wasted_gib_hours": f"total wastage, {unit} h",
         ROW: "row, us",

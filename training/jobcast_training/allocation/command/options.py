@@ -33,7 +33,8 @@ class Finite(click.FloatRange):
 
 
 _POSITIVE = Finite(min=0, min_open=True)
-_PRICE = Finite(min=0)
+_AT_LEAST_0 = Finite(min=0)
+_PRICE = Finite(0, 1e9)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -98,7 +99,7 @@ def record_options(command: F) -> F:
                     help="What the files are."),
             _option(_R, "--mapping", metavar="FILE", type=_FILE,
                     help='TOML file of lines `column = "name"`: what the columns of the files are called here.'),
-            _option(_R, "--assumed-hours", metavar="HOURS", type=_PRICE,
+            _option(_R, "--assumed-hours", metavar="HOURS", type=_AT_LEAST_0,
                     help="From a record's time to its end, where the files do not say when a job ended."),
             _option(_R, "--name", help="Name of the data in manifest, card and report.  [default: the file names]"),
             _option(_R, "--skip-preprocessing", is_flag=True,
@@ -158,7 +159,7 @@ def judging_options(command: F) -> F:
             _option(_A, "--failure-share", default=1.0, show_default=True, metavar="SHARE",
                     type=Finite(0, 1, min_open=True), help="Share of its run after which a job fails."),
             _option(_A, "--retry-factor", default=2.0, show_default=True, metavar="FACTOR",
-                    type=Finite(min=1, min_open=True),
+                    type=Finite(1, 1000, min_open=True),
                     help="How many times as much a job that failed is allocated next."),
         ),
     )  # fmt: skip
@@ -198,7 +199,7 @@ def search_options(command: F) -> F:
             _option(_S, "--use-defaults", is_flag=True, help="No search, even with --run-search."),
             _option(_S, "--trials", default=TRIALS, show_default=True, type=click.IntRange(min=1),
                     help="Of each model in all, those of stopped runs included."),
-            _option(_S, "--timeout", metavar="SECONDS", type=_PRICE,
+            _option(_S, "--timeout", metavar="SECONDS", type=_AT_LEAST_0,
                     help="After which no trial begins, of all models together.  [default: none]"),
             _option(_S, "--jobs", default=1, show_default=True, type=click.IntRange(min=1),
                     help="Trials at a time, in processes."),

@@ -48,13 +48,22 @@ class Preprocessed:
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
         return FOLDER / f"{self.predictor.name}-{digest[:16]}"
 
-    def keep(self, records: AllocationRecords) -> None:
-        """Keep records for `take`, in place of earlier ones; raises RecordError when the folder cannot be written."""
+    def seen(self) -> list[Mapping[str, int]]:
+        """Return size and time of the files; raises RecordError when one cannot be read."""
+        return [_seen(path) for path in self.paths]
+
+    def keep(self, records: AllocationRecords, seen: Sequence[Mapping[str, int]]) -> None:
+        """Keep records for `take`, in place of earlier ones; raises RecordError when the folder cannot be written.
+
+        Args:
+            records: as they were read.
+            seen: of the files before they were read: what grew meanwhile has changed.
+        """
         said = {
             "source": records.source,
             "rejected": dict(records.rejected),
             "notes": list(records.notes),
-            "files": [_seen(path) for path in self.paths],
+            "files": list(seen),
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,16 +88,21 @@ class Preprocessed:
                 f"{names}: no preprocessed records of these files by these options in {FOLDER}; run once without "
                 "--skip-preprocessing"
             ) from error
-        for path, then in zip(self.paths, said["files"], strict=True):
+        try:
+            if frame.schema != pl.Schema(schema(self.predictor)):
+                raise ValueError("another table")
+            records = AllocationRecords(frame, said["source"], Counter(said["rejected"]), tuple(said["notes"]))
+            files = [(path, then, _told(then)) for path, then in zip(self.paths, said["files"], strict=True)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{self.folder}: damaged; run once without --skip-preprocessing") from error
+        for path, then, told in files:
             now = _seen(path)
             if now != then:
                 raise RecordError(
-                    f"{path.name}: has changed since it was preprocessed: {_told(then)} then, {_told(now)} now; run "
+                    f"{path.name}: has changed since it was preprocessed: {told} then, {_told(now)} now; run "
                     "once without --skip-preprocessing"
                 )
-        if frame.schema != pl.Schema(schema(self.predictor)):
-            raise RecordError(f"{self.folder}: damaged; run once without --skip-preprocessing")
-        return AllocationRecords(frame, said["source"], Counter(said["rejected"]), tuple(said["notes"]))
+        return records
 
 
 @cache
@@ -101,7 +115,7 @@ def reader_version() -> str:
     return digest.hexdigest()
 
 
-def _seen(path: Path) -> dict[str, int]:
+def _seen(path: Path) -> Mapping[str, int]:
     try:
         status = path.stat()
     except OSError as error:

@@ -46,11 +46,12 @@ class Data:
         if self.again:
             records = kept.take()
         else:
+            seen = kept.seen()
             records = read_records(
                 predictor, self.paths, format=self.format, mapping=mapping, assumed_hours=self.assumed_hours
             )
             try:
-                kept.keep(records)
+                kept.keep(records, seen)
             except RecordError as error:
                 click.echo(f"note: --skip-preprocessing will not find these records: {error}", err=True)
         return replace(records, source=self.name or records.source)

@@ -1,7 +1,6 @@
 """A search as a command line asks for it: one study a model, its bar, its table, and the file of what was found."""
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from jobcast_training.allocation.search.study import identity, study_name
 from jobcast_training.command.search_output import COLUMNS, comparison, reporter
 from jobcast_training.searching.loop import Budget, Outcome, StoppedError, Work, search
 from jobcast_training.searching.study import StorageError, opened, storage_file
+from jobcast_training.searching.workplace import workplace
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Search:
             for name in plan.names
         ]
         found: dict[str, Mapping[str, Any]] = {}
-        with Progress(*COLUMNS, console=console) as bars, tempfile.TemporaryDirectory() as folder:
+        with Progress(*COLUMNS, console=console) as bars, workplace() as folder:
             bar = bars.add_task("encoding the links", total=None, said="")
             ground = prepare(
                 predictor, records, plan, seed, lambda done, total: bars.update(bar, completed=done, total=total)
@@ -94,15 +94,15 @@ class Search:
                 left = None if self.timeout_s is None else max(0.0, self.timeout_s - (time.monotonic() - start))
                 budget = Budget(self.trials, None if left is None else left / (len(spaces) - place), self.jobs)
                 try:
-                    outcome = self._member(bars, ground, space, budget, Path(folder))
-                except StoppedError:
-                    if not found:
-                        raise
-                    outcome = None
-                if outcome is not None:
+                    outcome = self._member(bars, ground, space, budget, folder)
                     found[space.member] = space.told(outcome.best)
                     console.print(comparison(outcome, title(plan.objective), of=space.member))
-                if outcome is None or outcome.interrupted:
+                    stopped = outcome.interrupted
+                except (StoppedError, KeyboardInterrupt):  # also between the searches of two models
+                    if not found:
+                        raise
+                    stopped = True
+                if stopped:
                     console.print("search stopped; training goes on with the best so far (Ctrl-C again to leave)")
                     break
         write_parameters(out, {**plan.settings.parameters, **found})
