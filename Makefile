@@ -15,7 +15,7 @@ CORE_SOURCES := $(wildcard core/*.toml core/Cargo.lock core/*/Cargo.toml core/*/
 ASYNCIO_TESTS := batching contract infer overload
 HANDED_TESTS := bad_input contract infer metrics_page
 # Tests of which none is in a hurry: they run beside the others, on two cores, and give way to them.
-PATIENT := $(foreach one,client deploy docs export fuzz models proto training ui,tests/$(one))
+PATIENT := $(foreach one,client docs export fuzz models proto training ui,tests/$(one))
 # One thread to a library, as two runs keep two cores busy.
 PYTEST := env $(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider
 FAULTS := core/target/faults/jobcast_core

@@ -73,21 +73,22 @@ def filled(expression: str, instance: str = ".*") -> str:
 
 @pytest.mark.parametrize("expression", panels())
 def test_every_panel_shows_data(watched, expression):
-    assert watched.ask(filled(expression))
+    watched.until(filled(expression))
 
 
 @pytest.mark.parametrize("name", rules("record"))
 def test_every_recording_rule_records(watched, name):
-    found = [float(one["value"][1]) for one in watched.ask(name) if one["metric"]["job"] == "jobcast"]
-    assert any(value >= 0 for value in found), "all are NaN: nothing was asked"
+    watched.until(f'{name}{{job="jobcast"}} >= 0')  # NaN, where nothing was asked, is not
 
 
 @pytest.mark.parametrize("selector", selectors())
 def test_every_selector_of_every_rule_finds_series(watched, selector):
-    assert watched.ask(selector)
+    watched.until(selector)
 
 
 def test_only_what_is_wrong_fires(watched):
+    # A scrape that a busy machine lost is made good by the next one.
+    watched.until(f'absent(ALERTS{{alertname!~"JobcastLatencyBurn|{"|".join(FIRING)}", alertstate="firing"}})')
     assert watched.firing() - {"JobcastLatencyBurn"} == FIRING
     told = {
         (one["metric"]["alertname"], one["metric"].get("model_key") or one["metric"]["version"])
@@ -108,7 +109,7 @@ def test_nothing_is_shown_where_nothing_was_reported(watched):
     ]
     assert len(silent) == 7
     for expression in silent:
-        assert watched.ask(filled(expression, watched.full.metrics))
+        watched.until(filled(expression, watched.full.metrics))
         assert watched.ask(filled(expression, watched.bare.metrics)) == []
 
 
@@ -162,8 +163,8 @@ def test_the_end_of_a_server_raises_the_alerts_of_absence(watched):
     watched.full.process.kill()
     watched.until(f'ALERTS{{alertname="JobcastDown", {gone}}}')
     watched.until(f'absent(ALERTS{{alertname="JobcastNotReady", {gone}}})')
-    other = watched.ask(f'ALERTS{{instance="{watched.bare.metrics}"}}')
-    assert {one["metric"]["alertname"] for one in other} <= KEYS
+    absence = "JobcastDown|JobcastNotReady|JobcastModelNotReady"
+    watched.until(f'absent(ALERTS{{alertname=~"{absence}", instance="{watched.bare.metrics}"}})')
 
 
 def test_every_alert_was_seen_in_a_state_or_only_by_the_unit_tests():
