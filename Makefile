@@ -98,7 +98,7 @@ endif
 	@touch $@
 
 install-server: $(VENV)/.server $(VENV)/.core
-install: $(VENV)/.all $(VENV)/.core
+install: $(VENV)/.all $(VENV)/.core ## install everything, the commands that train, measure and draw too
 
 serve: install-server ## install, then serve the shipped models
 	@$(BIN)/jobcast serve --models models

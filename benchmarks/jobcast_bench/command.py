@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
 from jobcast_bench.generator import GeneratorError, choose
+from jobcast_bench.guard import Finite, prepare
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import cpu_model
 from jobcast_bench.measures import Result
@@ -81,7 +82,7 @@ class RateType(click.ParamType[Rate]):
 @click.option("--models", type=click.Path(file_okay=False, path_type=Path), default="models", show_default=True)
 @click.option("--scenario", "groups", multiple=True, type=click.Choice(GROUPS), help="Only this one; repeatable.")
 @click.option("--rate", "rates", multiple=True, type=RateType(), help="Open loop: 80% or 1000/s; repeatable.")
-@click.option("--duration", type=click.FloatRange(0.05, 3600), help="Seconds per window (default 2, quick 0.4).")
+@click.option("--duration", type=Finite(0.05, 3600), help="Seconds per window (default 2, quick 0.4).")
 @click.option("--repeats", type=click.IntRange(1, 100), help="Repeats of every window (default 3, quick 2).")
 @click.option("--count", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most calls per window.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Load processes.")
@@ -169,7 +170,12 @@ def bench(
         raise click.UsageError("--peer measures on a model that it makes: not with --models")
     if page is not None and not modes:
         raise click.UsageError(f"--page goes with one of {', '.join(wanted)}")
+    if address is not None and set(settings.groups) == {"server"}:
+        raise click.UsageError("--scenario server measures the start of a server of its own: not with --address")
+    if address is not None and server_arguments:
+        raise click.UsageError("--serve-arg is for a server that is started here: not with --address")
     slos = _objectives(slo_file, modes[0].slo if modes else None)
+    prepare(out, page)
     try:
         if modes:
             results, verdicts = modes[0].run(Asked(settings, slos, command, out, page))

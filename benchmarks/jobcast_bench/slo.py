@@ -4,6 +4,7 @@ An objective on a scenario that was not run is skipped and said so; one on a mea
 has failed, because a promise that was not measured was not kept.
 """
 
+import math
 import operator
 import tomllib
 from collections.abc import Iterable
@@ -88,8 +89,8 @@ def _objective(place: str, entry: Any) -> Slo:
         raise SloError(f"{place}: measure: unknown {measure!r}; {_hint(measure, measures)}")
     if entry["comparison"] not in COMPARISONS:
         raise SloError(f"{place}: comparison: must be one of {', '.join(COMPARISONS)}, got {entry['comparison']!r}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SloError(f"{place}: value: must be a number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SloError(f"{place}: value: must be a finite number, got {value!r}")
     return Slo(scenario, measure, entry["comparison"], float(value), str(entry.get("why", "")))
 
 

@@ -13,6 +13,7 @@ import click
 
 from jobcast_bench.bar import steps
 from jobcast_bench.generator import GeneratorError
+from jobcast_bench.guard import Finite, prepare
 from jobcast_bench.machine import machine, versions
 from jobcast_bench.page import put
 from jobcast_bench.process import ServerError
@@ -26,11 +27,11 @@ TITLE = "# Reliability\n"
 
 @click.command()
 @click.option("--models", type=click.Path(file_okay=False, path_type=Path), default="models", show_default=True)
-@click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=30.0, show_default=True)
-@click.option("--load", type=click.FloatRange(0.05, 0.95), default=0.7, show_default=True, help="Share of capacity.")
-@click.option("--windows-s", "window_s", type=click.FloatRange(0.5, 3600), default=10.0, show_default=True)
+@click.option("--minutes", type=Finite(0.1, 10_000), default=30.0, show_default=True)
+@click.option("--load", type=Finite(0.05, 0.95), default=0.7, show_default=True, help="Share of capacity.")
+@click.option("--windows-s", "window_s", type=Finite(0.5, 3600), default=10.0, show_default=True)
 @click.option(
-    "--held-p99-ms", type=click.FloatRange(0.1, 60_000), default=10.0, show_default=True,
+    "--held-p99-ms", type=Finite(0.1, 60_000), default=10.0, show_default=True,
     help="A mix of calls is held, and counts as capacity, while its p99 is at most this.",
 )  # fmt: skip
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Page to put the section in.")
@@ -45,6 +46,7 @@ def soak(
             f"--minutes and --windows-s: must make >= {FEWEST + WARMUP_WINDOWS} windows, {minutes:g} minutes of "
             f"{window_s:g} s make {windows}"
         )
+    prepare(out, page)
     measured = _measured(models, load, windows, window_s, held_p99_ms)
     verdict = judge(measured.samples)
     _write_json(measured, verdict, out)

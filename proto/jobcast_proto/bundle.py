@@ -6,6 +6,7 @@ answered; nothing here needs more than Python.
 
 import hashlib
 import math
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -166,7 +167,8 @@ def _parse(kind: type[T], content: bytes, name: str) -> T:
 
 def _check_identity(folder: Path, manifest: Manifest) -> None:
     found = f"{manifest.predictor}/{manifest.version}"
-    if (folder.resolve().parent.name, folder.resolve().name) != (manifest.predictor, str(manifest.version)):
+    place = Path(os.path.abspath(folder))  # by the name it is found under: a link to a version is not another one
+    if (place.parent.name, place.name) != (manifest.predictor, str(manifest.version)):
         raise BundleFault(f"manifest.json: says {found}; a bundle lies in a folder of that name")
 
 

@@ -6,9 +6,12 @@
 import hashlib
 import math
 import re
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_FARTHEST = 3.4028234663852886e38
 
 
 class _Strict(BaseModel):
@@ -48,6 +51,17 @@ class InputSpec(_Strict):
             raise ValueError(f"{self.name}: categories are for texts, the type is {self.type}")
         if self.categories is not None and ("" in self.categories or len(set(self.categories)) < len(self.categories)):
             raise ValueError(f"{self.name}: categories must be texts that differ, none of them empty")
+        kind = str if self.type == "string" else float
+        for key in ("default", "baseline"):
+            value = getattr(self, key)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"{self.name}: {key} must be a {self.type}, got {value!r}")
+        for key in ("minimum", "exclusive_minimum", "maximum"):
+            bound = getattr(self, key)
+            if bound is not None and not -_FARTHEST <= bound <= _FARTHEST:
+                raise ValueError(f"{self.name}: {key} must lie in the range of float32, got {bound:g}")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"{self.name}: max_length must be >= 1, got {self.max_length}")
         for name, factor in self.columns.items():
             if not (factor > 0 and math.isfinite(factor)) or (self.type != "float64" and factor != 1):
                 rule = "a finite factor above 0" if self.type == "float64" else f"factor 1 for {self.type}"
@@ -172,13 +186,18 @@ class Manifest(_Strict):
     files: dict[str, str] = Field(description="SHA-256 by file name, for every other file of the version.")
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _consistent(self) -> Self:
         seen: set[str] = set()
         for spec in self.inputs:
             for name in (spec.name, *spec.columns):
                 if name in seen:
                     raise ValueError(f"inputs: {spec.name}: the name {name!r} stands for another input, too")
                 seen.add(name)
+        levels = self.quantile_levels
+        if not levels or not all(low < high for low, high in pairwise((0.0, *levels, 1.0))):
+            raise ValueError(f"quantile_levels: must ascend between 0 and 1, got {levels}")
+        if self.interval_levels[0] > self.interval_levels[1]:
+            raise ValueError(f"interval_levels: must ascend, got {list(self.interval_levels)}")
         if self.allocation is not None and self.allocation.request not in (None, *(one.name for one in self.inputs)):
             raise ValueError(f"allocation: request: must be the name of an input, got {self.allocation.request!r}")
         return self

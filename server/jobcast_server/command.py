@@ -1,6 +1,7 @@
 """`jobcast serve`: one flag for every setting, made from the settings themselves."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -41,6 +42,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 
 def _serve(config: Path | None, **flags: Any) -> None:
+    # Until the server itself listens to signals, which takes seconds of imports: process 1 would not hear of any.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         settings = read(flags, file=config)
         from jobcast_server import logs

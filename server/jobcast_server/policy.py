@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_WRITTEN = re.compile(r"all|latest:([1-9]\d{0,5})|specific:([1-9]\d{0,8}(?:,[1-9]\d{0,8})*)")
+_WRITTEN = re.compile(r"all|latest:([1-9]\d{0,9})|specific:([1-9]\d{0,8}(?:,[1-9]\d{0,8})*)")
 
 
 @dataclass(frozen=True)

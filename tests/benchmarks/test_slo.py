@@ -36,8 +36,9 @@ def test_the_native_core_promises_no_less_than_python() -> None:
     [
         ("comparison", "comparision", "mine.toml: slo[0]: unknown key 'comparision'; did you mean 'comparison'?"),
         ("value = 800", "", "mine.toml: slo[0]: key 'value' is missing"),
-        ("value = 800", 'value = "800"', "mine.toml: slo[0]: value: must be a number, got '800'"),
-        ("value = 800", "value = true", "mine.toml: slo[0]: value: must be a number, got True"),
+        ("value = 800", 'value = "800"', "mine.toml: slo[0]: value: must be a finite number, got '800'"),
+        ("value = 800", "value = nan", "mine.toml: slo[0]: value: must be a finite number, got nan"),
+        ("value = 800", "value = true", "mine.toml: slo[0]: value: must be a finite number, got True"),
         ("p99_us", "p98_us", "mine.toml: slo[0]: measure: unknown 'p98_us'; did you mean"),
         ('"predict"', '"predikt"', "mine.toml: slo[0]: scenario: unknown 'predikt'; did you mean 'predict'?"),
         ('"<="', '"=<"', "mine.toml: slo[0]: comparison: must be one of <=, >=, ==, <, >, got '=<'"),

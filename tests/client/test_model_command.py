@@ -4,10 +4,15 @@ import csv
 import io
 import json
 import time
+import urllib.request
 
 import pytest
+import serving
 from click.testing import CliRunner
+from jobcast import InferenceClient, NotFound, Records, Unavailable
 from jobcast.command import main
+from jobcast.command.model import Following
+from jobcast.command.server import SOME_ROWS_FAILED
 
 RECORD = ("--set", "build_profile=linuxx86_64-gcc-release", "--set", "jobs=500", "--set", "recent_peaks=65.1,70.2")
 HEADER = "build_profile,make_type,jobs,memreq_mib,timestamp,recent_peaks,note"
@@ -126,6 +131,44 @@ def test_rows_of_a_file_fail_alone_and_are_counted_by_reason(ask, tmp_path):
     assert said[1].startswith("rows by reason: negative value 2, ")
     for reason in ("unknown category 1", "mixed units 1", "wrong type 1", "not a record 1", "missing value 1"):
         assert reason in said[1]
+
+
+def test_the_line_of_a_record_counts_the_header(ask, tmp_path):
+    (tmp_path / "two.csv").write_text("build_profile,jobs,time\nx,a,0\n\n\nx,b,0\n")
+    done = ask("toy-memory", "--file", tmp_path / "two.csv")
+    assert done.returncode == SOME_ROWS_FAILED
+    assert b"line 2, column jobs: " in done.stdout
+    assert b"line 5, column jobs: " in done.stdout
+    assert b"first failure: line 2, " in done.stderr
+
+
+def test_a_file_goes_on_with_the_version_that_took_over(bundles, tmp_path):
+    repository = tmp_path / "models"
+    bundles.toy(repository, 1)
+    explicit = ("--model-control", "explicit", "--load-model", "toy-latency")
+    with serving.running(*explicit, models=repository) as told, InferenceClient(f"localhost:{told['port']}") as client:
+        schema, _ = client.schema("toy-latency")
+        batch = Records(schema.inputs).read([{"prompt_tokens": 8, "submit_time": 0, "model": "small"}])
+        model = Following(client, schema)
+        first = model.infer(batch)["point"][0][0]
+        bundles.toy(repository, 2, scale=2.0)
+        with urllib.request.urlopen(urllib.request.Request(
+            f"http://localhost:{told['http_port']}/v2/repository/models/toy-latency/load", method="POST"
+        )):  # fmt: skip
+            pass
+        with pytest.raises((NotFound, Unavailable)):
+            client.infer(schema, batch)
+        assert model.infer(batch)["point"][0][0] == 2 * first
+        assert (schema.version, model.schema.version) == (1, 2)
+        with pytest.raises(NotFound):
+            Following(client, schema.model_copy(update={"predictor": "nobody"})).infer(batch)
+
+
+def test_a_command_of_another_package_names_it(monkeypatch):
+    monkeypatch.setattr("jobcast.command._installed", dict)
+    refused = CliRunner().invoke(main, ["train", "hpc-runtime"])
+    assert refused.exit_code == 2
+    assert "train comes with the package jobcast-training" in refused.stderr
 
 
 def test_cells_come_back_as_they_came(ask, tmp_path):

@@ -104,6 +104,28 @@ def test_a_repository_is_filled_once(tmp_path: Path) -> None:
     assert not (tmp_path / "llm-latency").exists()
 
 
+def test_a_filling_that_was_interrupted_is_completed(tmp_path: Path) -> None:
+    """It stopped as the first of the staged models had moved."""
+    shutil.copytree(ROOT / "models", tmp_path / ".seeding")
+    (tmp_path / ".seeding" / "build-memory").rename(tmp_path / "build-memory")
+    command = [sys.executable, CONTAINER / "seed.py", ROOT / "models", tmp_path]
+    assert "filled" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shipped = {path.relative_to(ROOT / "models") for path in (ROOT / "models").glob("*/*/*")}
+    assert {path.relative_to(tmp_path) for path in tmp_path.glob("*/*/*")} == shipped
+    assert not (tmp_path / ".seeding").exists()
+
+
+def test_of_several_fillings_at_once_one_fills(tmp_path: Path) -> None:
+    command = [sys.executable, CONTAINER / "seed.py", ROOT / "models", tmp_path]
+    several = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = [one.communicate(timeout=120)[0] for one in several]
+    assert [one.returncode for one in several] == [0] * 4
+    assert sum("filled" in one for one in told) == 1
+    shipped = {path.relative_to(ROOT / "models") for path in (ROOT / "models").rglob("*")}
+    found = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.name != ".seeding.lock"}
+    assert found == shipped
+
+
 def test_the_probe_says_why_nobody_answers() -> None:
     told = subprocess.run(
         [sys.executable, CONTAINER / "probe.py"],

@@ -124,3 +124,19 @@ def test_a_configuration_that_leads_elsewhere_is_not_followed(toys, run):
     (toys / "toy-latency" / "config.pbtxt").symlink_to(outside)
     assert "must be a regular file" in run("rollback", "toy-latency", code=2).stderr
     assert outside.read_text() == 'name: "toy-latency"\n'
+
+
+@pytest.mark.parametrize("policy", ["specific { }", "specific { versions: [-1] }"])
+def test_a_policy_that_could_not_be_put_back_is_not_replaced(toys, run, policy):
+    config = toys / "toy-latency" / "config.pbtxt"
+    config.write_text(f"version_policy {{ {policy} }}\n")
+    assert "the policy before the rollback must be" in run("rollback", "toy-latency", "--to", "1", code=2).stderr
+    assert config.read_text() == f"version_policy {{ {policy} }}\n"
+
+
+def test_a_policy_of_as_many_as_there_can_be_is_put_back(toys, run):
+    config = toys / "toy-latency" / "config.pbtxt"
+    config.write_text("version_policy { latest { num_versions: 4294967295 } }\n")
+    run("rollback", "toy-latency")
+    run("rollback", "toy-latency", "--release")
+    assert config.read_text() == "version_policy { latest { num_versions: 4294967295 } }\n"

@@ -93,3 +93,39 @@ def test_steps_near_zero_are_those_of_one(bundles, tmp_path, run):
     assert "within 1 float32 steps" in run("verify", "toy-latency", "1").stdout
     bundles.move_golden(folder, 4000)
     assert "4 allowed" in run("verify", "toy-latency", "1", code=2).stdout
+
+
+MISTAKES = {
+    "default": (lambda m: m["inputs"][0].update(default="abc"), "prompt_tokens: default must be a float64, got 'abc'"),
+    "baseline": (lambda m: m["inputs"][3].update(baseline=1.0), "model: baseline must be a string, got 1.0"),
+    "bound": (lambda m: m["inputs"][0].update(minimum=1e300), "minimum must lie in the range of float32, got 1e+300"),
+    "length": (lambda m: m["inputs"][3].update(max_length=-1), "model: max_length must be >= 1, got -1"),
+    "levels": (lambda m: m.update(quantile_levels=[0.95, 0.5, 0.05]), "quantile_levels: must ascend between 0 and 1"),
+    "interval": (lambda m: m.update(interval_levels=[0.95, 0.05]), "interval_levels: must ascend, got [0.95, 0.05]"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_manifest_that_contradicts_itself_is_refused(toys, bundles, run, mistake):
+    change, reason = MISTAKES[mistake]
+    bundles.edit(toys / "toy-latency" / "2", change)
+    assert reason in run("verify", code=2).stdout.splitlines()[1]
+
+
+def test_a_link_to_a_version_is_not_another_version(toys, run):
+    (toys / "toy-latency" / "4").symlink_to("3")
+    assert "toy-latency/4: refused: manifest.json: says toy-latency/3" in run("verify", code=2).stdout
+
+
+NESTED = "zz{" * 5000 + "}" * 5000
+
+
+@pytest.mark.parametrize("harm", ["nested", "dangling"])
+def test_a_configuration_that_cannot_be_read_refuses_its_own_model_alone(toys, bundles, run, harm):
+    bundles.copy(toys)
+    config = toys / "toy-latency" / "config.pbtxt"
+    config.write_text(NESTED) if harm == "nested" else config.symlink_to("nowhere")
+    told = run("verify", code=2).stdout
+    assert "hpc-runtime/1: good" in told
+    assert "toy-latency: refused: config.pbtxt: " in told
+    run("rollback", "toy-latency", code=2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import os
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import grpc
 import pytest
 import rt_predictor_pb2 as pb
+import rt_predictor_pb2_grpc as rpc
 import serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -103,6 +105,32 @@ def test_interrupt_ends_it_too(start):
     served = start()
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(timeout=30) == 0
+
+
+def test_sigterm_before_anything_is_loaded_ends_it(tmp_path):
+    """It waits for its settings, which come through a pipe: nothing of the server is there yet."""
+    settings = tmp_path / "settings.toml"
+    os.mkfifo(settings)
+    command = [serving.COMMAND, "serve", "--config", settings]
+    with subprocess.Popen(command, env=serving.environment()) as process, settings.open("w"):  # both ends are open
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_no_start_that_fails_tells_of_a_shutdown_that_took_too_long(tmp_path):
+    done = run("--port", "0", "--http-port", "0", "--metrics-port", "0", "--models", str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert "exceeded" not in done.stderr
+
+
+def test_batches_may_be_smaller_than_the_pieces_of_larger_ones(start, job):
+    served = start("--max-batch-rows", "2")
+    with served.channel() as channel:
+        stub = rpc.JobRuntimePredictorStub(channel)
+        assert len(stub.PredictBatch(pb.PredictBatchRequest(jobs=[job] * 2)).predictions) == 2
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.PredictBatch(pb.PredictBatchRequest(jobs=[job] * 3))
+        assert "must hold at most 2 jobs, got 3" in caught.value.details()
 
 
 @pytest.mark.parametrize("flag", ["--port", "--http-port", "--metrics-port"])

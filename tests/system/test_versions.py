@@ -109,14 +109,17 @@ def test_a_pinned_version_goes_before_the_servers_policy(shelf, serve, job):
     until(lambda: answering(predictor, job) == "2")
 
 
-def test_a_damaged_configuration_changes_nothing(shelf, serve, job):
+@pytest.mark.parametrize("damaged", ["version_policy { nonsense", "zz{" * 5000 + "}" * 5000], ids=["cut", "nested"])
+def test_a_damaged_configuration_changes_nothing(shelf, serve, job, damaged):
     shelf.add(1)
     stub, predictor = serve(*POLL)
-    (shelf.home / "config.pbtxt").write_text("version_policy { nonsense")
+    (shelf.home / "config.pbtxt").write_text(damaged)
     shelf.add(2)
     reason = until(lambda: states(stub).get(("hpc-runtime", ""), ("", ""))[1])
     assert "config.pbtxt: is not a model configuration" in reason
     assert answering(predictor, job) == "1"
+    (shelf.home / "config.pbtxt").unlink()
+    until(lambda: answering(predictor, job) == "2")
 
 
 def test_a_new_version_takes_over_and_the_old_one_leaves(shelf, serve, job):

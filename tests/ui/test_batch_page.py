@@ -169,6 +169,16 @@ def test_downloads_hold_the_files_cells_the_answers_and_every_quantile(inference
         assert (back["model"][0], back["unit"][0]) == ("hpc-runtime", "s")
 
 
+def test_columns_of_the_file_that_are_called_as_answers_stay(inference):
+    schema, most = inference.schema("hpc-runtime")
+    columns = read("jobs.csv", jobs(3)).columns | {"error": ["a"] * 3, "model": ["b"] * 3, "model_in_file": ["c"] * 3}
+    frame = table.whole(columns, schema, run(inference, schema, most, columns, 3, written=True))
+    for back in (pd.read_csv(io.BytesIO(table.as_csv(frame))), pd.read_parquet(io.BytesIO(table.as_parquet(frame)))):
+        own = [back[name][0] for name in ("error_in_file", "model_in_file_in_file", "model_in_file")]
+        assert own == ["a", "b", "c"]
+        assert back["model"][0] == "hpc-runtime"
+
+
 def test_memory_is_compared_with_the_recommended_allocation(inference):
     schema, most = inference.schema("build-memory")
     columns = {

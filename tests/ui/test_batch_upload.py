@@ -57,6 +57,8 @@ def test_parquet_keeps_numbers_lists_and_what_is_not_known():
         ("a.csv", b"jobs,nodes\n", "must hold at least one record"),
         ("a.csv", b"jobs,jobs\n1,2\n", "must name each column once, got jobs again"),
         ("a.csv", b"jobs,nodes\n1,2,3\n", "cannot be read as text with columns separated by ','"),
+        ("a.csv", b"a,b\r1,2\r", "a.csv: the line that names the columns cannot be read: "),
+        ("a.csv", b"a" * 200_000 + b",b\n1,2\n", "a.csv: the line that names the columns cannot be read: field larger"),
         ("a.parquet", b"jobs,nodes\n", "cannot be read as Parquet"),
     ],
 )
@@ -99,3 +101,20 @@ def test_an_alias_keeps_its_unit_and_a_misspelt_name_is_found(schema):
         "memreq_mib": ["2048"],
         "timestamp": ["0"],
     }
+
+
+def test_times_that_python_has_none_for_are_named_by_their_column():
+    file = io.BytesIO()
+    pq.write_table(pa.table({"jobs": [1], "when": pa.array([10**15], pa.timestamp("ms"))}), file)
+    with pytest.raises(UploadError, match=r"far\.parquet: column when \(timestamp\[ms\]\) cannot be read: "):
+        read("far.parquet", file.getvalue())
+
+
+@pytest.mark.parametrize(
+    "header", ["reqcpus,timelimitraw,reqmem", "ReqCPUS,Timelimit Raw,req_mem", "NCPUS,TimelimitRaw,ReqMem"]
+)
+def test_units_of_sacct_are_read_however_its_columns_are_spelled(schema, header):
+    upload = read("jobs.csv", f"{header}\n4,60,2Gc\n".encode())
+    inputs = schema("hpc-runtime")
+    found = mapping.mapped(inputs, upload.columns, mapping.guess(inputs, list(upload.columns)))
+    assert [float(found[name][0]) for name in ("processors_req", "wallclock_req", "mem_req")] == [4, 3600, 8192]

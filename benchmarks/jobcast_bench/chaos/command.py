@@ -13,6 +13,7 @@ from jobcast_bench.bar import steps
 from jobcast_bench.chaos.catalogue import FAULTS
 from jobcast_bench.chaos.run import Outcome, run, write_json
 from jobcast_bench.chaos.section import KEY, as_markdown, figure
+from jobcast_bench.guard import prepare
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.page import put
 
@@ -39,6 +40,7 @@ def chaos(models: Path, names: tuple[str, ...], listed: bool, page: Path | None,
     if newest_bundle(models) is None:
         raise click.UsageError(f"--models: no bundle of hpc-runtime in {models}; name the repository that ships")
     chosen = [known[name] for name in dict.fromkeys(names)] or list(FAULTS)
+    prepare(out, page)
     command = shlex.join(["jobcast", *sys.argv[1:]])
     with steps(len(chosen)) as step:
         outcomes = run(chosen, models, _say, lambda fault: step(fault.title))

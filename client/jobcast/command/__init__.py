@@ -16,6 +16,15 @@ import click
 
 _GROUP = "jobcast.commands"
 
+ELSEWHERE = {
+    **dict.fromkeys(("accuracy", "evaluate", "features", "synthesize", "train"), "jobcast-training"),
+    **dict.fromkeys(("bench", "chaos", "soak", "tune"), "jobcast-bench"),
+    **dict.fromkeys(("doctor", "keys", "models", "serve"), "jobcast-server"),
+    "export": "jobcast-export",
+    "ui": "jobcast-ui",
+}
+"""Package of every command that may not be installed beside the client."""
+
 
 class CommandGroup(click.Group):
     """Sub-commands from entry points, loaded when called."""
@@ -44,6 +53,12 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The sub-command that the arguments name; a misspelt one gets the closest as a suggestion."""
+        if args[0] in ELSEWHERE and args[0] not in _installed():
+            raise click.UsageError(
+                f"{args[0]} comes with the package {ELSEWHERE[args[0]]}, which is not installed here; in a checkout "
+                "`make install` installs all of them",
+                ctx,
+            )
         if not args[0].startswith("-") and args[0] not in _installed() and not ctx.resilient_parsing:
             raise click.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
         return super().resolve_command(ctx, args)

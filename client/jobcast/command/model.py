@@ -20,13 +20,16 @@ from jobcast.command.file import as_text, check_apart, created, opened
 from jobcast.command.output import print_table
 from jobcast.command.recordfile import SHAPE, FileError, RecordFile, Rows, kind_of, parquet, records_of
 from jobcast.command.server import SOME_ROWS_FAILED, told
-from jobcast.errors import InputError
+from jobcast.errors import InputError, NotFound, Unavailable
 from jobcast.inference import InferenceClient
 from jobcast.job import suggestion
 from jobcast.records import Batch, Records
 from jobcast.values import is_time
 
 ROWS_PER_REQUEST = 1000
+
+_SAME = ("inputs", "outputs", "quantile_levels", "interval_levels", "limit_level")
+"""What two versions of a model must have alike so that one can go on for the other in a file."""
 
 Answer = dict[str, Any]
 Write = Callable[[Rows, int, Answer], object]
@@ -122,12 +125,13 @@ def _predict_file(
         if first is None:
             raise FileError(f"{source}: is empty: it holds no records")
         records, name = Records(schema.inputs, written=file.written), "standard input" if source == "-" else source
+        model = Following(client, schema)
         done, reasons, example = 0, Counter[str](), ""
         write: Write | None = None
         chunk: Rows | None = first
         failed = 0
         while chunk is not None:
-            answers, found = _chunk(client, schema, records, chunk, name)
+            answers, found = _chunk(model, records, chunk, name)
             if write is None:  # nothing is created before the columns have proved right
                 write = _writer(stack.enter_context(created(out)), schema, file, as_json)
             for row, answer in enumerate(answers):
@@ -144,9 +148,35 @@ def _predict_file(
     return failed
 
 
-def _chunk(
-    client: InferenceClient, schema: Schema, records: Records, rows: Rows, name: str
-) -> tuple[list[Answer], Counter[str]]:
+class Following:
+    """A model whose newest version goes on answering where the one that was begun with is served no more.
+
+    Args:
+        client: of its server.
+        schema: of the version to begin with.
+    """
+
+    def __init__(self, client: InferenceClient, schema: Schema) -> None:
+        self._client, self.schema = client, schema
+
+    def infer(self, batch: Batch) -> dict[str, list[list[float]]]:
+        """Return the outputs by `schema`, which is then that of the version which answered.
+
+        Raises:
+            JobcastError: as `InferenceClient.infer`; also where the newest version has other inputs or outputs.
+        """
+        try:
+            return self._client.infer(self.schema, batch)
+        except (NotFound, Unavailable):
+            newest, _ = self._client.schema(self.schema.predictor)
+            same = all(getattr(newest, part) == getattr(self.schema, part) for part in _SAME)
+            if newest.version == self.schema.version or not same:
+                raise
+            self.schema = newest
+            return self._client.infer(newest, batch)
+
+
+def _chunk(model: Following, records: Records, rows: Rows, name: str) -> tuple[list[Answer], Counter[str]]:
     """An answer for every row, and how many rows got none by reason.
 
     Raises:
@@ -158,7 +188,7 @@ def _chunk(
     told: list[Answer] = []
     if places:
         if rows.word == "line" and not rows.cells:  # a line that lacks a field fails alone, as it names its own
-            for spec in schema.inputs:
+            for spec in model.schema.inputs:
                 if spec.required and spec.default is None and not {spec.name, *spec.columns} & columns.keys():
                     columns[spec.name] = [None] * len(places)
         try:
@@ -169,10 +199,13 @@ def _chunk(
         for one in problems:
             errors.setdefault(places[one.row or 0], []).append(f"column {one.column}: {one.text}")
         reasons.update(reason for _, reason in {(one.row, one.reason) for one in problems})
-        told = _answers(schema, batch, client.infer(schema, batch)) if batch.rows else []
+        outputs = model.infer(batch) if batch.rows else {}
+        told = _answers(model.schema, batch, outputs) if batch.rows else []
     answered = iter(told)
     answers = [
-        _failed(schema, f"{rows.word} {number}, {'; '.join(errors[place])}") if place in errors else next(answered)
+        _failed(model.schema, f"{rows.word} {number}, {'; '.join(errors[place])}")
+        if place in errors
+        else next(answered)
         for place, number in enumerate(rows.numbers)
     ]
     return answers, reasons

@@ -112,7 +112,7 @@ def parquet(source: str, rows: int) -> RecordFile:
 
 def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
     """Records of CSV with the line that they begin on; empty lines are skipped."""
-    start = 1
+    start = reader.line_num + 1
     while True:
         try:
             cells = next(reader, None)

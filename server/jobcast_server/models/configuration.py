@@ -21,11 +21,13 @@ def pin(text: str, version: int, before: Policy | None) -> str:
     """The configuration with `version` pinned; `before` is the policy that it has now.
 
     Raises:
-        BundleError: the text is not one that can be edited.
+        BundleError: the text is not one that can be edited, or `before` is nothing that can be put back.
     """
     place = _block(text)
     held = _REMEMBERED.search(text, *place) if place else None
     remembered = held[1] if held else str(before or _NOTHING)
+    if remembered != _NOTHING:
+        _remembered(remembered)
     block = (
         f"version_policy {{ # set by jobcast models rollback; before: {remembered}\n"
         f"  specific {{ versions: [{version}] }}\n}}"
@@ -46,11 +48,15 @@ def release(text: str) -> str:
     if held is None or held[1] == _NOTHING:
         start, end = _line(text, *place)
         return _checked(text, text[:start] + text[end:], None)
-    try:
-        before = Policy.parse(held[1])
-    except ValueError as error:
-        raise BundleError(f"{CONFIG}: {held[0]}: the policy before the rollback {error}") from None
+    before = _remembered(held[1])
     return _checked(text, _put(text, place, _written(before)), before)
+
+
+def _remembered(text: str) -> Policy:
+    try:
+        return Policy.parse(text)
+    except ValueError as error:
+        raise BundleError(f"{CONFIG}: version_policy: the policy before the rollback {error}") from None
 
 
 def policy_of(text: str) -> pb.ModelVersionPolicy:
@@ -66,7 +72,7 @@ def _parsed(text: str) -> pb.ModelConfig:
     try:
         config = pb.ModelConfig()
         text_format.Parse(text, config, allow_unknown_field=True)
-    except text_format.ParseError as error:
+    except (RecursionError, text_format.ParseError) as error:
         raise BundleError(f"{CONFIG}: is not a model configuration: {error}") from None
     return config
 

@@ -162,7 +162,7 @@ class Repository:
 def _manifest_or_none(folder: Path) -> Manifest | None:
     try:
         return read_manifest(folder)
-    except BundleError:
+    except (BundleError, OSError):
         return None
 
 

@@ -60,9 +60,12 @@ def look(root: Path, path: Path) -> Home:
     except BundleError as error:
         home.refused[""] = str(error)
         return home
-    for folder in sorted(path.iterdir()):
-        if folder.name.startswith(".") or not folder.is_dir():
-            continue
+    try:
+        folders = sorted(one for one in path.iterdir() if not one.name.startswith(".") and one.is_dir())
+    except OSError as error:
+        home.refused[""] = f"folder {path.name}: cannot be read: {error.strerror}"
+        return home
+    for folder in folders:
         if not VERSION.fullmatch(folder.name):
             home.refused[folder.name] = f"folder {folder.name!r}: a version must be a positive integer such as 3"
         elif not folder.resolve().is_relative_to(root.resolve()):

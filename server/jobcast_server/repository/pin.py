@@ -19,13 +19,13 @@ def pinned(home: Path) -> Policy | None:
         BundleError: the file cannot be read as a model configuration.
     """
     path = home / CONFIG
-    if not path.exists():
-        return None
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
-        raise BundleError(f"{CONFIG}: must be a regular file of at most {LARGEST_CONFIG} bytes")
     try:
+        if not path.is_symlink() and not path.exists():
+            return None
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
+            raise BundleError(f"{CONFIG}: must be a regular file of at most {LARGEST_CONFIG} bytes")
         config = text_format.Parse(path.read_text(encoding="utf-8"), oip.ModelConfig(), allow_unknown_field=True)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, text_format.ParseError) as error:
         raise BundleError(f"{CONFIG}: is not a model configuration: {error}") from None
     policy = config.version_policy
     match policy.WhichOneof("policy_choice"):

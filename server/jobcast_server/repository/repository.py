@@ -73,9 +73,10 @@ class Repository(Catalogue[Model]):
             try:
                 await self.refresh()
                 complaint = ""
-            except BundleError as error:
-                if str(error) != complaint:
-                    complaint = str(error)
+            except Exception as error:  # whatever it is, the next look may go well
+                told = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+                if told != complaint:
+                    complaint = told
                     log.error("repository not read", reason=complaint)
 
     async def load(self, name: str) -> None:

@@ -83,7 +83,8 @@ class Listener(uvicorn.Server):
         self.should_exit = True
         if self._serving is not None:
             await self._serving
-        self.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]
+        # No time at all would be told as exceeded, by an error, also where nobody is waited for.
+        self.config.timeout_graceful_shutdown = max(seconds, 0.05)  # type: ignore[assignment]
         await self.shutdown([self._bound])
 
     async def on_tick(self, counter: int) -> bool:

@@ -152,7 +152,7 @@ class Engine:
     def warm_up(self) -> None:
         """Compute once what the first callers would otherwise wait for."""
         job = self._rules.smallest()
-        for rows in (1, 1, 1, self.piece_rows):
+        for rows in (1, 1, 1, min(self.piece_rows, self.max_batch_rows)):
             self.part(pb.PredictBatchRequest(jobs=[job] * rows).SerializeToString(), 0)
         self.predict(pb.PredictRequest(features=job, metadata={importance.KEY: "true"}).SerializeToString())
 

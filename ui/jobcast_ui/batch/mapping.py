@@ -38,6 +38,11 @@ PER = {"n": ("ReqNodes", "NNodes", "AllocNodes"), "c": ("ReqCPUS", "NCPUS", "All
 Columns = dict[str, list[Any]]
 Chosen = Mapping[str, str | None]
 
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 Read = Callable[[str, int, Columns], float]
 """A text of a column to a number: the text, its row, and every column."""
 
@@ -64,8 +69,9 @@ def mapped(schema: Schema, columns: Columns, chosen: Chosen, *, written: bool = 
         if column is None:
             continue
         values = columns[column]
-        if column in UNITS and column in SACCT.get(spec.name, ()):
-            values = [_number(UNITS[column], columns, cell, written=written) for cell in enumerate(values)]
+        read = None if column in spec.columns else _UNITS.get(_plain(column))
+        if read is not None and _plain(column) in map(_plain, SACCT.get(spec.name, ())):
+            values = [_number(read, columns, cell, written=written) for cell in enumerate(values)]
         found[_name(spec, column)] = values
     return found
 
@@ -90,7 +96,8 @@ def _megabytes(text: str, row: int, columns: Columns) -> float:
     names = PER.get(text[-1:])
     if names is None:
         return parse_megabytes(text)
-    count = next((columns[name][row] for name in names if name in columns), "")
+    found = {_plain(name): values for name, values in columns.items()}
+    count = next((found[_plain(name)][row] for name in names if _plain(name) in found), "")
     return float(count) * parse_megabytes(text[:-1])
 
 
@@ -101,6 +108,4 @@ UNITS: dict[str, Read] = {
 }
 """How columns of sacct are read that have units of their own."""
 
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+_UNITS = {_plain(name): read for name, read in UNITS.items()}

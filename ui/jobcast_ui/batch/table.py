@@ -35,13 +35,21 @@ def answers(schema: Schema, results: Results) -> pd.DataFrame:
 
 
 def whole(columns: Columns, schema: Schema, results: Results) -> pd.DataFrame:
-    """The file's own columns, the answers, and every quantile: for who takes it elsewhere."""
+    """The file's own columns, the answers, and every quantile: for who takes it elsewhere.
+
+    A column of the file that is called as one of the answers gets `_in_file` behind its name.
+    """
     told = answers(schema, results)
-    own = {name: values for name, values in columns.items() if name not in told.columns}
     levels = [f"quantile_{level:g}" for level in schema.quantile_levels]
     named = {"model": schema.predictor, "model_version": str(schema.version), "unit": unit(schema)}
-    parts = [pd.DataFrame(own), told.assign(**named), pd.DataFrame(results.quantiles, columns=levels)]
-    return pd.concat(parts, axis=1)
+    said = pd.concat([told.assign(**named), pd.DataFrame(results.quantiles, columns=levels)], axis=1)
+    own = {}
+    for name, values in columns.items():
+        kept = name
+        while kept in said.columns or (kept != name and kept in columns):
+            kept += "_in_file"
+        own[kept] = values
+    return pd.concat([pd.DataFrame(own), said], axis=1)
 
 
 def as_csv(frame: pd.DataFrame) -> bytes:

@@ -53,8 +53,11 @@ def read(name: str, content: bytes) -> Upload:
         raise UploadError(f"{name}: must begin with a line that names the columns, got an empty one")
     separator = max(SEPARATORS, key=head.count)
     quoted = separator != "|"
-    cells = csv.reader([head], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
-    names = [one.strip() for one in next(cells)]
+    try:
+        cells = csv.reader([head], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+        names = [one.strip() for one in next(cells)]
+    except csv.Error as error:
+        raise UploadError(f"{name}: the line that names the columns cannot be read: {error}") from None
     texts = dict.fromkeys(names, pa.string())
     try:
         table = pcsv.read_csv(
@@ -80,9 +83,14 @@ def _listed(name: str, table: pa.Table) -> dict[str, list[Any]]:
     if twice:
         raise UploadError(f"{name}: must name each column once, got {', '.join(twice)} again")
     # sacct -P ends no line with a separator, sacct -p does: the column behind it has neither name nor values
-    return {
-        column: values.to_pylist() for column, values in zip(table.column_names, table.columns, strict=True) if column
-    }
+    found = {}
+    for column, values in zip(table.column_names, table.columns, strict=True):
+        try:
+            if column:
+                found[column] = values.to_pylist()
+        except (OverflowError, ValueError) as error:  # times that Python has none for
+            raise UploadError(f"{name}: column {column} ({values.type}) cannot be read: {error}") from None
+    return found
 
 
 def _without_steps(upload: Upload) -> Upload:
