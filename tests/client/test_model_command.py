@@ -5,12 +5,13 @@ import io
 import json
 import time
 import urllib.request
+from importlib.metadata import entry_points
 
 import pytest
 import serving
 from click.testing import CliRunner
 from jobcast import InferenceClient, NotFound, Records, Unavailable
-from jobcast.command import main
+from jobcast.command import ELSEWHERE, main
 from jobcast.command.model import Following
 from jobcast.command.server import SOME_ROWS_FAILED
 
@@ -162,6 +163,11 @@ def test_a_file_goes_on_with_the_version_that_took_over(bundles, tmp_path):
         assert (schema.version, model.schema.version) == (1, 2)
         with pytest.raises(NotFound):
             Following(client, schema.model_copy(update={"predictor": "nobody"})).infer(batch)
+
+
+def test_the_packages_of_commands_are_those_that_bring_them():
+    brought = {entry.name: entry.dist.name for entry in entry_points(group="jobcast.commands")}
+    assert {name: package for name, package in brought.items() if package != "jobcast"} == ELSEWHERE
 
 
 def test_a_command_of_another_package_names_it(monkeypatch):

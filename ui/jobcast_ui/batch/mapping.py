@@ -32,8 +32,9 @@ SACCT = {
 }
 """Columns of `sacct` by the input that they give."""
 
-PER = {"n": ("ReqNodes", "NNodes", "AllocNodes"), "c": ("ReqCPUS", "NCPUS", "AllocCPUS")}
-"""Columns by which older releases of Slurm want ReqMem multiplied: `4Gn` is per node, `4Gc` per processor."""
+PER = {"n": ("reqnodes", "nnodes", "allocnodes"), "c": ("reqcpus", "ncpus", "alloccpus")}
+"""Plain names of the columns by which older releases of Slurm want ReqMem multiplied: `4Gn` is per node, `4Gc` per
+processor."""
 
 Columns = dict[str, list[Any]]
 Chosen = Mapping[str, str | None]
@@ -44,7 +45,7 @@ def _plain(name: str) -> str:
 
 
 Read = Callable[[str, int, Columns], float]
-"""A text of a column to a number: the text, its row, and every column."""
+"""A text of a column to a number: the text, its row, and every column by its plain name."""
 
 
 def guess(schema: Schema, names: list[str]) -> dict[str, str | None]:
@@ -64,6 +65,7 @@ def mapped(schema: Schema, columns: Columns, chosen: Chosen, *, written: bool = 
     What sacct writes with a unit of its own becomes a number in the model's: as text where the file is `written`.
     """
     found: Columns = {}
+    plain = {_plain(name): values for name, values in columns.items()}
     for spec in schema.inputs:
         column = chosen.get(spec.name)
         if column is None:
@@ -71,7 +73,7 @@ def mapped(schema: Schema, columns: Columns, chosen: Chosen, *, written: bool = 
         values = columns[column]
         read = None if column in spec.columns else _UNITS.get(_plain(column))
         if read is not None and _plain(column) in map(_plain, SACCT.get(spec.name, ())):
-            values = [_number(read, columns, cell, written=written) for cell in enumerate(values)]
+            values = [_number(read, plain, cell, written=written) for cell in enumerate(values)]
         found[_name(spec, column)] = values
     return found
 
@@ -96,8 +98,7 @@ def _megabytes(text: str, row: int, columns: Columns) -> float:
     names = PER.get(text[-1:])
     if names is None:
         return parse_megabytes(text)
-    found = {_plain(name): values for name, values in columns.items()}
-    count = next((found[_plain(name)][row] for name in names if _plain(name) in found), "")
+    count = next((columns[name][row] for name in names if name in columns), "")
     return float(count) * parse_megabytes(text[:-1])
 
 
