@@ -88,6 +88,7 @@ class Records:
         bound, general = self._bind(columns)
         problems: list[Problem] = []
         found = {one.reader.spec.name: _column(one, columns, rows, problems) for one in bound}
+        problems += self._misspelt(columns, rows)
         if general:
             raise InputError([*general, *sorted(problems, key=_row)], rows)
         bad = {problem.row for problem in problems}
@@ -97,6 +98,16 @@ class Records:
         flat = {name: [value for row in values for value in row or ()] for name, values in found.items()}
         ignored = tuple(name for name in columns if name not in self._known)
         return Batch(rows - len(bad), flat, ignored), sorted(problems, key=_row)
+
+    def _misspelt(self, columns: Columns, rows: int) -> Iterable[Problem]:
+        """Rows that give a value under another spelling of a column that other rows spell right."""
+        for name in columns:
+            meant = self._by_plain.get(_plain(name), name)
+            if meant == name or name in self._known or meant not in columns:
+                continue
+            for row in range(rows):
+                if unknown(columns[meant][row]) and not unknown(columns[name][row]):
+                    yield Problem(row, name, NAME, f"must be written {meant!r}, got {name!r}")
 
     def _bind(self, names: Iterable[str]) -> tuple[list[_Bound], list[Problem]]:
         given = set(names)

@@ -103,6 +103,8 @@ WRONG = {
     "given twice": ([GOOD | {"requested_memory": 3.0}], "row 0, column requested_memory: must be given once, got 3.0 "
                     "as requested_memory and 2048 as memreq_mib"),
     "misspelt column": ([GOOD | {"Make-Type": "opt"}], "column Make-Type: must be written 'make_type', got 'M"),
+    "misspelt in one row": ([GOOD | {"make_type": "opt"}, GOOD | {"Make-Type": "opt"}],
+                            "row 1, column Make-Type: must be written 'make_type', got 'Make-Type'"),
     "no records": ([], "records: must hold at least one, got none"),
     "not a table": ({"jobs": 5}, "records: column jobs: must be a list of values, got 5; for a single record give"),
 }  # fmt: skip
@@ -115,7 +117,7 @@ def test_wrong_records_are_refused_by_name(model, reason):
         model.predict(records)
     assert text in str(caught.value)
     assert isinstance(caught.value, InvalidInput)
-    assert list(caught.value.counts) == [reason]
+    assert list(caught.value.counts) == [reason if reason != "misspelt in one row" else "misspelt column"]
 
 
 @pytest.mark.parametrize(

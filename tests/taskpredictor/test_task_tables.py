@@ -141,11 +141,10 @@ def test_a_table_that_was_written_gives_the_same_answers(server, ending):
     table_ = server.post(f"/predict/batch/{PATH}", lookup).good["results"]
     for one, other in zip(model, table_, strict=True):
         assert other["prediction_method"] == "lookup"
-        for field in ("quantiles", "quantile_predictions", "expect", "error", "model_info"):
+        for field in ("quantiles", "quantile_predictions", "expect", "error", "model_info", "outside"):
             assert one[field] == other[field], field
         assert one["interval"] == (other["interval"] if ending == "json" else pytest.approx(other["interval"]))
-        if ending == "json":
-            assert one["outside"] == other["outside"]
+    assert {one["outside"] for one in model} == {0, 1}
 
 
 def test_confidence_by_query_and_the_same_name_for_the_same_traces(server):
@@ -279,6 +278,7 @@ def test_a_json_table_that_is_none_says_where(tmp_path, content, problem):
         ),
         ("a,q0.5\n1,2\n", "line 2.quantiles: must be two or more levels"),
         ("hardware,q0.5,q0.9\nA100,2,3\n", "line 2, model_type: must be given and not empty"),
+        ("a,q0.5,q0.9,outside\n1,2,3,-1\n", "line 2, outside: must be a number >= 0 and <= "),
     ],
 )
 def test_a_csv_table_that_is_none_says_where(tmp_path, content, problem):

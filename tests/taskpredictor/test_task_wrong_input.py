@@ -14,6 +14,8 @@ GOOD = {"input_feature": {"input_tokens": 80}}
     [
         ({"confidence_level": 0.5}, "trace", "must be given"),
         ({"trace": GOOD}, "confidence_level", "must be given"),
+        ({"trace": GOOD, "confidance_level": 0.5}, "confidance_level", "must be written 'confidence_level', got"),
+        ({"trace": GOOD, "confidence_level": 0.5, "lookupTable": True}, "lookupTable", "must be written 'lookup_table'"),
         ({"trace": GOOD, "confidence_level": 1}, "confidence_level", "between 0 and 1, both excluded, got 1"),
         ({"trace": GOOD, "confidence_level": 0}, "confidence_level", "got 0"),
         ({"trace": GOOD, "confidence_level": "0.5"}, "confidence_level", "got '0.5'"),
@@ -76,6 +78,7 @@ def test_features_that_break_a_rule(server, features, field, problem):
         ({"model_type": "x", "metadata": {"input_tokens": [1]}}, "metadata['input_tokens']", "must be a number"),
         ({"model_type": "x", "metadata": {"input_tokens": -1}}, "metadata[input_tokens]", "must be finite and >= 0"),
         ({"model_type": "x", "metadata": {}, "confidence_level": 2}, "confidence_level", "got 2"),
+        ({"model_type": "x", "metadata": {}, "confidence": 0.5}, "confidence", "must be written 'confidence_level'"),
     ],
 )
 def test_flat_metadata_that_breaks_a_rule(server, body, field, problem):

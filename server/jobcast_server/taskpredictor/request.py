@@ -1,14 +1,21 @@
 """The bodies of prediction requests, checked."""
 
+import difflib
+from itertools import islice
 from typing import Any, NamedTuple
 
-from jobcast_server.errors import InvalidRequestError, RequestError
+from jobcast_server.errors import InvalidRequestError, RequestError, shorten
 from jobcast_server.rest.json import kind_of, wrong
 from jobcast_server.taskpredictor.key import Key
-from jobcast_server.taskpredictor.task import Task, of_metadata, of_trace
+from jobcast_server.taskpredictor.task import IDENTITY, Task, of_metadata, of_trace
 
 DEFAULT_CONFIDENCE = 0.95
 CONFIDENCE = "confidence_level"
+LOOKS, TABLE = "lookup_table", "lookup_table_name"
+_OPTIONS = (CONFIDENCE, LOOKS, TABLE)
+_FIELDS = frozenset((*_OPTIONS, "trace", "metadata", "id", *IDENTITY))
+_LIKE, _LOOKED_AT, _LONGEST = 0.75, 8, 32
+"""How like an option's name another one is to be a slip of it, how many unknown names are compared, of what length."""
 
 
 class Asked(NamedTuple):
@@ -28,6 +35,7 @@ def asked(told: dict[str, Any]) -> Asked:
     Raises:
         InvalidRequestError: names the field that is wrong or missing.
     """
+    _spelt(told)
     if CONFIDENCE not in told:
         raise wrong(CONFIDENCE, "must be given: a number between 0 and 1")
     return Asked(confidence(told[CONFIDENCE]), _table(told, looks=False))
@@ -89,6 +97,7 @@ def flat(told: dict[str, Any], *, looks: bool) -> tuple[Task, Asked]:
     Raises:
         InvalidRequestError: names the field that is wrong or missing.
     """
+    _spelt(told)
     model_type = told.get("model_type")
     if type(model_type) is not str or not model_type:
         raise wrong("model_type", f"must be a text that is not empty, got {kind_of(model_type)}")
@@ -98,11 +107,20 @@ def flat(told: dict[str, Any], *, looks: bool) -> tuple[Task, Asked]:
     return task, Asked(confidence(told.get(CONFIDENCE, DEFAULT_CONFIDENCE)), _table(told, looks=looks))
 
 
+def _spelt(told: dict[str, Any]) -> None:
+    """Refuse what looks like an option that is not given: it would have no effect, and nobody would notice."""
+    unknown = (name for name in told if name not in _FIELDS and len(name) <= _LONGEST)
+    for name in islice(unknown, _LOOKED_AT):
+        near = difflib.get_close_matches(name.lower(), _OPTIONS, 1, _LIKE)
+        if near and near[0] not in told:
+            raise wrong(name, f"must be written {near[0]!r}, got {shorten(name)}")
+
+
 def _table(told: dict[str, Any], *, looks: bool) -> str | None:
-    wants = told.get("lookup_table", looks)
+    wants = told.get(LOOKS, looks)
     if type(wants) is not bool:
-        raise wrong("lookup_table", f"must be a boolean, got {kind_of(wants)}")
-    name = told.get("lookup_table_name")
+        raise wrong(LOOKS, f"must be a boolean, got {kind_of(wants)}")
+    name = told.get(TABLE)
     if name is not None and type(name) is not str:
-        raise wrong("lookup_table_name", f"must be a text, got {kind_of(name)}")
+        raise wrong(TABLE, f"must be a text, got {kind_of(name)}")
     return (name or "") if wants else None

@@ -1,4 +1,4 @@
-"""Lookup tables as files: a JSON array of results, or CSV with features first, then quantiles, then expect and error.
+"""Lookup tables as files: a JSON array of results, or CSV with features first, then quantiles, then expect, error and outside.
 
 What `write` writes, `read` reads back to the same answers.
 """
@@ -29,6 +29,7 @@ QUANTILE = re.compile(r"(?:q|quantile_?)?(0?\.\d+)")
 """Heading of a quantile column, such as `q0.25` or `0.25`."""
 
 SPREAD = ("expect", "error")
+OUTSIDE = "outside"
 
 
 def read(path: Path) -> list[Row]:
@@ -75,7 +76,7 @@ def _to_json(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[floa
             "error": one.error,
             "model_info": task.key._asdict(),
             FEATURES: task.features,
-            "outside": one.outside,
+            OUTSIDE: one.outside,
             "distribution": {"quantiles": one.law.levels, "quantile_predictions": one.stated},
         }
         for task, one in zip(tasks, told, strict=True)
@@ -88,11 +89,11 @@ def _to_csv(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[float
     every = tuple(sorted({*levels, *told[0].law.levels}))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*INPUTS, *names, *(f"q{level!r}" for level in every), *SPREAD])
+    writer.writerow([*INPUTS, *names, *(f"q{level!r}" for level in every), *SPREAD, OUTSIDE])
     for task, one in zip(tasks, told, strict=True):
         quantiles = settled(one.law.quantiles(one.stated, one.law.places(deviates(every))))
         features = [task.features.get(name, "") for name in names]
-        writer.writerow([*task.key, *features, *quantiles, one.expect, one.error])
+        writer.writerow([*task.key, *features, *quantiles, one.expect, one.error, one.outside])
     return text.getvalue().encode()
 
 
@@ -124,8 +125,8 @@ def _row(item: Any, where: str) -> Row:
         raise wrong(f"{where}.distribution", f"must be an object, got {kind_of(full)}")
     levels, quantiles = _numbers(full, "quantiles", where), _numbers(full, "quantile_predictions", where)
     expect, error = (_time(item.get(name), f"{where}.{name}") for name in SPREAD)
-    outside = _number(item.get("outside"), MOST_FEATURES, f"{where}.outside")
-    return Row(key, features, *_distribution(levels, quantiles, where), expect, error, outside or 0.0)
+    outside = _outside(item.get(OUTSIDE), f"{where}.{OUTSIDE}")
+    return Row(key, features, *_distribution(levels, quantiles, where), expect, error, outside)
 
 
 def _numbers(told: dict[str, Any], name: str, where: str) -> list[float]:
@@ -137,6 +138,10 @@ def _numbers(told: dict[str, Any], name: str, where: str) -> list[float]:
 
 def _time(value: Any, where: str) -> float | None:
     return _number(value, LONGEST_MS, where)
+
+
+def _outside(value: Any, where: str) -> float:
+    return _number(value, MOST_FEATURES, where) or 0.0
 
 
 def _number(value: Any, most: float, where: str) -> float | None:
@@ -167,14 +172,14 @@ def _csv(raw: bytes) -> list[Row]:
     head = [name.strip() for name in lines[0]] if lines else []
     levels = {place: float(found[1]) for place, name in enumerate(head) if (found := QUANTILE.fullmatch(name))}
     if not levels or len(set(head)) != len(head):
-        raise wrong("line 1", f"must name features, quantiles such as q0.25, expect and error, once each, got {head}")
+        raise wrong("line 1", f"must name features, quantiles such as q0.25, expect, error and outside, once each, got {head}")
     return [_line(head, levels, cells, f"line {at}") for at, cells in enumerate(lines[1:], 2) if any(cells)]
 
 
 def _line(head: list[str], levels: dict[int, float], cells: list[str], where: str) -> Row:
     if len(cells) != len(head):
         raise wrong(where, f"must have {len(head)} cells as line 1, got {len(cells)}")
-    texts, features, spread = {}, {}, dict[str, float]()
+    texts, features, stated = {}, {}, dict[str, float]()
     quantiles: list[tuple[float, float]] = []
     for place, (name, cell) in enumerate(zip(head, cells, strict=True)):
         if name in INPUTS:
@@ -183,16 +188,16 @@ def _line(head: list[str], levels: dict[int, float], cells: list[str], where: st
             value = _cell(cell, f"{where}, column {place + 1} ({name[:40]})")
             if place in levels:
                 quantiles.append((levels[place], value))
-            elif name in SPREAD:
-                spread[name] = value
+            elif name in (*SPREAD, OUTSIDE):
+                stated[name] = value
             else:
                 features[name] = value
     key = key_of(texts, f"{where}, ", whole=True) if texts else ANY
     quantiles.sort()
     checked = _distribution([level for level, _ in quantiles], [value for _, value in quantiles], where)
     known = of_trace({FEATURES: features}, key, where).features
-    expect, error = (_time(spread.get(name), f"{where}, {name}") for name in SPREAD)
-    return Row(key, known, *checked, expect, error)
+    expect, error = (_time(stated.get(name), f"{where}, {name}") for name in SPREAD)
+    return Row(key, known, *checked, expect, error, _outside(stated.get(OUTSIDE), f"{where}, {OUTSIDE}"))
 
 
 def _cell(cell: str, where: str) -> float:
