@@ -11,6 +11,7 @@ import open_inference_pb2_grpc as rpc
 import pytest
 import serving
 from jobcast import DeployableModel
+from jobcast.errors import InputError
 
 BUNDLE = serving.MODELS / "build-memory" / "1"
 COMMAND_ROWS = 40
@@ -70,6 +71,15 @@ def expected(records):
         feeds[item.name] = column
     answers = dict(zip((one.name for one in session.get_outputs()), session.run(None, feeds), strict=True))
     return feeds, answers
+
+
+@pytest.mark.parametrize("field", ["memreq_gib", "recent_peaks", "location_peaks"])
+def test_bytes_taken_for_gib_are_refused(field):
+    in_bytes = 64.0 * 2**30
+    wrong = {"buildProfile": "a", "time": 1_750_500_000, field: [in_bytes] if field.endswith("peaks") else in_bytes}
+    with pytest.raises(InputError) as caught:
+        DeployableModel.load(BUNDLE).predict([wrong])
+    assert f"row 0, column {field}: must be <= 1e+06, got 68719476736.0" in str(caught.value)
 
 
 def test_python_gives_the_graphs_bits(records, expected):

@@ -21,7 +21,15 @@ SINCE, LARGEST_SO_FAR = "since_last", "largest_so_far"
 """Inputs of one column for each history: seconds since its latest job ended, the largest amount of all its jobs."""
 
 LARGEST = 1e15
+LARGEST_MEMORY = {"B": 2.0**30 * 1e6, "KiB": 2.0**20 * 1e6, "MiB": 2.0**10 * 1e6, "GiB": 1e6, "TiB": 1e6 / 1024}
+"""1e6 GiB in units of memory: more than any machine has; most often bytes that were taken for something else."""
+
 LONGEST_TEXT = 1024
+
+
+def largest(unit: str) -> float:
+    """Return the largest number in a unit that is believed, of records and of requests."""
+    return LARGEST_MEMORY.get(unit, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ class Predictor:
     def inputs(self) -> tuple[InputSpec, ...]:
         """Return the raw inputs of the graph: fields, time, histories, [the largest of each,] time since its last."""
         specs = [_text(one) if isinstance(one, Text) else _number(one) for one in self.fields]
-        past = partial(InputSpec, type="float64", required=False, minimum=0, maximum=LARGEST)
+        past = partial(InputSpec, type="float64", required=False, minimum=0)
         specs.append(
             InputSpec(
                 name=TIME,
@@ -151,10 +159,11 @@ class Predictor:
                 **_other_names(dict.fromkeys(one for one in self.time if one != TIME)),
             )
         )
+        most = largest(self.unit)
         for own in self.histories:
             shared = " and ".join(own.by)
             text = f"{self.amount.name} of the latest ended jobs with the same {shared}, newest first, NaN-padded."
-            specs.append(past(name=own.name, shape=[-1, DEPTH], unit=self.unit, description=text))
+            specs.append(past(name=own.name, shape=[-1, DEPTH], unit=self.unit, maximum=most, description=text))
         listed = ", ".join(own.name for own in self.histories)
         if self.anchored:
             specs.append(
@@ -162,6 +171,7 @@ class Predictor:
                     name=LARGEST_SO_FAR,
                     shape=[-1, len(self.histories)],
                     unit=self.unit,
+                    maximum=most,
                     description=f"Largest {self.amount.name} of all ended jobs of each of these: {listed}; NaN = not "
                     "known, then the largest of those listed counts.",
                 )
@@ -171,6 +181,7 @@ class Predictor:
                 name=SINCE,
                 shape=[-1, len(self.histories)],
                 unit="s",
+                maximum=LARGEST,
                 description=f"Time since the latest of each of these ended: {listed}; NaN = none.",
             )
         )
@@ -201,7 +212,7 @@ def _number(one: Number) -> InputSpec:
         unit=one.unit,
         required=one.required,
         minimum=one.minimum,
-        maximum=LARGEST,
+        maximum=largest(one.unit),
         description=one.description,
         **_other_names(one.columns),
     )

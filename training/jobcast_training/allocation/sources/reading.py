@@ -10,11 +10,11 @@ from jobcast_training.allocation.declaration import (
     CENSORED,
     END,
     HOURS,
-    LARGEST,
     TIME,
     Number,
     Predictor,
     Text,
+    largest,
 )
 from jobcast_training.allocation.records import RecordError, schema
 from jobcast_training.allocation.sources import ending, slots, trace
@@ -24,9 +24,6 @@ from jobcast_training.allocation.sources.rawtable import RawTable, look_alike
 from jobcast_training.allocation.sources.slots import EXIT, STATUS, Slot
 
 _DAY = 86_400.0
-_LARGEST_AMOUNT = {"B": 2.0**30 * 1e6, "KiB": 2.0**20 * 1e6, "MiB": 2.0**10 * 1e6, "GiB": 1e6, "TiB": 1e6 / 1024}
-"""1e6 GiB in units of memory: more than any machine has; most often bytes that were taken for something else."""
-
 _NOT_RUN = ("CACHED",)
 _NOT_ENDED = ("NEW", "SUBMITTED", "PENDING", "RUNNING")
 _BROKEN_OFF = ("FAILED", "ABORTED")
@@ -196,7 +193,7 @@ def _field_rules(reading: Reading, field: Text | Number) -> list[Rule]:
 
 
 def _absurd(reading: Reading, field: Number) -> Rule:
-    most = _LARGEST_AMOUNT.get(field.unit, LARGEST)
+    most = largest(field.unit)
     reason = f"{field.name} absurd, above {most:,.0f} {field.unit}"
     return Rule(reason, reading.cells[field.name].value > most, reading.column(field.name))
 
