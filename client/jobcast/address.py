@@ -59,8 +59,10 @@ def target(address: str) -> str:
         address: `HOST`, `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, or several as `ipv4:HOST:PORT,HOST:PORT`.
 
     Raises:
-        InvalidInput: a web address, or a port that is none.
+        InvalidInput: a web address, a port that is none, or no text.
     """
+    if not isinstance(address, str):
+        raise InvalidInput(Violation("address", f"must be a text HOST:PORT, got {address!r}"))
     if address.startswith(("unix:", *_LISTS)):
         return address
     if "/" in address or not address.strip():

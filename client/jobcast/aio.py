@@ -74,7 +74,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Prediction, None]:
         """Predict jobs as they come, many of them in flight, answers in order; see `Client.predict_stream`."""
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
-        stream = answered(call, jobs, feature_importance, timeout)
+        stream = answered(call, jobs, feature_importance, limit(timeout))
         try:
             async for prediction in stream:
                 yield prediction
@@ -104,7 +104,7 @@ class AsyncClient:
         await self.close()
 
     async def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else timeout
+        seconds = self.timeout if timeout is None else limit(timeout)
         try:
             return await method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:

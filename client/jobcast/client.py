@@ -103,7 +103,7 @@ class Client(Closing):
             One prediction for every job, in the same order. Leaving the loop early ends the stream.
         """
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
-        stream = answered(call, jobs, feature_importance, timeout)
+        stream = answered(call, jobs, feature_importance, limit(timeout))
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -124,7 +124,7 @@ class Client(Closing):
         self._channel.close()
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else timeout
+        seconds = self.timeout if timeout is None else limit(timeout)
         try:
             return method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:

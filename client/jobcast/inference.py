@@ -89,7 +89,7 @@ class InferenceClient(Closing):
         index = self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest())
         return [ListedModel(one.name, one.version, one.state, one.reason) for one in index.models]
 
-    def schema(self, model: str, version: str = "") -> tuple[Schema, int]:
+    def schema(self, model: str, version: str | int = "") -> tuple[Schema, int]:
         """Inputs and outputs of a model with units and rules, and the most rows that one request may have.
 
         Args:
@@ -102,7 +102,7 @@ class InferenceClient(Closing):
         config = self._config(model, version)
         return self._told(Schema, config, SCHEMA, "schema"), config.max_batch_size
 
-    def manifest(self, model: str, version: str = "") -> Manifest:
+    def manifest(self, model: str, version: str | int = "") -> Manifest:
         """All that the bundle says of itself: metrics, calibration, importances and training data besides the schema.
 
         Raises:
@@ -136,8 +136,8 @@ class InferenceClient(Closing):
         answer = self._call(self._stub.ModelInfer, request)
         return _outputs(answer)
 
-    def _config(self, model: str, version: str) -> pb.ModelConfig:
-        request = pb.ModelConfigRequest(name=model, version=version)
+    def _config(self, model: str, version: str | int) -> pb.ModelConfig:
+        request = pb.ModelConfigRequest(name=model, version=str(version))
         found: pb.ModelConfig = self._call(self._stub.ModelConfig, request).config
         return found
 

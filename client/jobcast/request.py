@@ -82,12 +82,14 @@ def batches(items: Iterable[JobLike], rows: int) -> Iterator[Batch]:
 
     Raises:
         ValueError: rows < 1.
-        InvalidInput: it is one job, or a text.
+        InvalidInput: it is one job, a text, or nothing that holds jobs.
     """
     if rows < 1:
         raise ValueError(f"rows_per_request: must be >= 1, got {rows}")
     if isinstance(items, (Job, Mapping, str)):
         raise InvalidInput(Violation("jobs", f"must be several jobs, got one {type(items).__name__}"))
+    if not isinstance(items, Iterable):
+        raise InvalidInput(Violation("jobs", f"must be several jobs, got {items!r}"))
     remaining = iter(items)
     while chunk := list(islice(remaining, rows)):
         yield Batch(chunk)

@@ -1,14 +1,22 @@
 """How long a caller waits."""
 
+from numbers import Real
+
 from jobcast.errors import InvalidInput, Violation
+
+LONGEST_S = 1e9
+"""32 years; a few times that is more than gRPC can count, and would end a call at once."""
 
 
 def limit(timeout: float | None) -> float | None:
     """Seconds to wait, None = for ever.
 
     Raises:
-        InvalidInput: no time at all.
+        InvalidInput: no time at all, or nothing that is one.
     """
-    if timeout is not None and not timeout > 0:
-        raise InvalidInput(Violation("timeout", f"must be seconds > 0, or None for no limit, got {timeout!r}"))
+    if timeout is None:
+        return None
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or not 0 < timeout <= LONGEST_S:
+        rule = f"must be seconds > 0 and <= {LONGEST_S:g}, or None for no limit, got {timeout!r}"
+        raise InvalidInput(Violation("timeout", rule))
     return timeout

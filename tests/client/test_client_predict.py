@@ -136,10 +136,21 @@ def test_one_job_is_no_batch(client, job):
             client.predict_batch(one)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e10, float("inf"), "5", True])
 def test_no_time_at_all_is_refused(timeout):
-    with pytest.raises(InvalidInput, match="timeout: must be seconds > 0"):
+    with pytest.raises(InvalidInput, match="timeout: must be seconds > 0 and <= 1e\\+09"):
         Client("localhost:1", timeout=timeout)
+    with Client("localhost:1") as client:
+        for call in (client.health, client.model_info, lambda timeout: list(client.predict_stream([], timeout=timeout))):
+            with pytest.raises(InvalidInput, match="timeout: must be seconds > 0"):
+                call(timeout=timeout)
+
+
+def test_nothing_is_no_address_and_no_jobs():
+    with pytest.raises(InvalidInput, match="address: must be a text HOST:PORT, got None"):
+        Client(None)
+    with Client("localhost:1") as client, pytest.raises(InvalidInput, match="jobs: must be several jobs, got None"):
+        client.predict_batch(None)
 
 
 def test_stream_answers_every_job_in_order(client):
