@@ -20,7 +20,12 @@ class Ports:
 
 
 def greet(settings: Settings, ports: Ports) -> None:
-    """Say it."""
+    """Say it, where somebody listens."""
+    with contextlib.suppress(OSError):
+        _say(settings, ports)
+
+
+def _say(settings: Settings, ports: Ports) -> None:
     command = Path(sys.argv[0])
     with contextlib.suppress(ValueError):
         command = command.resolve().relative_to(Path.cwd())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from jobcast_server import counting, forest, memory, native, spans
+from jobcast_server import counting, forest, logs, memory, native, spans
 from jobcast_server.admission import Admission
 from jobcast_server.cores import share
 from jobcast_server.errors import BundleError
@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 
 async def serve(settings: Settings, link: Link | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; as one of several workers until its `link` says so or ends, too.
+    """Serve until SIGTERM, SIGINT or SIGHUP; as one of several workers until its `link` says so or ends, too.
 
     Raises:
         StartupError: a port is taken; the provider, the demanded forest or the demanded engine does not exist;
@@ -74,7 +74,7 @@ async def serve(settings: Settings, link: Link | None = None) -> None:
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event() if link is None else link.stop
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = session.choose(settings.provider)
     forest.demand(settings.forest)
@@ -84,6 +84,7 @@ async def serve(settings: Settings, link: Link | None = None) -> None:
     metrics = Metrics(counting.PYTHON if chosen == "asyncio" else counting.native(forest.core()))
     security = Security(settings, metrics.kinds, warns=link is None)
     metrics.add(security.collect)
+    metrics.add(logs.collect)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(security.close)
         watch = asyncio.create_task(security.watch())

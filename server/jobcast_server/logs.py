@@ -4,13 +4,52 @@ A line about a request carries its id, and its trace's when it is traced.
 """
 
 import logging
+import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from jobcast_server import identity, spans
+
+
+class Lines:
+    """Writes lines to a file descriptor. One that it cannot take is lost, and never what wrote it.
+
+    A full disk and a pipe that nobody reads are no reason to stop serving.
+
+    Attributes:
+        lost: lines that were not written, or not whole.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._torn = False
+        self.lost = 0
+
+    def write(self, text: str) -> None:
+        """Write a line in one piece: processes write to one file."""
+        left = ("\n" * self._torn + text).encode(errors="backslashreplace")
+        try:
+            while left:
+                written = os.write(self._number, left)
+                left = left[written:]
+                self._torn = bool(left)
+        except OSError:
+            self.lost += 1
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+_lines = Lines(2)
+
+
+def collect() -> Iterator[Metric]:
+    """Metrics of the log itself."""
+    yield CounterMetricFamily("jobcast_log_lines_lost", "Lines that could not be written.", value=_lines.lost)
 
 
 def configure(level: str, form: str, worker: int | None = None) -> None:
@@ -32,10 +71,10 @@ def configure(level: str, form: str, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one piece: workers write to one file
+        logger_factory=structlog.WriteLoggerFactory(_lines),  # type: ignore[arg-type] - it writes and flushes
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)  # what libraries such as grpc log
+    handler = logging.StreamHandler(_lines)  # what libraries such as grpc log
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
 

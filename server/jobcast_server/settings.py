@@ -7,7 +7,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,6 +190,14 @@ class Settings(BaseModel):
     def _names_only_where_read(self) -> "Settings":
         if self.load_model and self.model_control != "explicit":
             raise ValueError(f"load_model is read with model_control explicit only, got {self.model_control}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Settings":
+        ports = {name: getattr(self, name) for name in ("port", "http_port", "metrics_port")}
+        for (one, number), (other, same) in combinations(ports.items(), 2):
+            if number and number == same:
+                raise ValueError(f"{one} and {other} must differ, got {number} for both")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,9 @@
 """The sockets of the ports: of one process alone, or shared by the workers of one server (SO_REUSEPORT)."""
 
+import contextlib
 import errno
 import socket
+from collections.abc import Iterator
 
 from jobcast_server.errors import StartupError
 from jobcast_server.settings import Settings
@@ -23,25 +25,34 @@ def listen(settings: Settings, option: str) -> socket.socket:
         raise _unusable(settings, option, error) from None
 
 
-def reserve(settings: Settings, option: str) -> socket.socket:
+@contextlib.contextmanager
+def reserve(settings: Settings, option: str) -> Iterator[int]:
     """Hold the port that an option names without listening, so that workers, and nobody before them, may share it.
+
+    Yields:
+        Its number.
 
     Raises:
         StartupError: it is taken, by somebody who would share it too.
     """
-    port = getattr(settings, option)
     family, host = _family(settings.host)
-    held = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family is socket.AF_INET6:
-            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        held.bind((host, port))  # alone at first: a port that others share would be had for the asking
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError as error:
-        held.close()
-        raise _unusable(settings, option, error) from None
-    return held
+    with socket.socket(family, socket.SOCK_STREAM) as held, socket.socket(socket.AF_UNIX) as mark:
+        try:
+            number = _hold(held, host, getattr(settings, option))
+            mark.bind(f"\0jobcast {host} {number}")  # two who hold it at once, and share it, see each other by this only
+        except OSError as error:
+            raise _unusable(settings, option, error) from None
+        yield number
+
+
+def _hold(held: socket.socket, host: str, port: int) -> int:
+    """Bind, alone at first: a port that others share would be had for the asking; gives its number."""
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if held.family is socket.AF_INET6:
+        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    held.bind((host, port))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return int(held.getsockname()[1])
 
 
 def _unusable(settings: Settings, option: str, error: OSError) -> StartupError:

@@ -71,8 +71,8 @@ def status_of(error: RequestError) -> Status:
 def reason_of(error: BaseException) -> str:
     """Why a model gave no answer: a member of `statistics.REASONS`."""
     if isinstance(error, RequestError):
-        outcome = status_of(error).outcome
-        return outcome if outcome in ("invalid", "expired", "error") else "rejected"
+        status = status_of(error)
+        return status.outcome if status.outcome in ("expired", "error") else status.label
     return "cancelled" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "error"
 
 

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import grpc
 
@@ -41,12 +41,20 @@ def open_tracing(settings: Settings) -> "Tracing | None":
     return Tracing(settings.otlp_endpoint, settings.trace_ratio) if settings.otlp_endpoint else None
 
 
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port, where there is one, is a port."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 class Tracing:
     """Begins and ends the spans of calls, and sends them in batches from a thread of its own."""
 
     def __init__(self, endpoint: str, ratio: float) -> None:
         parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
             raise StartupError(
                 f"otlp_endpoint: must be an address such as http://127.0.0.1:4317 (https for TLS), got {endpoint!r}"
             )

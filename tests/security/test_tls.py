@@ -9,19 +9,26 @@ import ssl
 import subprocess
 import sys
 import warnings
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from grpc_health.v1 import health_pb2
 from jobcast_server import settings
 from jobcast_server.counting import PYTHON
 from jobcast_server.errors import StartupError
+from jobcast_server.security.scopes import Scope
 from jobcast_server.security.security import Security
 from jobcast_server.security.tls import Certificates
+from jobcast_server.security.watch import Watched
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 NOT_RELOADED = "certificates not reloaded, those from before stay in force"
 
@@ -151,6 +158,78 @@ def test_a_broken_certificate_leaves_the_old_one_in_force(start, files, authorit
     files.issue(authority)
     served.wait("certificates reloaded")
     assert 'jobcast_stale{file="certificate"} 0.0' in served.metrics().body.decode()
+
+
+def of_kind(authority: trustme.CA, files, key) -> None:
+    """A certificate of a key that trustme does not make, signed by the authority."""
+    signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    now = datetime.now(UTC)
+    built = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(issuer.subject)
+    built = built.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = built.add_extension(names, critical=True).sign(signer, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files.key.write_bytes(key.private_bytes(pem, *plain))
+    files.cert.write_bytes(signed.public_bytes(pem))
+
+
+UNUSABLE = {"asyncio": ed448.Ed448PrivateKey.generate, "native": lambda: ec.generate_private_key(ec.SECP256K1())}
+"""Keys that OpenSSL takes, and so the ports of Python, and that the listener does not."""
+
+
+def test_a_certificate_that_one_port_cannot_use_is_taken_by_none(start, files, authority, keys, listener):
+    keys.add("one", Scope.PREDICT)
+    keys.add("two", Scope.PREDICT)
+    served = start("--listener", listener, *files.flags, "--keys", str(keys.path))
+    served.tls = trusting(authority)
+    of_kind(authority, files, UNUSABLE[listener]())
+    reason = served.wait(NOT_RELOADED)["reason"]
+    while "the gRPC listener cannot use" not in reason:  # it was read between the two files
+        reason = served.wait(NOT_RELOADED)["reason"]
+    for port in PORTS:
+        assert shaken(served, port, trusting(authority)), port
+    keys.revoke("one")  # the files of keys are looked after as before
+    served.wait("keys reloaded")
+    assert served.ask("GET", "/v2/models", headers=keys.headers("one")).status == 401
+    other = trustme.CA()
+    files.issue(other)
+    served.wait("certificates reloaded")
+    for port in PORTS:
+        assert shaken(served, port, trusting(other)), port
+        assert refused(served, port, trusting(authority)), port
+
+
+def test_a_server_does_not_start_with_a_certificate_that_a_port_cannot_use(files, authority, listener):
+    of_kind(authority, files, UNUSABLE[listener]())
+    command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--listener", listener, *files.flags]
+    ran = subprocess.run(
+        [*command, "--models", str(ROOT / "models")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, "tls_cert: the gRPC listener cannot use" in ran.stderr) == (1, True), ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_what_could_not_be_read_for_once_is_read_again(tmp_path):
+    """As when there are no file descriptors left: the file itself does not change any more."""
+    path, reads = tmp_path / "keys", iter([None, StartupError("too many open files"), RuntimeError("odd"), None])
+    path.write_text("old")
+
+    def read() -> None:
+        if (error := next(reads)) is not None:
+            raise error
+
+    watched = Watched("keys", [path], read)
+    path.write_text("newer")
+    seen = []
+    for _ in range(3):
+        watched.look()
+        seen.append(watched.stale)
+    watched.look()  # and is left alone once it was read
+    assert seen == [True, True, False]
+    assert next(reads, "no more") == "no more"
 
 
 def test_a_server_does_not_start_with_what_is_broken(files, authority, tmp_path):

@@ -1,7 +1,10 @@
 """Training behind POST /train: a process of its own; a new version answers at once; predictions go on meanwhile."""
 
+import contextlib
+import http.client
 import json
 import os
+import select
 import shlex
 import sys
 import threading
@@ -137,6 +140,22 @@ def test_a_training_that_fails_says_why_and_what_served_goes_on(start, toy, pipe
     assert "stopping" in told[0].json()["error"]
     assert "Traceback" not in log
     assert not Path(f"/proc/{trainer}").exists() or "Z" in Path(f"/proc/{trainer}/stat").read_text().split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what a process that was killed has started")
+def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes):
+    served = start("--trainer", COMMAND)
+    config = {**IDENTITY, "traces": traces(2.0, toy, model_id=f"wait:{pipes}")}
+    post = contextlib.suppress(OSError, http.client.HTTPException)(served.post)
+    asking = threading.Thread(target=post, args=("/train", config))
+    asking.start()
+    trainer = os.pidfd_open(json.loads((pipes / "facts").read_text())["pid"])
+    try:
+        served.process.kill()
+        assert select.select([trainer], [], [], 30)[0], "it runs on"
+    finally:
+        os.close(trainer)
+        asking.join(30)
 
 
 def test_a_version_that_cannot_be_written_is_no_fault_of_its_traces(start, toy):

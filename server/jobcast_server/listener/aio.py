@@ -1,6 +1,7 @@
 """The port by gRPC's own server on the event loop, which calls the methods itself."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobcast_server.repository.repository import Repository
 from jobcast_server.rtpredictor.stream import Streams
 from jobcast_server.security.calls import Calls
 from jobcast_server.security.security import Security
-from jobcast_server.security.tls import Certificates
+from jobcast_server.security.tls import Certificates, Pem
 from jobcast_server.settings import Settings
 from jobcast_server.sockets import taken
 from jobcast_server.status import refuse
@@ -34,8 +35,10 @@ class AsyncioPort:
         """Bind the port.
 
         Raises:
-            StartupError: it is taken.
+            StartupError: it is taken, or gRPC cannot use the certificate.
         """
+        if security.certificates is not None:
+            security.certificates.follow(_usable)
         self._gate = security.gate
         self._server = grpc.aio.server(
             options=[
@@ -84,6 +87,21 @@ class AsyncioPort:
     async def stop(self, grace: float | None) -> None:
         """Take no more calls, and end those that are open after `grace` seconds."""
         await self._server.stop(grace)
+
+
+def _usable(pem: Pem) -> None:
+    """See that gRPC can use a certificate: it tells only when it binds a port, and takes a new one without a word.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    chain, key, authorities = pem
+    credentials = grpc.ssl_server_credentials([(key, chain)], authorities, authorities is not None)
+    with ThreadPoolExecutor(1) as unused:
+        try:
+            grpc.server(unused).add_secure_port("127.0.0.1:0", credentials)
+        except RuntimeError:
+            raise ValueError("not a certificate, key and authorities that gRPC takes (RSA, or EC P-256 to P-521)") from None
 
 
 class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -99,16 +99,11 @@ class NativePort:
             keys.changed.append(self._admit)
             self._admit()
         if certificates is not None:
-            certificates.changed.append(self._secure)
-            self._secure()
+            certificates.follow(lambda pem: self._core.secure(*pem))
 
     def _admit(self) -> None:
         keys = self._security.keys
         self._core.admit(None if keys is None else keys.admitted(Scope.PREDICT))
-
-    def _secure(self) -> None:
-        if self._security.certificates is not None:
-            self._core.secure(*self._security.certificates.pem)
 
     def refresh(self, repository: Repository[Model]) -> None:
         """Let the versions that are ready now answer, in one step; calls that began keep theirs."""

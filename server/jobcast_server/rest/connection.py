@@ -75,6 +75,13 @@ class Connection(HttpToolsProtocol):
         self._begun = self.loop.time()
         self._head = 0
 
+    def on_url(self, url: bytes) -> None:
+        """A part of the request line's target."""
+        self._head += len(url)
+        if self._head > LONGEST_HEAD:
+            raise ValueError
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the header, or of the trailer of a chunked body."""
         self._head += len(name) + len(value)

@@ -16,6 +16,9 @@ from jobcast_server.errors import StartupError
 if TYPE_CHECKING:  # the supervisor of workers guards its port without gRPC
     import grpc
 
+Pem = tuple[bytes, bytes, bytes | None]
+"""Chain, key, and authorities of callers."""
+
 log = structlog.get_logger()
 
 
@@ -42,14 +45,13 @@ class Certificates:
 
     Attributes:
         context: for ports of Python. pem: chain, key and authorities, as they are in force.
-        changed: called after every change but the first.
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
         self._cert, self._key, self._client_ca = cert, key, client_ca
         self.context = Context(ssl.PROTOCOL_TLS_SERVER)
-        self.pem: tuple[bytes, bytes, bytes | None] = (b"", b"", None)
-        self.changed: list[Callable[[], None]] = []
+        self.pem: Pem = (b"", b"", None)
+        self._takers: list[Callable[[Pem], None]] = []
         self._told: Any = None
 
     @property
@@ -65,12 +67,31 @@ class Certificates:
         """
         pem = self._read()
         context = self._context()
+        readable = self._key_mode() & stat.S_IROTH
         if pem != self._read():
             raise StartupError("tls_cert: the files were changed while they were read")
+        for take in self._takers:
+            self._offer(take, pem)
         self.context.current = context
         self.pem = pem
-        for tell in self.changed:
-            tell()
+        if readable:
+            log.warning("the key of TLS can be read by everybody", file=str(self._key), mend=f"chmod 600 {self._key}")
+
+    def follow(self, take: Callable[[Pem], None]) -> None:
+        """Have a listener of its own `take` the contents, now and before every change.
+
+        Raises:
+            StartupError: it cannot use them, and says why by ValueError.
+        """
+        self._offer(take, self.pem)
+        self._takers.append(take)
+
+    def _offer(self, take: Callable[[Pem], None], pem: Pem) -> None:
+        try:
+            take(pem)
+        except ValueError as error:
+            names = " and ".join(map(str, self.paths))
+            raise StartupError(f"tls_cert: the gRPC listener cannot use {names}: {error}") from None
 
     def credentials(self) -> "grpc.ServerCredentials":
         """For gRPC's own server."""
@@ -94,16 +115,20 @@ class Certificates:
         chain, key, authorities = self.pem
         return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
 
-    def _read(self) -> tuple[bytes, bytes, bytes | None]:
+    def _read(self) -> Pem:
         try:
             authorities = None if self._client_ca is None else self._client_ca.read_bytes()
             return self._cert.read_bytes(), self._key.read_bytes(), authorities
         except OSError as error:
             raise StartupError(f"tls_cert: {error.filename} cannot be read: {error.strerror}") from None
 
+    def _key_mode(self) -> int:
+        try:
+            return self._key.stat().st_mode
+        except OSError as error:
+            raise StartupError(f"tls_cert: {self._key} cannot be read: {error.strerror}") from None
+
     def _context(self) -> ssl.SSLContext:
-        if self._key.stat().st_mode & stat.S_IROTH:
-            log.warning("the key of TLS can be read by everybody", file=str(self._key), mend=f"chmod 600 {self._key}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:

@@ -1,4 +1,5 @@
-"""Files that are read again when they change. What is broken leaves in force what was read before, and is told once."""
+"""Files that are read again when they change. What is broken leaves in force what was read before, is told once, and
+tried again."""
 
 import os
 from collections.abc import Callable
@@ -33,22 +34,26 @@ class Watched:
         self._paths = paths
         self._load = load
         self.stale = False
+        self._complaint = ""
         self._seen = self._fingerprint()
         load()
 
     def look(self) -> None:
-        """Read them again if they look otherwise than before."""
-        seen = self._fingerprint()
-        if seen == self._seen:
+        """Read them again if they look otherwise than before, or could not be read: the reason may have passed."""
+        seen, before = self._fingerprint(), self._seen
+        if seen == before and not self.stale:
             return
         self._seen = seen
         try:
             self._load()
-        except StartupError as error:
+        except Exception as error:  # whatever it is, the next look may go well
+            told = str(error) if isinstance(error, StartupError) else f"{type(error).__name__}: {error}"
             self.stale = True
-            log.error(f"{self._name} not reloaded, those from before stay in force", reason=str(error))
+            if told != self._complaint or seen != before:
+                log.error(f"{self._name} not reloaded, those from before stay in force", reason=told)
+            self._complaint = told
         else:
-            self.stale = False
+            self.stale, self._complaint = False, ""
             log.info(f"{self._name} reloaded")
 
     def _fingerprint(self) -> Look:

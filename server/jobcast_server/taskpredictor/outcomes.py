@@ -178,7 +178,7 @@ class Outcomes:
                     self._tidy(store)
                     tidied = time.monotonic()
                 results: list[list[bool] | RequestError] = [*_commit(store, reports)]
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # whatever it is, whoever waits is told, and the next may go well
                 log.error("outcomes not written", reason=str(error))
                 results = [NotReadyError(f"store: outcomes cannot be written: {error}")] * len(reports)
             for report, result in zip(reports, results, strict=True):

@@ -36,6 +36,7 @@ from jobcast_server.errors import (
 )
 from jobcast_server.rest.faults import HttpError
 from jobcast_server.rest.json import wrong
+from jobcast_server.taskpredictor import leash
 from jobcast_server.taskpredictor.engine import PREDICTOR
 from jobcast_server.taskpredictor.key import Key
 
@@ -186,7 +187,7 @@ class Trainer:
             data, said = Path(folder, "traces.json"), Path(folder, "said")
             data.write_bytes(orjson.dumps(job.traces))
             command = [
-                *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
+                sys.executable, "-IS", leash.__file__, str(os.getpid()), *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
                 "--out", str(self._models), "--log-format", "json",
             ]  # fmt: skip
             with said.open("wb") as out:

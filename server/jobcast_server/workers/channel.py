@@ -106,6 +106,8 @@ class Channel:
         self._writer.close()
 
     def _write(self, head: dict[str, Any], told: Any, body: bytes) -> None:
+        if self._writer.is_closing():  # its end is noticed where it is listened to
+            return
         value = json.dumps(told).encode()
         line = json.dumps(head | {"sizes": [len(value), len(body)]}).encode()
         self._writer.write(b"".join((line, b"\n", value, body)))

@@ -30,6 +30,9 @@ TRAINING_S = 10.0
 PATIENCE_S = 5.0
 """Seconds in which a worker must say what another one asks of it."""
 
+START_S = 60.0
+"""Seconds that a worker which starts may be silent."""
+
 BEAT_S = 1.0
 """Seconds between the questions whether a worker is alive."""
 
@@ -138,18 +141,19 @@ class Crew:
             child = begun
 
     async def _watch(self, child: Child) -> None:
-        """End one that was ready and answers no more: it would keep its connections and get new ones."""
-        patience = self._settings.worker_timeout
-        with contextlib.suppress(StartupError, GoneError):
-            await child.until_ready()
+        """End one that answers no more: it would keep its connections and get new ones, or never be there."""
+        with contextlib.suppress(GoneError):
             while True:
                 await asyncio.sleep(BEAT_S)
+                patience = self._settings.worker_timeout
+                if child.ready is None:
+                    patience = max(patience, START_S)
                 try:
                     await asyncio.wait_for(child.channel.ask("beat"), patience)
                 except TimeoutError:
                     log.error(
                         "worker hangs", worker=child.seat.number, pid=child.process.pid,
-                        reason=f"it answered nothing for {patience:g} s (worker_timeout)",
+                        reason=f"it answered nothing for {patience:g} s" + (" (worker_timeout)" if child.ready else " at its start"),
                     )  # fmt: skip
                     child.kill()
                     return

@@ -124,6 +124,8 @@ class Link:
         if verb == "look":
             self._look.set()
             return NOTHING
+        if verb == "beat" and not self._duties.done():
+            return NOTHING
         duties = await self._duties
         return await duties(verb, told, body)
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from jobcast_server import logs
 from jobcast_server.counting import PYTHON
 from jobcast_server.errors import StartupError
 from jobcast_server.found import Found
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 async def supervise(settings: Settings) -> None:
-    """Serve by `settings.workers` workers until SIGTERM or SIGINT.
+    """Serve by `settings.workers` workers until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
         StartupError: this system does not share ports evenly, a port is taken, or a worker cannot start.
@@ -40,7 +41,7 @@ async def supervise(settings: Settings) -> None:
         )
     started = time.perf_counter()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     security = Security(settings, PYTHON)
     async with contextlib.AsyncExitStack() as stack:
@@ -49,16 +50,20 @@ async def supervise(settings: Settings) -> None:
         stack.callback(watch.cancel)
         ports = {}
         for option in ("port", "http_port"):
-            ports[option] = stack.enter_context(reserve(settings, option)).getsockname()[1]
+            ports[option] = stack.enter_context(reserve(settings, option))
         settings = settings.model_copy(update=ports)
         crew = Crew(settings)
         crew.counts.own.register(Found(security.collect))
+        crew.counts.own.register(Found(logs.collect))
         merged = CollectorRegistry()
         merged.register(crew.counts)
         page = open_page(settings.host, settings.metrics_port, merged, security.gate, security.certificates)
         page.begin()
         stack.callback(page.end)
-        line = await crew.start(page.server_port)
+        line = await _started(crew, page.server_port, stop)
+        if line is None:
+            log.info("stopped", workers=settings.workers)
+            return
         _say_ready(settings, line, time.perf_counter() - started)
         looking = asyncio.create_task(_look(settings, crew))
         stack.callback(looking.cancel)
@@ -66,6 +71,19 @@ async def supervise(settings: Settings) -> None:
         log.info("draining", workers=settings.workers, drain_delay=settings.drain_delay)
         await crew.stop()
         log.info("stopped", workers=settings.workers)
+
+
+async def _started(crew: Crew, metrics_port: int, stop: asyncio.Event) -> dict[str, Any] | None:
+    """What the first worker says of itself once all are ready; None when the server is to stop before: then none is left."""
+    starting, stopping = asyncio.create_task(crew.start(metrics_port)), asyncio.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        return await starting
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    return None
 
 
 async def _look(settings: Settings, crew: Crew) -> None:
