@@ -46,6 +46,9 @@ def channel_options(found: str) -> list[tuple[str, Any]]:
         ("grpc.service_config", json.dumps(_POLICY)),
         # Otherwise channels of one process share connections, and a new one waits out an old one's failure.
         ("grpc.use_local_subchannel_pool", 1),
+        # The library waits up to two minutes before it tries a server again that was away.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
     ]
     if found.startswith(_LISTS):
         options.append(("grpc.default_authority", found.partition(":")[2].partition(",")[0]))  # else the whole list

@@ -14,6 +14,7 @@ from jobcast.access import Access, AccessFields
 from jobcast.address import DEFAULT_ADDRESS, target
 from jobcast.aio_stream import answered
 from jobcast.client import the_job
+from jobcast.closing import closed
 from jobcast.job import JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
@@ -39,6 +40,7 @@ class AsyncClient:
         """
         self.address = target(address)
         self.timeout = limit(timeout)
+        self._closed = False
         self._access = Access(**access)
         self._channel = self._access.channel(grpc.aio, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)
@@ -73,12 +75,16 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncGenerator[Prediction, None]:
         """Predict jobs as they come, many of them in flight, answers in order; see `Client.predict_stream`."""
+        if self._closed:
+            raise closed()
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
         stream = answered(call, jobs, feature_importance, limit(timeout))
         try:
             async for prediction in stream:
                 yield prediction
         except grpc.RpcError as error:
+            if self._closed:
+                raise closed() from error
             raise as_jobcast_error(error, self.address, timeout) from error
         finally:
             await stream.aclose()
@@ -93,6 +99,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the channel; calls under way fail."""
+        self._closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -105,6 +112,8 @@ class AsyncClient:
 
     async def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         seconds = self.timeout if timeout is None else limit(timeout)
+        if self._closed:
+            raise closed()
         try:
             return await method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:

@@ -10,7 +10,7 @@ from rt_predictor_pb2_grpc import JobRuntimePredictorStub
 
 from jobcast.access import Access, AccessFields
 from jobcast.address import DEFAULT_ADDRESS, target
-from jobcast.closing import Closing
+from jobcast.closing import Closing, closed
 from jobcast.job import Job, JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
@@ -40,6 +40,7 @@ class Client(Closing):
         """
         self.address = target(address)
         self.timeout = limit(timeout)
+        self._closed = False
         self._access = Access(**access)
         self._channel = self._access.channel(grpc, self.address)
         self._stub = JobRuntimePredictorStub(self._channel)
@@ -102,11 +103,15 @@ class Client(Closing):
         Yields:
             One prediction for every job, in the same order. Leaving the loop early ends the stream.
         """
+        if self._closed:
+            raise closed()
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
         stream = answered(call, jobs, feature_importance, limit(timeout))
         try:
             yield from stream
         except grpc.RpcError as error:
+            if self._closed:
+                raise closed() from error
             raise as_jobcast_error(error, self.address, timeout) from error
         finally:
             stream.close()
@@ -121,13 +126,18 @@ class Client(Closing):
 
     def close(self) -> None:
         """Close the channel; calls under way fail."""
+        self._closed = True
         self._channel.close()
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         seconds = self.timeout if timeout is None else limit(timeout)
+        if self._closed:
+            raise closed()
         try:
             return method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:
+            if self._closed:
+                raise closed() from error
             raise as_jobcast_error(error, self.address, seconds) from error
 
 

@@ -4,6 +4,13 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
+from jobcast.errors import Unavailable
+
+
+def closed() -> Unavailable:
+    """What a client raises that was closed before, or under, a call."""
+    return Unavailable("this client is closed: make another one")
+
 
 class Closing(ABC):
     """Makes a client a context manager."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobcast.access import Access, AccessFields
 from jobcast.address import DEFAULT_ADDRESS, target
-from jobcast.closing import Closing
+from jobcast.closing import Closing, closed
 from jobcast.errors import NotFound, ServerFault
 from jobcast.records import Batch
 from jobcast.status import as_jobcast_error
@@ -80,6 +80,7 @@ class InferenceClient(Closing):
         """
         self.address = target(address)
         self.timeout = limit(timeout)
+        self._closed = False
         self._access = Access(**access)
         self._channel = self._access.channel(grpc, self.address)
         self._stub = GRPCInferenceServiceStub(self._channel)
@@ -154,12 +155,17 @@ class InferenceClient(Closing):
 
     def close(self) -> None:
         """Close the channel; calls under way fail."""
+        self._closed = True
         self._channel.close()
 
     def _call(self, method: Callable[..., Any], request: object) -> Any:
+        if self._closed:
+            raise closed()
         try:
             return method(request, timeout=self.timeout, metadata=self._access.metadata)
         except grpc.RpcError as error:
+            if self._closed:
+                raise closed() from error
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise NotFound(f"the server at {self.address} has no such model: {error.details()}") from error
             raise as_jobcast_error(error, self.address, self.timeout) from error

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -71,7 +71,7 @@ def configure(level: str, form: str, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(_lines),  # type: ignore[arg-type] - it writes and flushes
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _lines)),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(_lines)  # what libraries such as grpc log

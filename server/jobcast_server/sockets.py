@@ -39,7 +39,9 @@ def reserve(settings: Settings, option: str) -> Iterator[int]:
     with socket.socket(family, socket.SOCK_STREAM) as held, socket.socket(socket.AF_UNIX) as mark:
         try:
             number = _hold(held, host, getattr(settings, option))
-            mark.bind(f"\0jobcast {host} {number}")  # two who hold it at once, and share it, see each other by this only
+            mark.bind(
+                f"\0jobcast {host} {number}"
+            )  # two who hold it at once, and share it, see each other by this only
         except OSError as error:
             raise _unusable(settings, option, error) from None
         yield number

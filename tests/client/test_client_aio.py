@@ -110,6 +110,18 @@ def test_errors_are_those_of_the_blocking_client(address, silent, job):
     asyncio.run(wrong_ways())
 
 
+def test_a_closed_client_says_so(address, job):
+    async def ask():
+        aio = AsyncClient(address)
+        assert (await aio.health()).serving
+        await aio.close()
+        for call in (aio.health(), aio.predict(**job), anext(aio.predict_stream([job]))):
+            with pytest.raises(Unavailable, match=r"^this client is closed"):
+                await call
+
+    asyncio.run(ask())
+
+
 def test_model_info_and_health(address, client):
     async def ask():
         async with AsyncClient(address) as aio:

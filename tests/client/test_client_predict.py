@@ -1,17 +1,28 @@
 """The blocking client against the real server."""
 
 import itertools
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
 import pytest
-from jobcast import Client, DeadlineExceeded, InvalidInput, Job, Overloaded, Unavailable
+from jobcast import (
+    Client,
+    DeadlineExceeded,
+    InferenceClient,
+    InvalidInput,
+    Job,
+    Overloaded,
+    PredictorClient,
+    Unavailable,
+)
 from jobcast.job import FIELDS
 from jobcast.stream import WINDOW
 
 NOWHERE = "localhost:1"
+PATIENCE_S = 30
 
 
 def jobs(count):
@@ -141,7 +152,11 @@ def test_no_time_at_all_is_refused(timeout):
     with pytest.raises(InvalidInput, match="timeout: must be seconds > 0 and <= 1e\\+09"):
         Client("localhost:1", timeout=timeout)
     with Client("localhost:1") as client:
-        for call in (client.health, client.model_info, lambda timeout: list(client.predict_stream([], timeout=timeout))):
+        for call in (
+            client.health,
+            client.model_info,
+            lambda timeout: list(client.predict_stream([], timeout=timeout)),
+        ):
             with pytest.raises(InvalidInput, match="timeout: must be seconds > 0"):
                 call(timeout=timeout)
 
@@ -275,6 +290,54 @@ def test_a_stream_without_server_fails_while_its_source_waits(job):
             with pytest.raises(Unavailable, match="no server at localhost:1"):
                 list(nobody.predict_stream(waiting()))
         release.set()
+
+
+def test_a_closed_client_says_so(address, job):
+    client = Client(address)
+    stream = client.predict_stream(itertools.repeat(job))
+    assert next(stream).ok
+    client.close()
+    calls = (
+        client.health,
+        lambda: client.predict(**job),
+        lambda: list(stream),  # what had come before may still be taken
+        lambda: list(client.predict_stream([job])),
+    )
+    for call in calls:
+        with pytest.raises(Unavailable, match=r"^this client is closed"):
+            call()
+    inference = InferenceClient(address)
+    inference.close()
+    with pytest.raises(Unavailable, match=r"^this client is closed"):
+        inference.models()
+    tasks = PredictorClient(f"http://{address}")
+    tasks.close()
+    assert not tasks.is_available()
+    with pytest.raises(Unavailable, match=r"^this client is closed"):
+        tasks.health()
+
+
+def test_a_server_that_is_away_is_looked_for_every_second():
+    """The library by itself comes a seventh time after 16 s, and then more and more rarely."""
+    over = threading.Event()
+
+    def call(client):
+        while not over.is_set():
+            with pytest.raises(Unavailable):
+                client.health()
+
+    with socket.create_server(("127.0.0.1", 0)) as away:
+        away.settimeout(PATIENCE_S)
+        with Client(f"127.0.0.1:{away.getsockname()[1]}", timeout=PATIENCE_S) as client:
+            calling = threading.Thread(target=call, args=(client,))
+            calling.start()
+            try:
+                for _ in range(14):
+                    away.accept()[0].close()
+            finally:
+                over.set()
+                away.close()
+                calling.join()
 
 
 def test_a_timeout_is_a_deadline_exceeded(silent, job):

@@ -289,7 +289,7 @@ def test_a_key_must_be_whole(client, part):
 def test_an_address_may_end_in_a_slash(tasks):
     with PredictorClient(tasks.url + "/") as client:
         assert client.is_available()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Unavailable, match="closed"):
         client.health()
 
 

@@ -52,9 +52,10 @@ def test_what_is_no_http_is_told_in_json_and_ends_the_connection(server, raw):
         b"GET /v2 HTTP/1.1\r\nX: " + b"x" * (4 * LONGEST_HEAD),
         b"GET /v2 HTTP/1.1\r\n" + b"X: y\r\n" * LONGEST_HEAD,
         b"GET /" + b"x" * (4 * LONGEST_HEAD),
+        b"GET /" + b"x" * (LONGEST_HEAD + 60) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         INFER + b"Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\n" + b"X: y\r\n" * LONGEST_HEAD,
     ],
-    ids=["a field", "many fields", "path", "trailer"],
+    ids=["a field", "many fields", "path", "path a little too long", "trailer"],
 )
 def test_a_header_that_does_not_end(server, head):
     caller = server.send(head)

@@ -2,10 +2,13 @@
 
 import asyncio
 import collections
+import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
+from contextlib import closing
 
 import grpc
 import pytest
@@ -101,10 +104,56 @@ def test_sigterm_answers_what_a_stream_has_read(start, job):
     assert served.process.wait(timeout=30) == 0
 
 
-def test_interrupt_ends_it_too(start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_interrupt_and_hangup_drain_it_too(start, number):
     served = start()
-    served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(timeout=30) == 0
+    served.process.send_signal(number)
+    _, log = served.process.communicate(timeout=30)
+    assert served.process.returncode == 0
+    assert '"event": "stopped"' in log
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
+    """As with a disk that is full: lines are lost and counted, calls are answered, reports written, and it drains."""
+    process, ready = serving.start("--store", str(tmp_path / "o.sqlite"), "--admin", "off", "--drain-delay", "0.2")
+    process.stderr.close()
+    try:
+
+        def ask(port, method, path, body=None):
+            with closing(http.client.HTTPConnection("127.0.0.1", ready[port], timeout=30)) as connection:
+                connection.request(method, path, json.dumps(body))
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+
+        for _ in range(3):  # a refused act has a line in the log
+            assert ask("http_port", "POST", "/v2/repository/models/x/load", {})[0] == 403
+        report = {"model_type": "x", "model_name": "y", "hardware": "z", "software_name": "v", "software_version": "1"}
+        report |= {"input_feature": {"input_tokens": 80}, "duration_ms": 5}
+        assert json.loads(ask("http_port", "POST", "/outcomes", report)[1])["accepted"] == 1
+        page = ask("metrics_port", "GET", "/metrics")[1]
+        lost = next(line for line in page.splitlines() if line.startswith("jobcast_log_lines_lost_total "))
+        assert float(lost.split()[1]) >= 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        serving.end(process)
+
+
+def test_the_start_goes_on_where_nobody_reads_the_greeting():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [serving.COMMAND, "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0"]
+    process = subprocess.Popen(
+        [*command, "--models", str(serving.MODELS)],
+        stdout=theirs, stderr=subprocess.PIPE, text=True, env=serving.environment(),
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        assert any("ready" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert "draining" in process.stderr.read()
+    finally:
+        serving.end(process)
 
 
 def test_sigterm_before_anything_is_loaded_ends_it(tmp_path):

@@ -74,6 +74,18 @@ def test_duration_buckets_are_fine_around_100_us(server):
     assert all(later / earlier <= 1.5 for earlier, later in itertools.pairwise(around))
 
 
+def test_who_asks_for_a_model_that_is_not_there_is_wrong_and_nothing_is_overloaded(start, job):
+    served = start()
+    with served.channel() as channel:
+        with pytest.raises(grpc.RpcError) as unknown:
+            rpc.JobRuntimePredictorStub(channel).Predict(pb.PredictRequest(features=job, metadata={"model": "nobody"}))
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        samples = scrape(served)
+    failures = {"model": "hpc-runtime", "version": "1"}
+    assert value(samples, "jobcast_model_failures_total", **failures, reason="invalid") == 1
+    assert value(samples, "jobcast_model_failures_total", **failures, reason="rejected") == 0
+
+
 def test_models_and_protocols_are_counted(start, job, infer_request):
     served = start()
     with served.channel() as channel:

@@ -256,7 +256,7 @@ def test_a_receiver_that_is_away_changes_no_answer_and_does_not_hold_up_the_end(
     assert "Failed to export" in served.process.stderr.read()
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:4317", "ftp://127.0.0.1", "http://"])
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4317", "ftp://127.0.0.1", "http://", "http://h:99999"])
 def test_an_endpoint_that_is_no_address_is_refused_at_the_start(endpoint):
     ended = subprocess.run(serve_without((), endpoint), capture_output=True, text=True)
     assert ended.returncode == 1

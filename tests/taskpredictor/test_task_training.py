@@ -146,8 +146,12 @@ def test_a_training_that_fails_says_why_and_what_served_goes_on(start, toy, pipe
 def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes):
     served = start("--trainer", COMMAND)
     config = {**IDENTITY, "traces": traces(2.0, toy, model_id=f"wait:{pipes}")}
-    post = contextlib.suppress(OSError, http.client.HTTPException)(served.post)
-    asking = threading.Thread(target=post, args=("/train", config))
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            served.post("/train", config)
+
+    asking = threading.Thread(target=ask)
     asking.start()
     trainer = os.pidfd_open(json.loads((pipes / "facts").read_text())["pid"])
     try:

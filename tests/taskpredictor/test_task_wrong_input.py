@@ -15,7 +15,7 @@ GOOD = {"input_feature": {"input_tokens": 80}}
         ({"confidence_level": 0.5}, "trace", "must be given"),
         ({"trace": GOOD}, "confidence_level", "must be given"),
         ({"trace": GOOD, "confidance_level": 0.5}, "confidance_level", "must be written 'confidence_level', got"),
-        ({"trace": GOOD, "confidence_level": 0.5, "lookupTable": True}, "lookupTable", "must be written 'lookup_table'"),
+        ({"trace": GOOD, "confidence_level": 0.5, "lookupTable": True}, "lookupTable", "written 'lookup_table'"),
         ({"trace": GOOD, "confidence_level": 1}, "confidence_level", "between 0 and 1, both excluded, got 1"),
         ({"trace": GOOD, "confidence_level": 0}, "confidence_level", "got 0"),
         ({"trace": GOOD, "confidence_level": "0.5"}, "confidence_level", "got '0.5'"),

@@ -17,7 +17,7 @@ import open_inference_pb2_grpc as inference
 import pytest
 import serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from jobcast_server import cores
+from jobcast_server import cores, sockets
 from jobcast_server.errors import StartupError
 from jobcast_server.settings import Settings
 from jobcast_server.workers.supervisor import supervise
@@ -199,6 +199,30 @@ def test_a_port_of_workers_is_not_shared_with_anybody(server):
         _, said = ended.communicate(timeout=60)
         assert ended.returncode == 1
         assert "cannot be listened on" in said
+
+
+@pytest.mark.parametrize("option", ["port", "http_port"])
+def test_a_port_that_another_server_has_just_begun_to_hold_is_refused(option, tmp_path):
+    """Its workers do not listen yet, and both would share it once they do."""
+    with sockets.reserve(Settings(workers=2, **{option: 0}), option) as number:
+        ended = serving.spawn("--workers", "2", f"--{option.replace('_', '-')}", str(number), models=tmp_path)
+        _, said = ended.communicate(timeout=60)
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{number} cannot be listened on" in said
+    assert "worker started" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_end_does_not_wait_for_a_start(number, gone):
+    process, said = serving.spawn("--workers", "2"), []
+    hangs = serving.wait(process, "worker started", said)["pid"]
+    os.kill(hangs, signal.SIGSTOP)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert '"event": "ready"' not in rest
+    assert '"event": "stopped"' in rest
+    gone(hangs)
 
 
 def test_a_start_that_fails_is_told_once_with_its_exit_code(tmp_path):

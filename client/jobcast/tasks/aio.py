@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from jobcast.access import AccessFields
+from jobcast.closing import closed
 from jobcast.errors import JobcastError
 from jobcast.tasks import call, exchange
 from jobcast.tasks.answers import (
@@ -145,6 +146,8 @@ class AsyncPredictorClient:
         await self.close()
 
     async def _send(self, asked: Call[T], retries: int | None = None) -> T:
+        if self._http.is_closed:
+            raise closed()
         request = self._http.build_request(
             asked.method, self.base_url + asked.path, **exchange.options(asked, self.timeout)
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack
 import httpx
 
 from jobcast.access import AccessFields
-from jobcast.closing import Closing
+from jobcast.closing import Closing, closed
 from jobcast.errors import JobcastError
 from jobcast.tasks import call, exchange
 from jobcast.tasks.answers import (
@@ -150,6 +150,8 @@ class PredictorClient(Closing):
         self._http.close()
 
     def _send(self, asked: Call[T], retries: int | None = None) -> T:
+        if self._http.is_closed:
+            raise closed()
         request = self._http.build_request(
             asked.method, self.base_url + asked.path, **exchange.options(asked, self.timeout)
         )

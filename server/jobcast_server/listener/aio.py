@@ -101,7 +101,9 @@ def _usable(pem: Pem) -> None:
         try:
             grpc.server(unused).add_secure_port("127.0.0.1:0", credentials)
         except RuntimeError:
-            raise ValueError("not a certificate, key and authorities that gRPC takes (RSA, or EC P-256 to P-521)") from None
+            raise ValueError(
+                "not a certificate, key and authorities that gRPC takes (RSA, or EC P-256 to P-521)"
+            ) from None
 
 
 class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]

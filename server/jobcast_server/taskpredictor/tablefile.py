@@ -1,4 +1,4 @@
-"""Lookup tables as files: a JSON array of results, or CSV with features first, then quantiles, then expect, error and outside.
+"""Lookup tables as files: a JSON array of results, or CSV: features first, then quantiles, expect, error and outside.
 
 What `write` writes, `read` reads back to the same answers.
 """
@@ -172,7 +172,9 @@ def _csv(raw: bytes) -> list[Row]:
     head = [name.strip() for name in lines[0]] if lines else []
     levels = {place: float(found[1]) for place, name in enumerate(head) if (found := QUANTILE.fullmatch(name))}
     if not levels or len(set(head)) != len(head):
-        raise wrong("line 1", f"must name features, quantiles such as q0.25, expect, error and outside, once each, got {head}")
+        raise wrong(
+            "line 1", f"must name features, quantiles such as q0.25, expect, error and outside, once each, got {head}"
+        )
     return [_line(head, levels, cells, f"line {at}") for at, cells in enumerate(lines[1:], 2) if any(cells)]
 
 

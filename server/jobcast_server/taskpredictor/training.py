@@ -187,7 +187,8 @@ class Trainer:
             data, said = Path(folder, "traces.json"), Path(folder, "said")
             data.write_bytes(orjson.dumps(job.traces))
             command = [
-                sys.executable, "-IS", leash.__file__, str(os.getpid()), *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
+                sys.executable, "-IS", leash.__file__, str(os.getpid()),
+                *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
                 "--out", str(self._models), "--log-format", "json",
             ]  # fmt: skip
             with said.open("wb") as out:

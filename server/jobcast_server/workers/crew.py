@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from jobcast_server.errors import InternalError, NotReadyError, StartupError
+from jobcast_server.errors import InternalError, NotReadyError
 from jobcast_server.settings import Settings
 from jobcast_server.workers.changes import Changes
 from jobcast_server.workers.channel import NOTHING, GoneError, Told
@@ -153,7 +153,8 @@ class Crew:
                 except TimeoutError:
                     log.error(
                         "worker hangs", worker=child.seat.number, pid=child.process.pid,
-                        reason=f"it answered nothing for {patience:g} s" + (" (worker_timeout)" if child.ready else " at its start"),
+                        reason=f"it answered nothing for {patience:g} s "
+                        + ("(worker_timeout)" if child.ready else "at its start"),
                     )  # fmt: skip
                     child.kill()
                     return
