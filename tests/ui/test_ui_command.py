@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from jobcast_ui import command
 from streamlit import config
 
@@ -30,6 +31,25 @@ def test_a_taken_port_is_named_with_what_to_do():
     told = " ".join(ended.stderr.split())
     assert f"cannot listen on 127.0.0.1:{port}" in told
     assert "or 0 for a free one" in told
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--address", "http://x", "must be HOST:PORT without any scheme or path, got 'http://x'"),
+        ("--rest", "nonsense", "must be like http://localhost:8200, got 'nonsense'"),
+        ("--metrics", "ftp://x", "got 'ftp://x'"),
+        ("--timeout", "nan", "must be seconds > 0"),
+        ("--timeout", "inf", "must be seconds > 0"),
+        ("--tls-ca", "/nowhere/ca.pem", "/nowhere/ca.pem"),
+        ("--tls-cert", "/nowhere/cert.pem", "must be given together with tls_key"),
+    ],
+)
+def test_what_no_client_could_use_is_refused_at_the_start(option, value, problem):
+    ended = subprocess.run([COMMAND, "ui", "--port", "0", option, value], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert f"{option}: " in ended.stderr
+    assert problem in " ".join(ended.stderr.split())
 
 
 def test_no_token_can_be_seen_in_a_list_of_processes():

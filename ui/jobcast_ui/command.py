@@ -44,8 +44,7 @@ LAST_SECONDS = 2
 @click.option("--address", default=place.ADDRESS, show_default=True, metavar="HOST:PORT", help="Server, gRPC.")
 @click.option("--rest", default=place.REST, show_default=True, metavar="URL", help="Server, REST: for calls to copy.")
 @click.option("--metrics", default=place.METRICS, show_default=True, metavar="URL", help="Server, metrics.")
-@click.option("--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
-              metavar="SECONDS", help="Longest wait for one answer.")  # fmt: skip
+@click.option("--timeout", default=10.0, show_default=True, metavar="SECONDS", help="Longest wait for one answer.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the app listens; it asks nobody who he is.")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0: a free one.")
 @click.option("--tls-ca", metavar="FILE", help="PEM file of who signed the server's certificate, or `system`.")
@@ -53,6 +52,7 @@ LAST_SECONDS = 2
 @click.option("--tls-key", metavar="FILE", help="PEM file of its key.")
 def ui(host: str, port: int, **named: Any) -> None:
     """Serve the web app: predict, understand and watch what jobs will need."""
+    _check(named)
     place.use(Place(**named))
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -63,6 +63,25 @@ def ui(host: str, port: int, **named: Any) -> None:
     shown = f"[{host}]" if ":" in host else host
     with listener:
         _serve(listener, f"jobcast ui: http://{shown}:{listener.getsockname()[1]} (server {named['address']})")
+
+
+def _check(named: dict[str, Any]) -> None:
+    """Refuse what no client could use; nothing is sent.
+
+    Raises:
+        click.UsageError: names the option, the rule and the value.
+    """
+    from jobcast import Client, InvalidInput, PredictorClient
+    from jobcast.metrics import MetricsClient
+
+    tls = {name: named[name] for name in ("tls_ca", "tls_cert", "tls_key")}
+    options = {"token": "JOBCAST_TOKEN", "timeout": "--timeout"} | {one: f"--{one.replace('_', '-')}" for one in tls}
+    for name, client in (("address", Client), ("rest", PredictorClient), ("metrics", MetricsClient)):
+        try:
+            client(named[name], timeout=named["timeout"], **tls).close()
+        except InvalidInput as error:
+            wrong = error.violations[0]
+            raise click.UsageError(f"{options.get(wrong.field, f'--{name}')}: {wrong.description}") from None
 
 
 def _serve(listener: socket.socket, greeting: str) -> None:

@@ -74,7 +74,7 @@ async def supervise(settings: Settings) -> None:
 
 
 async def _started(crew: Crew, metrics_port: int, stop: asyncio.Event) -> dict[str, Any] | None:
-    """What the first worker says of itself once all are ready; None, and no worker is left, when it is to stop before."""
+    """What the first worker says of itself once all are ready; None when it is to stop before: then none is left."""
     starting, stopping = asyncio.create_task(crew.start(metrics_port)), asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
