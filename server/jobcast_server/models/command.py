@@ -108,7 +108,7 @@ def show(name: str, version: int | None, models: str | None, golden_ulps: str | 
         folder = repository.folder(name, version)
         manifest = read_manifest(folder)
         if as_json:
-            click.echo(json.dumps(manifest.model_dump(mode="json", exclude_unset=True)))
+            click.echo(manifest.model_dump_json(exclude_unset=True))  # no NaN, which is no JSON
         else:
             print_sheet(folder, manifest)
 
