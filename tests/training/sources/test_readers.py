@@ -130,6 +130,24 @@ def test_swf_start_may_come_from_local_time_and_zone(tmp_path: Path) -> None:
     assert read([tmp_path / "local.swf"]).frame.equals(read([DATA / "small.swf"]).frame)
 
 
+@pytest.mark.parametrize(
+    ("header", "said", "zone"),
+    [("US/Pacific", None, "US/Pacific"), ("US/Pacific", "UTC", "UTC"), ("Summer", None, "UTC")],
+)
+def test_swf_is_local_to_the_zone_of_its_header(tmp_path: Path, header: str, said: str | None, zone: str) -> None:
+    (tmp_path / "zone.swf").write_text((DATA / "small.swf").read_text().replace("US/Pacific", header))
+    assert read([tmp_path / "zone.swf"], options=Options(timezone=said)).timezone == zone
+
+
+def test_parts_of_a_log_that_differ_in_their_zone_are_told() -> None:
+    parts = [DATA / "eagle-sample.csv", DATA / "sacct.txt"]
+    records = read(parts)
+    assert records.timezone == "America/Denver"
+    assert "differ in their time zone (America/Denver, UTC)" in " ".join(records.notes)
+    assert read(parts, options=COLORADO).timezone == "America/Denver"
+    assert "differ" not in " ".join(read(parts, options=COLORADO).notes)
+
+
 def test_swf_header_in_latin_1_keeps_its_letters(tmp_path: Path) -> None:
     text = (DATA / "small.swf").read_text().replace("Queue: 1 short", "Queue: 1 f\u00fcr alle")
     (tmp_path / "latin.swf").write_bytes(text.encode("latin-1"))

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from jobcast_training.command.log_options import Command, Log
+from jobcast_training.command.log_options import Command
 from jobcast_training.command.search_output import COLUMNS, comparison, reporter
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Search:
         console: Console,
         predictor: str,
         records: "Records",
-        log: Log,
         config: Path | None,
         seed: int,
         candidate: Path,
@@ -62,7 +61,7 @@ class Search:
 
         settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
-        about = identity(records, space, settings, log.zone)
+        about = identity(records, space, settings, records.timezone)
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         with (
             opened(self.storage, predictor, about, space, settings) as study,
@@ -71,7 +70,7 @@ class Search:
         ):
             found = len(study.finished)
             console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
-            ground, features = prepare(task, records, space, settings, log.zone, folder)
+            ground, features = prepare(task, records, space, settings, records.timezone, folder)
             budget = Budget(settings.trials, settings.timeout_s, settings.jobs)
             outcome = search(ground, features, study, settings, reporter(bars, budget, settings.objective, found))
         if outcome.interrupted:

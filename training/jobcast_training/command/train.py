@@ -86,14 +86,14 @@ def train(
         records = log.read()
         report_records(console, records)
         if search:
-            hyper = search.run(console, predictor, records, log, config, seed, folder)
+            hyper = search.run(console, predictor, records, config, seed, folder)
         with progress(console) as bars:
             result = pipeline.train(
                 predictors.load(predictor),
                 records,
                 hyper,
                 seed=seed,
-                timezone=log.zone,
+                timezone=records.timezone,
                 step=stepper(bars),
                 latency_budget_us=latency_budget_us,
             )

@@ -37,7 +37,7 @@ def accept(sheet: Sheet, source: str) -> Records:
     rejected: Counter[str] = Counter(dict(counts.drop_nulls(REASON).sort(REASON).iter_rows()))
     notes = tuple(_evidence(sheet, rules, rejected, total, source))
     frame = judged.filter(pl.col(REASON).is_null()).select(*SCHEMA).collect(engine="streaming")
-    return Records(frame, source, rejected + sheet.rejected, sheet.notes + notes)
+    return Records(frame, source, rejected + sheet.rejected, sheet.notes + notes, sheet.timezone)
 
 
 def _judged(rows: pl.LazyFrame, readings: Sequence[Reading], rules: Sequence[Rule]) -> pl.LazyFrame:

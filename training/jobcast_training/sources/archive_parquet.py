@@ -29,9 +29,10 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
             f"{path.name}: no column {missing[0]!r}; an archive log has all of {', '.join(archive.COLUMNS)}"
         )
     rows = pl.scan_parquet(path)
-    submit = clock.moment("submit_time", "submit_time", probe.schema, options.timezone or "UTC")
+    zone = options.timezone or "UTC"
+    submit = clock.moment("submit_time", "submit_time", probe.schema, zone)
     readings, rules, notes = archive.readings(rows, submit)
-    return Sheet(rows, readings, rules, notes=notes)
+    return Sheet(rows, readings, rules, notes=notes, timezone=zone)
 
 
 FORMAT = Format("archive", recognises, open_sheet)

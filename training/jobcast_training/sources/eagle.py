@@ -53,7 +53,8 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     )
     unfinished = Rule("not finished", word("state").is_in(UNFINISHED))
     text = probe.schema is None
-    return Sheet(rows, readings, (EMPTY, unfinished) if text else (unfinished,), place="line" if text else "row")
+    rules = (EMPTY, unfinished) if text else (unfinished,)
+    return Sheet(rows, readings, rules, place="line" if text else "row", timezone=zone)
 
 
 FORMAT = Format("eagle", recognises, open_sheet)

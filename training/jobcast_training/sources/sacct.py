@@ -56,8 +56,12 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
         f"line without {len(columns)} cells", pl.col("#cells") != len(columns), TEXT, f"{len(columns)} cells"
     )
     unfinished = Rule("not finished", word("State").is_in(UNFINISHED))
-    readings, assumed = _readings(rows.collect_schema(), set(columns), job_id, options)
-    return Sheet(rows, readings, (complete, unfinished), place="line", rejected=rejected, notes=(*notes, *assumed))
+    zone = options.timezone or "UTC"
+    readings, assumed = _readings(rows.collect_schema(), set(columns), job_id, zone)
+    if not options.timezone:
+        notes = (*notes, "No timezone was given: times without a zone are taken as UTC.")
+    notes = (*notes, *assumed)
+    return Sheet(rows, readings, (complete, unfinished), place="line", rejected=rejected, notes=notes, timezone=zone)
 
 
 def _columns(name: str, probe: Probe) -> list[str]:
@@ -99,12 +103,11 @@ def _folded(
 
 
 def _readings(
-    schema: pl.Schema, columns: set[str], job_id: str, options: Options
+    schema: pl.Schema, columns: set[str], job_id: str, zone: str
 ) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
-    zone = options.timezone or "UTC"
     found = [cells.text("job_id", job_id)]
     found += [cells.text(field, column) for field, column in _TEXTS if column in columns]
-    notes = [] if options.timezone else ["No timezone was given: times without a zone are taken as UTC."]
+    notes: list[str] = []
     cpus = _amount("processors_req", columns, schema, ("ReqCPUS", "NCPUS", "AllocCPUS"), "cpu", notes)
     nodes = _amount("nodes_req", columns, schema, ("ReqNodes", "NNodes", "AllocNodes"), "node", notes)
     found += [*cpus, *nodes, *_gpus(columns), *_memory(columns, cpus, nodes)]

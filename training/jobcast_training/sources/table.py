@@ -38,18 +38,19 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
             raise SourceError(f"{path.name}: no column {cell.column!r}, which the mapping names for {name}; {hint}")
     text = probe.schema is None
     rows = scan_csv(path) if text else pl.scan_parquet(path)
-    zone = options.timezone or mapping.timezone
+    said = options.timezone or mapping.timezone
+    zone = said or "UTC"
     schema = rows.collect_schema()
-    readings = [_reading(name, cell, schema, zone or "UTC", mapping) for name, cell in mapping.cells.items()]
+    readings = [_reading(name, cell, schema, zone, mapping) for name, cell in mapping.cells.items()]
     if "end_time" in mapping.cells:
         end = mapping.cells["end_time"]
-        readings.append(_moment("end_time_late", end, schema, zone or "UTC", late=True))
+        readings.append(_moment("end_time_late", end, schema, zone, late=True))
     state = mapping.cells.get("state")
     rules = [EMPTY] if text else []
     if state and not mapping.states:
         rules.append(Rule("not finished", word(state.column).is_in(UNFINISHED)))
-    notes = () if zone else ("No timezone was given: times without a zone are taken as UTC.",)
-    return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes)
+    notes = () if said else ("No timezone was given: times without a zone are taken as UTC.",)
+    return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes, timezone=zone)
 
 
 def _reading(name: str, cell: Cell, schema: pl.Schema, zone: str, mapping: Mapping) -> Reading:
