@@ -6,6 +6,7 @@ import polars as pl
 
 from jobcast_training.records import SCHEMA, SourceError
 from jobcast_training.sources import cells, clock
+from jobcast_training.sources.columnar import scan_values
 from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.mapping import DURATIONS, MEMORY, MOMENTS, Cell, Mapping, suggestion
 from jobcast_training.sources.memory import AMOUNT, megabytes
@@ -27,7 +28,7 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     """Sheet of one table.
 
     Raises:
-        SourceError: there is no mapping, or it names a column that the table does not have.
+        SourceError: there is no mapping, or it names a column that is not there or holds no single values.
     """
     mapping = options.mapping
     if mapping is None:
@@ -37,7 +38,8 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
             hint = suggestion(cell.column, probe.columns)
             raise SourceError(f"{path.name}: no column {cell.column!r}, which the mapping names for {name}; {hint}")
     text = probe.schema is None
-    rows = scan_csv(path) if text else pl.scan_parquet(path)
+    named = [cell.column for cell in mapping.cells.values()]
+    rows = scan_csv(path) if probe.schema is None else scan_values(path, probe.schema, named)
     said = options.timezone or mapping.timezone
     zone = said or "UTC"
     schema = rows.collect_schema()
