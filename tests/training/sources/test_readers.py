@@ -183,6 +183,41 @@ def test_sacct_counts_what_is_no_finished_job() -> None:
     assert any("sacct.txt line 12: expected 18 cells" in note for note in records.notes)
 
 
+REQUEUED = """\
+7|2024-03-01T10:00:00|00:10:00|NODE_FAIL|
+7.batch|2024-03-01T10:00:00|00:10:00|CANCELLED|1G
+7.0|2024-03-01T10:01:00|00:09:00|CANCELLED|2G
+7|2024-03-01T10:12:00|00:58:00|COMPLETED|
+7.batch|2024-03-01T10:12:00|00:58:00|COMPLETED|64G
+7|2024-03-01T12:12:00|00:00:30|CANCELLED|
+8|2024-03-01T13:00:00|00:01:00|COMPLETED|
+8.batch|2024-03-01T13:00:00|00:01:00|COMPLETED|3G
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "peaks"),
+    [
+        (range(8), [2_048.0, 65_536.0, None, 3_072.0]),
+        ([0, 3, 5, 1, 2, 4, 6, 7], [None, None, None, 3_072.0]),
+        ([1, 2, 4, 0, 3, 5, 7, 6], [None, None, None, 3_072.0]),
+    ],
+    ids=["as sacct prints them", "jobs before steps", "steps before jobs"],
+)
+def test_the_peak_of_a_requeued_job_is_that_of_its_run(
+    tmp_path: Path, order: list[int], peaks: list[float | None]
+) -> None:
+    lines = REQUEUED.splitlines()
+    text = ["JobID|Submit|Elapsed|State|MaxRSS", *(lines[place] for place in order)]
+    (tmp_path / "again.txt").write_text("\n".join(text))
+    records = read([tmp_path / "again.txt"])
+    assert records.frame["job_id"].to_list() == ["7", "7", "7", "8"]
+    assert records.frame["max_rss"].to_list() == peaks
+    assert ("3 runs of requeued jobs" in " ".join(records.notes)) == (None in peaks[:2])
+    assert "4 lines of steps are folded" in " ".join(records.notes)
+    assert not records.rejected
+
+
 def test_sacct_without_requests_says_that_allocations_stand_for_them(tmp_path: Path) -> None:
     (tmp_path / "alloc.txt").write_text(
         "JobIDRaw|AllocCPUS|NNodes|AllocTRES|TimelimitRaw|Submit|ElapsedRaw|State|MaxRSS|\n"
