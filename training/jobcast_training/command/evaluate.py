@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.adaptive import ONLINE
+from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
@@ -48,8 +49,8 @@ def own_commands() -> Mapping[str, Loader]:
 @click.argument("predictor", type=PredictorName(["hpc-runtime"]), is_eager=True)
 @log_options("Name of the log on the page.")
 @click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")
-@click.option("--cadence", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="Days between refits.")
-@click.option("--window", default=100.0, show_default=True, type=click.FloatRange(min=1), help="Days a refit uses.")
+@click.option("--cadence", default=7.0, show_default=True, type=Finite(min=0.01), help="Days between refits.")
+@click.option("--window", default=100.0, show_default=True, type=Finite(min=1), help="Days a refit uses.")
 @click.option("--rows", default=60_000, show_default=True, type=click.IntRange(min=1_000), help="Most jobs of a refit.")
 @click.option(
     "--families", default="lightgbm", show_default=True, help="Model families of a refit, separated by commas."

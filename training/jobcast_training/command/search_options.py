@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Command
 from jobcast_training.command.search_output import COLUMNS, comparison, reporter
 
@@ -93,9 +94,7 @@ def search_options(command: Command) -> Command:
             type=click.IntRange(min=1),
             help=f"Trials in all, those of a stopped run included.  [default: {TRIALS}]",
         ),
-        click.option(
-            "--timeout", type=click.FloatRange(min=0), help="Seconds after which no trial begins.  [default: none]"
-        ),
+        click.option("--timeout", type=Finite(min=0), help="Seconds after which no trial begins.  [default: none]"),
         click.option(
             "--objective", help=f"pinball, pinball-log, mae or r2-log, on held-out jobs.  [default: {OBJECTIVE}]"
         ),
