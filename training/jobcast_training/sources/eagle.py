@@ -10,7 +10,7 @@ from jobcast_training.sources.columnar import scan_values
 from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 TIMEZONE = "America/Denver"
 
@@ -55,7 +55,8 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     unfinished = Rule("not finished", word("state").is_in(UNFINISHED))
     text = probe.schema is None
     rules = (EMPTY, unfinished) if text else (unfinished,)
-    return Sheet(rows, readings, rules, place="line" if text else "row", timezone=zone)
+    notes = unknown_states(rows, "state")
+    return Sheet(rows, readings, rules, place="line" if text else "row", notes=notes, timezone=zone)
 
 
 FORMAT = Format("eagle", recognises, open_sheet)

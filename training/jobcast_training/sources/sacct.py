@@ -15,7 +15,7 @@ from jobcast_training.sources.lines import TEXT, numbered
 from jobcast_training.sources.memory import AMOUNT, megabytes
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import LINE, Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 _JOB = "#job"
 _RUN = "#run"
@@ -62,7 +62,8 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     readings, assumed = _readings(rows.collect_schema(), set(columns), job_id, zone)
     if not options.timezone:
         notes = (*notes, "No timezone was given: times without a zone are taken as UTC.")
-    notes = (*notes, *assumed)
+    whole = rows.filter(pl.col("#cells") == len(columns))
+    notes = (*notes, *assumed, *unknown_states(whole, "State"))
     return Sheet(rows, readings, (complete, unfinished), place="line", rejected=rejected, notes=notes, timezone=zone)
 
 

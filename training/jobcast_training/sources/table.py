@@ -12,7 +12,7 @@ from jobcast_training.sources.mapping import DURATIONS, MEMORY, MOMENTS, Cell, M
 from jobcast_training.sources.memory import AMOUNT, megabytes
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 __all__ = ["FORMAT", "Mapping"]
 
@@ -52,6 +52,8 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     if state and not mapping.states:
         rules.append(Rule("not finished", word(state.column).is_in(UNFINISHED)))
     notes = () if said else ("No timezone was given: times without a zone are taken as UTC.",)
+    if state:
+        notes += unknown_states(rows, state.column, mapping.states)
     return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes, timezone=zone)
 
 
