@@ -51,7 +51,7 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     rules = [EMPTY] if text else []
     if state and not mapping.states:
         rules.append(Rule("not finished", word(state.column).is_in(UNFINISHED)))
-    notes = () if said else ("No timezone was given: times without a zone are taken as UTC.",)
+    notes: tuple[str, ...] = () if said else ("No timezone was given: times without a zone are taken as UTC.",)
     if state:
         notes += unknown_states(rows, state.column, mapping.states)
     return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes, timezone=zone)
