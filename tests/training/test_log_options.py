@@ -72,6 +72,14 @@ def test_a_zone_that_was_said_is_not_said_to_be_missing() -> None:
     assert "No timezone was given" not in CliRunner().invoke(told, [*sacct, "--timezone", "UTC"]).output
 
 
+def test_features_of_too_few_jobs_say_how_many_there_are(tmp_path: Path) -> None:
+    few = (DATA / "eagle-sample.csv").read_text().splitlines(keepends=True)[:5]
+    (tmp_path / "few.csv").write_text("".join(few))
+    outcome = CliRunner().invoke(features, ["hpc-runtime", "--data", str(tmp_path / "few.csv")])
+    assert outcome.exit_code == 1
+    assert "few.csv: 4 usable jobs leave none for statistics" in outcome.stderr
+
+
 def test_hours_are_told_in_the_zone_the_times_were_read_in(tmp_path: Path) -> None:
     arguments = ["hpc-runtime", "--data", str(DATA / "eagle-sample.csv"), "--out", str(tmp_path)]
     outcome = CliRunner().invoke(features, arguments)

@@ -276,6 +276,12 @@ def test_records_of_something_else_are_named(tmp_path: Path, name: str, text: st
     refused(tmp_path / name, "no column gives build_profile", said)
 
 
+def test_columns_made_of_others_are_not_said_to_be_in_the_file(tmp_path: Path) -> None:
+    names = ["task_id", "name", "submit", "realtime", "peak_rss"]
+    (tmp_path / "trace.txt").write_text("\t".join(names) + "\n1\ta (b)\t1\t1\t1\n")
+    refused(tmp_path / "trace.txt", f"The file has the columns {', '.join(names)}. It looks like")
+
+
 def test_a_file_of_which_nothing_is_left_says_why(tmp_path: Path) -> None:
     path = tmp_path / "trace.txt"
     path.write_text("task_id\tprocess\tstatus\tsubmit\trealtime\tpeak_rss\n1\ta\tCACHED\t1700000000000\t1\t5\n")

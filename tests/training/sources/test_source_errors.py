@@ -16,6 +16,8 @@ SACCT = (DATA / "sacct.txt").read_text()
 
 BROKEN = [
     ("empty.csv", b"", "auto", "empty.csv: the file is empty"),
+    ("blank.csv", b"\xef\xbb\xbf \n\r\n\t\n", "auto", "blank.csv: the file is empty"),
+    ("blank.gz", gzip.compress(b"\n"), "auto", "blank.gz: the file is empty"),
     ("bytes.csv", b"abc\0def", "auto", "bytes.csv: neither text nor Parquet .byte 0 at offset 3"),
     ("any.csv", b"a,b\n1,2\n", "auto", "any.csv: no known format of job records; map its columns .a, b."),
     ("cut.parquet", b"PAR1 cut off", "auto", "cut.parquet: damaged Parquet file"),

@@ -91,8 +91,6 @@ def _opened(path: Path, seen: Probe) -> RawTable:
     if seen.compressed:
         raise RecordError(f"{path.name}: unknown format: the file is gzip-compressed; unpack it first")
     beginning = "\n".join(seen.lines).lstrip()
-    if not beginning:
-        raise RecordError(f"{path.name}: the file is empty; expected one row for each job")
     if beginning.startswith("["):
         raise RecordError(f"{path.name}: unknown format: a JSON list; write one JSON object a line, without the list")
     if beginning.startswith("{"):
