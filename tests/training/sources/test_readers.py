@@ -216,6 +216,8 @@ def test_the_peak_of_a_requeued_job_is_that_of_its_run(
     assert ("3 runs of requeued jobs" in " ".join(records.notes)) == (None in peaks[:2])
     assert "4 lines of steps are folded" in " ".join(records.notes)
     assert not records.rejected
+    (tmp_path / "bare.txt").write_text("\n".join(line.rpartition("|")[0] for line in text))
+    assert "max_rss" not in " ".join(read([tmp_path / "bare.txt"]).notes), "nothing is said of what is not there"
 
 
 def test_sacct_without_requests_says_that_allocations_stand_for_them(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _folded(
     if illegible:
         notes.append(f"{illegible:,} lines of steps hold an unreadable MaxRSS, which is left out.")
     peaks, unplaced = _peaks(jobs, steps)
-    if unplaced:
+    if unplaced and has_rss:
         notes.append(f"{unplaced:,} runs of requeued jobs have steps that follow no run of theirs: max_rss is unknown.")
     joined = jobs.join(peaks.lazy(), on=_RUN, how="left", maintain_order="left")
     return joined, Counter({"step without its job": orphans} if orphans else {}), tuple(notes)
