@@ -1,11 +1,16 @@
 """The options of a log: what is read is what the command line says."""
 
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
+import polars as pl
 import pytest
 from click.testing import CliRunner
+from jobcast_training.command.features import features
 from jobcast_training.command.log_options import Log, log_options
+from jobcast_training.sources import read
 
 DATA = Path(__file__).parent / "data"
 TABLE = ["--data", str(DATA / "table.csv"), "--mapping", str(DATA / "table.toml")]
@@ -16,13 +21,16 @@ TABLE = ["--data", str(DATA / "table.csv"), "--mapping", str(DATA / "table.toml"
 def told(log: Log, config: Path | None, seed: int) -> None:
     """Read a log."""
     records = log.read()
-    click.echo(f"{records.source} {records.frame.height} {records.frame['submit_time'][0]:.0f} {log.zone} {seed}")
+    click.echo(
+        f"{records.source} {records.frame.height} {records.frame['submit_time'][0]:.0f} {records.timezone} {seed}"
+    )
+    click.echo("\n".join(records.notes), err=True)
 
 
 def said(*arguments: str) -> list[str]:
     outcome = CliRunner().invoke(told, arguments, catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
-    return outcome.output.split()
+    return outcome.stdout.split()
 
 
 def test_a_mapped_table_gets_its_name() -> None:
@@ -38,7 +46,46 @@ def test_local_times_are_read_in_the_zone_that_was_said(zone: str, hours: int) -
     assert int(said(*sacct, "--timezone", zone)[2]) - int(said(*sacct)[2]) == hours * 3600
 
 
-def test_the_default_zone_says_nothing_against_that_of_the_format() -> None:
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_the_zone_is_that_of_the_format_until_another_is_said(zone: str) -> None:
     sample = ["--data", str(DATA / "eagle-sample.csv")]
-    assert said(*sample)[2] == said(*sample, "--timezone", "America/Denver")[2]
-    assert said(*sample)[2] != said(*sample, "--timezone", "Asia/Tokyo")[2]
+    assert said(*sample)[2:] == said(*sample, "--timezone", "America/Denver")[2:]
+    began, where = said(*sample, "--timezone", zone)[2:4]
+    assert began != said(*sample)[2]
+    assert where == zone
+
+
+def test_the_zone_is_that_of_the_mapping_until_another_is_said(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("began,took\n2024-03-01T12:00:00,60\n")
+    (tmp_path / "m.toml").write_text(
+        'timezone = "America/Denver"\n[columns]\nsubmit_time = "began"\nrun_time = "took"\n'
+    )
+    table = ["--data", str(tmp_path / "jobs.csv"), "--mapping", str(tmp_path / "m.toml")]
+    noon = 1_709_294_400
+    assert said(*table)[2:4] == [str(noon + 7 * 3600), "America/Denver"]
+    assert said(*table, "--timezone", "UTC")[2:4] == [str(noon), "UTC"]
+
+
+def test_a_zone_that_was_said_is_not_said_to_be_missing() -> None:
+    sacct = ["--data", str(DATA / "sacct.txt")]
+    assert "No timezone was given" in CliRunner().invoke(told, sacct).output
+    assert "No timezone was given" not in CliRunner().invoke(told, [*sacct, "--timezone", "UTC"]).output
+
+
+def test_features_of_too_few_jobs_say_how_many_there_are(tmp_path: Path) -> None:
+    few = (DATA / "eagle-sample.csv").read_text().splitlines(keepends=True)[:5]
+    (tmp_path / "few.csv").write_text("".join(few))
+    outcome = CliRunner().invoke(features, ["hpc-runtime", "--data", str(tmp_path / "few.csv")])
+    assert outcome.exit_code == 1
+    assert "few.csv: 4 usable jobs leave none for statistics" in outcome.stderr
+
+
+def test_hours_are_told_in_the_zone_the_times_were_read_in(tmp_path: Path) -> None:
+    arguments = ["hpc-runtime", "--data", str(DATA / "eagle-sample.csv"), "--out", str(tmp_path)]
+    outcome = CliRunner().invoke(features, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    first = read([DATA / "eagle-sample.csv"]).frame["submit_time"][0]
+    told = pl.read_parquet(tmp_path / "features-00000.parquet")["hour_of_day"][0]
+    denver = datetime.fromtimestamp(first, ZoneInfo("America/Denver"))
+    assert denver.month == 1, "no daylight saving"
+    assert told == pytest.approx(denver.hour + denver.minute / 60 + denver.second / 3600)

@@ -196,6 +196,7 @@ def test_the_command_writes_its_section_once_and_the_predictions(tmp_path: Path,
     assert done.exit_code == 0, done.output
     first = page.read_text()
     assert "earlier start" not in first
+    assert "--timezone America/Denver`" in first, "that of the format"
     done = CliRunner().invoke(evaluate, given)
     assert done.exit_code == 0, done.output
     text = page.read_text()

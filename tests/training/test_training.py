@@ -166,3 +166,16 @@ def test_the_command_trains_and_exports_the_eagle_format_or_says_why_not(small: 
     assert outcome.exit_code == 1
     assert "had ended when the test period began" in outcome.output
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(("said", "zone"), [([], "America/Denver"), (["--timezone", "UTC"], "UTC")])
+def test_the_command_tells_hours_in_the_zone_of_the_format_or_the_one_said(
+    small: Path, tmp_path: Path, said: list[str], zone: str
+) -> None:
+    data, candidate = tmp_path / "jobs.parquet", tmp_path / "candidate"
+    generate(2_000, 5, data, jobs_per_day=100)
+    arguments = ["hpc-runtime", "--data", str(data), "--config", str(small), "--out", str(tmp_path / "models")]
+    outcome = CliRunner().invoke(train, [*arguments, "--candidate", str(candidate), *said])
+    assert outcome.exit_code == 0, outcome.output
+    cards = [path.read_text() for path in tmp_path.rglob("*.md")]
+    assert any(f"Hours are local standard time ({zone})." in card for card in cards)

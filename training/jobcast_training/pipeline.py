@@ -141,10 +141,12 @@ def features_of(
     """Return the feature graph, the features and the category tables, fitted on the oldest period.
 
     Raises:
-        TrainingError: no job of the oldest period had ended when the next period began.
+        TrainingError: the oldest period has no job, or none of its jobs had ended when the next period began.
     """
     frame = records.frame
     first = split_rows(frame.height, hyper.split).fit
+    if not first:
+        raise TrainingError(f"{records.source}: {frame.height:,} usable jobs leave none for statistics; give more")
     earliest = frame.slice(0, first).filter(pl.col("end_time") <= frame["submit_time"][first])
     if earliest.is_empty():
         raise TrainingError(f"{records.source}: none of the first {first:,} jobs had ended when the next began")

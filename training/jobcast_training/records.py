@@ -41,12 +41,14 @@ class Records:
         rejected: number of rows left out, by reason.
         source: name of the file or files, without any folder.
         notes: what the reader had to assume, in sentences.
+        timezone: IANA name of the machine's local time: as the caller says, else as files or mapping do, else UTC.
     """
 
     frame: pl.DataFrame
     source: str
     rejected: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
+    timezone: str = "UTC"
 
 
 class SourceError(ValueError):

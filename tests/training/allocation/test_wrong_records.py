@@ -1,6 +1,7 @@
 """Wrong input: each kind has its reason or its error, which names file, field, rule and value."""
 
 import gzip
+import json
 from pathlib import Path
 
 import polars as pl
@@ -186,6 +187,10 @@ def test_a_mapping_that_names_what_is_not(tmp_path: Path) -> None:
         ("wide.csv", b"a,b\n1,2\n1,2,3\n", "line 3: expected 2 cells as in the header, got 3"),
         ("quote.csv", b'a,b\n"1,2\n', "damaged file"),
         ("cut.jsonl", b'{"time": 1}\n{"time": \n', "line 2: damaged file: expected a JSON object"),
+        ("gap.jsonl", b'{"time": 1}\n\n{"time": \n', "line 3: damaged file: expected a JSON object"),
+        ("nan.jsonl", b'{"time": 1}\n\n{"time": NaN}\n', "line 3: damaged file: NaN is not JSON; write null"),
+        ("kinds.jsonl", b'{"a": 1}\n{"a": null}\n{"a": [1]}\n',
+         "line 3, column a: expected a value as in line 1, got a list"),
         ("cut.parquet", b"PAR1" + b"x" * 40, "damaged Parquet file"),
         ("noise.bin", b"ab\0cd", "neither text nor Parquet"),
     ],
@@ -208,6 +213,37 @@ def test_a_column_of_lists_is_no_column_of_values(tmp_path: Path, field: str, va
     path = tmp_path / "builds.parquet"
     pl.read_csv(table(tmp_path)).with_columns(pl.Series(field, [value] * 3)).write_parquet(path)
     refused(path, f"column {field}: expected")
+
+
+JSON = {"time": 1_750_000_000, "build_profile": "a-b-c", "max_rss_gib": 2.0}
+
+
+def lines(folder: Path, *rows: dict[str, object] | None) -> Path:
+    path = folder / "builds.jsonl"
+    path.write_text("".join(f"{json.dumps(row) if row else ''}\n" for row in rows))
+    return path
+
+
+def test_blank_lines_among_json_lines_are_rows_and_keep_line_numbers_right(tmp_path: Path) -> None:
+    path = lines(tmp_path, JSON, None, JSON, None, None, {**JSON, "max_rss_gib": -5.0}, JSON, None)
+    records = read(path)
+    assert records.rejected == {"empty line": 4, "peak_memory not positive": 1}
+    assert records.frame.height == 3
+    notes = " ".join(records.notes)
+    assert "builds.jsonl line 2: empty line (4 of 8 rows)" in notes
+    assert "builds.jsonl line 6, column max_rss_gib" in notes
+
+
+def test_lists_and_texts_in_one_column_of_json_lines_are_the_same_words(tmp_path: Path) -> None:
+    targets = [["a", "b"], "a,b", ["c", 1, True], None, "[a"]
+    path = lines(tmp_path, *({**JSON, "targets": cell} for cell in targets))
+    assert read(path).frame["targets"].to_list() == ["a,b", "a,b", "c,1,true", None, "[a"]
+
+
+@pytest.mark.parametrize("cell", [{"a": 1}, [["a"]]])
+def test_an_object_beside_texts_in_json_lines_is_refused_by_its_place(tmp_path: Path, cell: object) -> None:
+    path = lines(tmp_path, {**JSON, "targets": "a"}, None, {**JSON, "targets": cell})
+    refused(path, "line 3, column targets: expected a text, a number or a list of them, got", json.dumps(cell))
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:
@@ -238,6 +274,12 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 def test_records_of_something_else_are_named(tmp_path: Path, name: str, text: str, said: str) -> None:
     (tmp_path / name).write_text(text)
     refused(tmp_path / name, "no column gives build_profile", said)
+
+
+def test_columns_made_of_others_are_not_said_to_be_in_the_file(tmp_path: Path) -> None:
+    names = ["task_id", "name", "submit", "realtime", "peak_rss"]
+    (tmp_path / "trace.txt").write_text("\t".join(names) + "\n1\ta (b)\t1\t1\t1\n")
+    refused(tmp_path / "trace.txt", f"The file has the columns {', '.join(names)}. It looks like")
 
 
 def test_a_file_of_which_nothing_is_left_says_why(tmp_path: Path) -> None:

@@ -130,6 +130,24 @@ def test_swf_start_may_come_from_local_time_and_zone(tmp_path: Path) -> None:
     assert read([tmp_path / "local.swf"]).frame.equals(read([DATA / "small.swf"]).frame)
 
 
+@pytest.mark.parametrize(
+    ("header", "said", "zone"),
+    [("US/Pacific", None, "US/Pacific"), ("US/Pacific", "UTC", "UTC"), ("Summer", None, "UTC")],
+)
+def test_swf_is_local_to_the_zone_of_its_header(tmp_path: Path, header: str, said: str | None, zone: str) -> None:
+    (tmp_path / "zone.swf").write_text((DATA / "small.swf").read_text().replace("US/Pacific", header))
+    assert read([tmp_path / "zone.swf"], options=Options(timezone=said)).timezone == zone
+
+
+def test_parts_of_a_log_that_differ_in_their_zone_are_told() -> None:
+    parts = [DATA / "eagle-sample.csv", DATA / "sacct.txt"]
+    records = read(parts)
+    assert records.timezone == "America/Denver"
+    assert "differ in their time zone (America/Denver, UTC)" in " ".join(records.notes)
+    assert read(parts, options=COLORADO).timezone == "America/Denver"
+    assert "differ" not in " ".join(read(parts, options=COLORADO).notes)
+
+
 def test_swf_header_in_latin_1_keeps_its_letters(tmp_path: Path) -> None:
     text = (DATA / "small.swf").read_text().replace("Queue: 1 short", "Queue: 1 f\u00fcr alle")
     (tmp_path / "latin.swf").write_bytes(text.encode("latin-1"))
@@ -163,6 +181,43 @@ def test_sacct_counts_what_is_no_finished_job() -> None:
     }  # fmt: skip
     assert any("3 lines of steps are folded" in note for note in records.notes)
     assert any("sacct.txt line 12: expected 18 cells" in note for note in records.notes)
+
+
+REQUEUED = """\
+7|2024-03-01T10:00:00|00:10:00|NODE_FAIL|
+7.batch|2024-03-01T10:00:00|00:10:00|CANCELLED|1G
+7.0|2024-03-01T10:01:00|00:09:00|CANCELLED|2G
+7|2024-03-01T10:12:00|00:58:00|COMPLETED|
+7.batch|2024-03-01T10:12:00|00:58:00|COMPLETED|64G
+7|2024-03-01T12:12:00|00:00:30|CANCELLED|
+8|2024-03-01T13:00:00|00:01:00|COMPLETED|
+8.batch|2024-03-01T13:00:00|00:01:00|COMPLETED|3G
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "peaks"),
+    [
+        (range(8), [2_048.0, 65_536.0, None, 3_072.0]),
+        ([0, 3, 5, 1, 2, 4, 6, 7], [None, None, None, 3_072.0]),
+        ([1, 2, 4, 0, 3, 5, 7, 6], [None, None, None, 3_072.0]),
+    ],
+    ids=["as sacct prints them", "jobs before steps", "steps before jobs"],
+)
+def test_the_peak_of_a_requeued_job_is_that_of_its_run(
+    tmp_path: Path, order: list[int], peaks: list[float | None]
+) -> None:
+    lines = REQUEUED.splitlines()
+    text = ["JobID|Submit|Elapsed|State|MaxRSS", *(lines[place] for place in order)]
+    (tmp_path / "again.txt").write_text("\n".join(text))
+    records = read([tmp_path / "again.txt"])
+    assert records.frame["job_id"].to_list() == ["7", "7", "7", "8"]
+    assert records.frame["max_rss"].to_list() == peaks
+    assert ("3 runs of requeued jobs" in " ".join(records.notes)) == (None in peaks[:2])
+    assert "4 lines of steps are folded" in " ".join(records.notes)
+    assert not records.rejected
+    (tmp_path / "bare.txt").write_text("\n".join(line.rpartition("|")[0] for line in text))
+    assert "max_rss" not in " ".join(read([tmp_path / "bare.txt"]).notes), "nothing is said of what is not there"
 
 
 def test_sacct_without_requests_says_that_allocations_stand_for_them(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Each reason to leave a row out, by the one cell that brings it about; and the cells that are merely missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jobcast_training.records import Records
 from jobcast_training.sources import Mapping, read
 
 SOUND = {
@@ -32,7 +34,11 @@ REASONS = [
     ("max_rss", "-4", "max_rss negative"),
     ("wallclock_req", "0", "wallclock_req not positive"),
     ("wallclock_req", "1:2:3:4", "unreadable wallclock_req"),
-    ("state", "RUNNING", "not finished"),
+    *(("state", word, "not finished") for word in ("RUNNING", "STOPPED", "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT")),
+    *(("state", word, "not finished") for word in ("RESV_DEL_HOLD", "REQUEUE_FED", "POWER_UP_NODE")),
+    ("run_time", "6e301", "run_time absurd, above 100 years"),
+    ("wallclock_req", "4e9", "wallclock_req absurd, above 100 years"),
+    ("end_time", "1700000060000", "end_time absurd, above 100 years after submit_time"),
 ]
 
 
@@ -77,3 +83,30 @@ def test_the_place_told_is_that_of_a_row_left_out_for_this_reason(tmp_path: Path
     assert "line 2, column submit_time: expected" in notes
     assert "line 5, column run_time: expected" in notes
     assert "got 'much'" in notes
+
+
+def test_a_wait_of_a_century_is_absurd(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("began,waited,took\n1700000000,3e9,60\n1700000000,4e9,60\n")
+    columns = {"submit_time": "began", "wait_time": "waited", "run_time": "took"}
+    records = read([path], mapping=Mapping.parse({"timezone": "UTC", "columns": columns}))
+    assert records.rejected == {"end_time absurd, above 100 years after submit_time": 1}
+
+
+def states(folder: Path, mapping: Mapping, *words: str) -> Records:
+    sound = "\n".join(",".join({**SOUND, "state": word}.values()) for word in words)
+    path = folder / "states.csv"
+    path.write_text(f"{','.join(SOUND)}\n{sound}\n")
+    return read([path], mapping=mapping)
+
+
+def test_states_that_are_not_known_are_counted(tmp_path: Path) -> None:
+    words = ("DONE", "COMPLETED", "done by 7", "3", "", "Unknown", "CANCELLED by 5")
+    records = states(tmp_path, MAPPING, *words)
+    assert records.notes == ("States that are not known, read as unknown: DONE (2), 3 (1).",)
+    assert records.frame["state"].to_list().count("unknown") == 5
+    own = replace(MAPPING, states={"DONE": "completed", "lost": "unknown"})
+    assert states(tmp_path, own, "DONE", "lost", "fine").notes == (
+        "States that are not known, read as unknown: fine (1).",
+    )
+    assert not states(tmp_path, MAPPING, "COMPLETED", "TIMEOUT", "").notes

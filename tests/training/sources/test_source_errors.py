@@ -6,15 +6,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 from jobcast_training.records import SourceError
-from jobcast_training.sources import Mapping, Options, read
+from jobcast_training.sources import Mapping, Options, archive, read
 
 DATA = Path(__file__).parent.parent / "data"
 EAGLE = (DATA / "eagle-sample.csv").read_text()
 SWF = (DATA / "small.swf").read_text()
+TIMED = Mapping.parse({"timezone": "UTC", "columns": {"submit_time": "began", "run_time": "took"}})
 SACCT = (DATA / "sacct.txt").read_text()
 
 BROKEN = [
     ("empty.csv", b"", "auto", "empty.csv: the file is empty"),
+    ("blank.csv", b"\xef\xbb\xbf \n\r\n\t\n", "auto", "blank.csv: the file is empty"),
+    ("blank.gz", gzip.compress(b"\n"), "auto", "blank.gz: the file is empty"),
     ("bytes.csv", b"abc\0def", "auto", "bytes.csv: neither text nor Parquet .byte 0 at offset 3"),
     ("any.csv", b"a,b\n1,2\n", "auto", "any.csv: no known format of job records; map its columns .a, b."),
     ("cut.parquet", b"PAR1 cut off", "auto", "cut.parquet: damaged Parquet file"),
@@ -125,3 +128,49 @@ def test_a_line_with_too_many_cells_is_found_beyond_the_columns_that_are_read(tm
     (tmp_path / "more.csv").write_text("\n".join(lines))
     with pytest.raises(SourceError, match=r"more\.csv line 701: expected 18 cells as in the header, got 19"):
         read([tmp_path / "more.csv"])
+
+
+def test_a_compressed_table_cut_beyond_the_first_look(tmp_path: Path) -> None:
+    rows = "".join(f"{1_700_000_000 + number},{number * 7919 % 86_413}\n" for number in range(100_000))
+    whole = gzip.compress(("began,took\n" + rows).encode())
+    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(SourceError, match=r"cut\.csv\.gz: damaged gzip file: .*end-of-stream"):
+        read([tmp_path / "cut.csv.gz"], mapping=TIMED)
+
+
+def test_lines_that_end_as_old_macs_end_them(tmp_path: Path) -> None:
+    (tmp_path / "mac.csv").write_bytes(b"began,took\r1700000000,60\r1700000060,60\r")
+    with pytest.raises(SourceError, match=r"mac\.csv line 1: 2 names end at a line end, .*not CR alone"):
+        read([tmp_path / "mac.csv"], mapping=TIMED)
+
+
+NO_VALUES = [
+    ([60.0], r"List\(Float64\)"),
+    ({"s": 60.0}, r"Struct\("),
+    (b"\xff60", "Binary"),
+]
+
+
+@pytest.mark.parametrize(("cell", "dtype"), NO_VALUES)
+def test_a_column_of_no_values_is_refused_by_name(tmp_path: Path, cell: object, dtype: str) -> None:
+    path = tmp_path / "jobs.parquet"
+    pl.DataFrame({"began": [1_700_000_000], "took": [cell]}).write_parquet(path)
+    message = f"jobs\\.parquet column took: expected texts, numbers or times, got a column of {dtype}"
+    with pytest.raises(SourceError, match=message):
+        read([path], mapping=TIMED)
+    pl.DataFrame({"began": [1_700_000_000], "took": [60], "more": [cell]}).write_parquet(path)
+    assert read([path], mapping=TIMED).frame["run_time"].to_list() == [60.0], "nobody reads this column"
+
+
+@pytest.mark.parametrize(("cell", "dtype"), NO_VALUES)
+def test_eagle_columns_of_no_values_are_refused_by_name(tmp_path: Path, cell: object, dtype: str) -> None:
+    table = pl.read_csv(DATA / "eagle-sample.csv").head(1)
+    table.with_columns(pl.Series("user", [cell])).write_parquet(tmp_path / "jobs.parquet")
+    with pytest.raises(SourceError, match=f"column user: .* {dtype}"):
+        read([tmp_path / "jobs.parquet"])
+
+
+def test_archive_columns_of_no_values_are_refused_by_name(tmp_path: Path) -> None:
+    pl.DataFrame({name: [[1]] for name in archive.COLUMNS}).write_parquet(tmp_path / "jobs.parquet")
+    with pytest.raises(SourceError, match=r"column job_id: .* List"):
+        read([tmp_path / "jobs.parquet"])

@@ -31,7 +31,7 @@ TIMEZONES = {
     "hpc-sandia-ross-2001": "US/Mountain",
     "hpc-llnl-thunder-2007": "US/Pacific",
 }
-"""Local time of the public logs' machines; a log that is not listed counts as UTC."""
+"""Local time of the public logs' machines; a log that is not listed has that of its format, else UTC."""
 
 
 @click.command()
@@ -48,7 +48,8 @@ TIMEZONES = {
     "zones",
     multiple=True,
     metavar="NAME=ZONE",
-    help="Local time of a log's machine; repeat it for several.  [default: the public logs' own, else UTC]",
+    help="Local time of a log's machine; repeat it for several.  "
+    "[default: the public logs' own, else that of the format, else UTC]",
 )
 @click.option(
     "--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Train with seeds 1 to so many."
@@ -144,7 +145,7 @@ def _scored(
             predictors.load("hpc-runtime"),
             records,
             hyper,
-            zone or "UTC",
+            records.timezone,
             seeds=seeds,
             ablate=ablation,
             state=state,

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.adaptive import ONLINE
+from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.train import print_metrics, progress, report_records, stepper
@@ -48,8 +49,8 @@ def own_commands() -> Mapping[str, Loader]:
 @click.argument("predictor", type=PredictorName(["hpc-runtime"]), is_eager=True)
 @log_options("Name of the log on the page.")
 @click.option("--rolling", is_flag=True, help="Walk the log in time, with refits and online calibration.")
-@click.option("--cadence", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="Days between refits.")
-@click.option("--window", default=100.0, show_default=True, type=click.FloatRange(min=1), help="Days a refit uses.")
+@click.option("--cadence", default=7.0, show_default=True, type=Finite(min=0.01), help="Days between refits.")
+@click.option("--window", default=100.0, show_default=True, type=Finite(min=1), help="Days a refit uses.")
 @click.option("--rows", default=60_000, show_default=True, type=click.IntRange(min=1_000), help="Most jobs of a refit.")
 @click.option(
     "--families", default="lightgbm", show_default=True, help="Model families of a refit, separated by commas."
@@ -116,13 +117,18 @@ def evaluate(
         if not rolling:
             with progress(console) as bars:
                 result = pipeline.train(
-                    predictors.load(predictor), records, hyper, seed=seed, timezone=log.zone, step=stepper(bars)
+                    predictors.load(predictor),
+                    records,
+                    hyper,
+                    seed=seed,
+                    timezone=records.timezone,
+                    step=stepper(bars),
                 )
             print_metrics(Console(), result)
             return
         settings = Settings(cadence, window, rows, _families(families), seed, online)
         start = time.perf_counter()
-        forecasts, figures = _walk(console, predictor, records, hyper, settings, log.zone, state)
+        forecasts, figures = _walk(console, predictor, records, hyper, settings, state)
         elapsed = time.perf_counter() - start
         _print(figures, elapsed)
         if out:
@@ -130,7 +136,7 @@ def evaluate(
         if page:
             from jobcast_training.rolling_page import section, write_pictures, write_section
 
-            said = f"jobcast evaluate {predictor} --rolling {_said(log, settings)}"
+            said = f"jobcast evaluate {predictor} --rolling {_said(log, settings, records.timezone)}"
             pictures = page.with_suffix("")
             write_pictures(figures, pictures)
             write_section(page, figures, section(figures, said, elapsed, quote(pictures.name)))
@@ -167,7 +173,6 @@ def _walk(
     records: Records,
     hyper: "Hyperparameters",
     settings: "Settings",
-    timezone: str,
     state: Path | None,
 ) -> tuple["Forecasts", "Figures"]:
     from jobcast_training import predictors
@@ -176,7 +181,7 @@ def _walk(
     from jobcast_training.walk_state import WalkState
 
     task = predictors.load(predictor)
-    kept = WalkState(state, identity(records, hyper, settings, timezone)) if state else None
+    kept = WalkState(state, identity(records, hyper, settings, records.timezone)) if state else None
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -186,7 +191,13 @@ def _walk(
     )
     with Progress(*columns, console=console) as bars:
         forecasts = walk(
-            task, records, hyper, settings, timezone=timezone, state=kept, on_refit=_reporter(bars, records.source)
+            task,
+            records,
+            hyper,
+            settings,
+            timezone=records.timezone,
+            state=kept,
+            on_refit=_reporter(bars, records.source),
         )
     return forecasts, figures(task, records, forecasts, hyper.quantiles.limit)
 
@@ -203,13 +214,13 @@ def _reporter(bars: Progress, name: str) -> Callable[[int, int, NDArray[np.bool_
     return on_refit
 
 
-def _said(log: Log, settings: "Settings") -> str:
+def _said(log: Log, settings: "Settings", timezone: str) -> str:
     data = " ".join(f"--data {'/'.join(path.parts[-2:])}" for path in log.paths)
     data += f" --mapping {log.mapping.name}" if log.mapping else ""
     return (
         f"{data} --cadence {settings.cadence_days:g} --window {settings.window_days:g} --rows {settings.rows} "
         f"--families {','.join(settings.families)} --online {settings.online} --seed {settings.seed} "
-        f"--timezone {log.zone}"
+        f"--timezone {timezone}"
     )
 
 

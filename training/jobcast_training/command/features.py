@@ -11,7 +11,7 @@ import polars as pl
 from jobcast_export.graph import Block
 from rich.console import Console
 
-from jobcast_training.command.log_options import Log, data_option, format_option
+from jobcast_training.command.log_options import Log, data_option, format_option, timezone_option
 from jobcast_training.command.train import progress, report_records
 
 
@@ -51,7 +51,7 @@ def features_page(blocks: Sequence[Block]) -> str:
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
 @data_option
 @format_option
-@click.option("--timezone", help="The machine's local time.  [default: that of the format, else UTC]")
+@timezone_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -72,7 +72,7 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     try:
         records = log.read()
         report_records(console, records)
-        graph, described, _ = features_of(task, records, hyper, log.zone)
+        graph, described, _ = features_of(task, records, hyper, records.timezone)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     read_s = time.perf_counter() - start

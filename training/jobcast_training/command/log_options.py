@@ -22,6 +22,10 @@ data_option = click.option(
     help="File of job records; repeat it for the parts of one log.",
 )
 format_option = click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+timezone_option = click.option(
+    "--timezone",
+    help="The machine's local time, such as Europe/Berlin.  [default: that of the format or mapping, else UTC]",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Log:
 
     Attributes:
         paths: the log's files. format: a source's name, or "auto". mapping: file that maps a plain table's columns.
-        timezone: the machine's local time; None = that of the format, else UTC.
+        timezone: the machine's local time; None = that of the format or mapping, else UTC.
         name: of the log; None = the files' names.
     """
 
@@ -39,11 +43,6 @@ class Log:
     mapping: Path | None = None
     timezone: str | None = None
     name: str | None = None
-
-    @property
-    def zone(self) -> str:
-        """IANA name of the time zone that calendar features use."""
-        return self.timezone or "UTC"
 
     def read(self) -> "Records":
         """Return the records.
@@ -71,9 +70,7 @@ def log_options(name_help: str) -> Callable[[Command], Command]:
         click.option(
             "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table."
         ),
-        click.option(
-            "--timezone", default="UTC", show_default=True, help="The machine's local time, such as Europe/Berlin."
-        ),
+        timezone_option,
         click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -85,10 +82,14 @@ def log_options(name_help: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @wraps(command)
         def with_log(
-            paths: tuple[Path, ...], name: str | None, source: str, mapping: Path | None, timezone: str, **others: Any
+            paths: tuple[Path, ...],
+            name: str | None,
+            source: str,
+            mapping: Path | None,
+            timezone: str | None,
+            **others: Any,
         ) -> None:
-            said = timezone if timezone != "UTC" else None  # the default says nothing against a format's own zone
-            command(log=Log(paths, source, mapping, said, name), **others)
+            command(log=Log(paths, source, mapping, timezone, name), **others)
 
         decorated: Command = with_log
         for option in reversed(options):

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from jobcast_training.command.log_options import Command, Log
+from jobcast_training.command.finite import Finite
+from jobcast_training.command.log_options import Command
 from jobcast_training.command.search_output import COLUMNS, comparison, reporter
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ class Search:
         console: Console,
         predictor: str,
         records: "Records",
-        log: Log,
         config: Path | None,
         seed: int,
         candidate: Path,
@@ -62,7 +62,7 @@ class Search:
 
         settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
-        about = identity(records, space, settings, log.zone)
+        about = identity(records, space, settings, records.timezone)
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         with (
             opened(self.storage, predictor, about, space, settings) as study,
@@ -71,7 +71,7 @@ class Search:
         ):
             found = len(study.finished)
             console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
-            ground, features = prepare(task, records, space, settings, log.zone, folder)
+            ground, features = prepare(task, records, space, settings, records.timezone, folder)
             budget = Budget(settings.trials, settings.timeout_s, settings.jobs)
             outcome = search(ground, features, study, settings, reporter(bars, budget, settings.objective, found))
         if outcome.interrupted:
@@ -94,9 +94,7 @@ def search_options(command: Command) -> Command:
             type=click.IntRange(min=1),
             help=f"Trials in all, those of a stopped run included.  [default: {TRIALS}]",
         ),
-        click.option(
-            "--timeout", type=click.FloatRange(min=0), help="Seconds after which no trial begins.  [default: none]"
-        ),
+        click.option("--timeout", type=Finite(min=0), help="Seconds after which no trial begins.  [default: none]"),
         click.option(
             "--objective", help=f"pinball, pinball-log, mae or r2-log, on held-out jobs.  [default: {OBJECTIVE}]"
         ),

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jobcast_training.command.finite import Finite
 from jobcast_training.sources.synthetic import JOBS_PER_DAY, generate
 
 
@@ -18,9 +19,7 @@ from jobcast_training.sources.synthetic import JOBS_PER_DAY, generate
     required=True,
     help="Parquet file to write.",
 )
-@click.option(
-    "--jobs-per-day", type=click.FloatRange(min=1), default=JOBS_PER_DAY, show_default=True, help="Average arrivals."
-)
+@click.option("--jobs-per-day", type=Finite(min=1), default=JOBS_PER_DAY, show_default=True, help="Average arrivals.")
 def synthesize(rows: int, seed: int, out: Path, jobs_per_day: float) -> None:
     """Write ROWS synthetic jobs in the shape of NREL's Eagle, for tests of scale.
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
 from jobcast_training.command.search_options import Search, search_options
@@ -52,7 +53,7 @@ def own_commands() -> Mapping[str, Loader]:
 )
 @click.option(
     "--latency-budget-us",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     help="Take the most accurate ensemble whose median latency of a single row, measured on this machine, is no longer "
     "than so many microseconds; prints and saves the frontier of accuracy and latency.  [default: no budget]",
 )
@@ -86,14 +87,14 @@ def train(
         records = log.read()
         report_records(console, records)
         if search:
-            hyper = search.run(console, predictor, records, log, config, seed, folder)
+            hyper = search.run(console, predictor, records, config, seed, folder)
         with progress(console) as bars:
             result = pipeline.train(
                 predictors.load(predictor),
                 records,
                 hyper,
                 seed=seed,
-                timezone=log.zone,
+                timezone=records.timezone,
                 step=stepper(bars),
                 latency_budget_us=latency_budget_us,
             )

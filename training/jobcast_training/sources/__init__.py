@@ -54,6 +54,9 @@ def read(
     rejected: Counter[str] = sum((part.rejected for part in parts), Counter())
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     source = ", ".join(part.source for part in parts)
+    zones = tuple(dict.fromkeys(part.timezone for part in parts))
+    if len(zones) > 1:
+        notes += (f"The files differ in their time zone ({', '.join(zones)}): that of the first is the machine's.",)
     frame = parts[0].frame
     for part in parts[1:]:
         fresh = _not_in(part.frame, frame)
@@ -61,7 +64,7 @@ def read(
         frame = frame.vstack(fresh)
     if not frame["submit_time"].is_sorted():
         frame = frame.sort("submit_time", maintain_order=True)
-    return Records(frame, source, +rejected, notes)
+    return Records(frame, source, +rejected, notes, zones[0])
 
 
 def _read_one(path: Path, name: str, options: Options) -> Records:
@@ -69,7 +72,7 @@ def _read_one(path: Path, name: str, options: Options) -> Records:
     chosen = _choose(path, name, seen, options)
     try:
         return accept(chosen.open(path, seen, options), path.name)
-    except pl.exceptions.ComputeError as cause:
+    except (pl.exceptions.PolarsError, OSError, EOFError) as cause:
         if seen.schema is None:
             raise explained(path, cause) from cause
         raise SourceError(f"{path.name}: damaged Parquet file: {cause}") from cause

@@ -17,6 +17,7 @@ from jobcast_training.sources.sheet import LINE, Reading, Rule, Sheet
 REASON = "#reason"
 _REFUSED_SHARE = 0.5
 _YEAR_2100 = 4_102_444_800
+_CENTURY = 100 * 365.25 * 86_400
 _TIMES = ("start_time", "wait_time", "end_time_late")
 
 
@@ -37,7 +38,7 @@ def accept(sheet: Sheet, source: str) -> Records:
     rejected: Counter[str] = Counter(dict(counts.drop_nulls(REASON).sort(REASON).iter_rows()))
     notes = tuple(_evidence(sheet, rules, rejected, total, source))
     frame = judged.filter(pl.col(REASON).is_null()).select(*SCHEMA).collect(engine="streaming")
-    return Records(frame, source, rejected + sheet.rejected, sheet.notes + notes)
+    return Records(frame, source, rejected + sheet.rejected, sheet.notes + notes, sheet.timezone)
 
 
 def _judged(rows: pl.LazyFrame, readings: Sequence[Reading], rules: Sequence[Rule]) -> pl.LazyFrame:
@@ -69,13 +70,16 @@ _COMMON_RULES = (
     Rule("submit_time not from 1970 to 2099", ~pl.col("submit_time").is_between(0, _YEAR_2100, closed="left")),
     Rule("no run_time", pl.col("run_time").is_null()),
     Rule("run_time not positive", pl.col("run_time") <= 0),
+    Rule("run_time absurd, above 100 years", pl.col("run_time") > _CENTURY),
     Rule("processors_req not positive", pl.col("processors_req") <= 0),
     Rule("nodes_req not positive", pl.col("nodes_req") <= 0),
     Rule("gpus_req negative", pl.col("gpus_req") < 0),
     Rule("mem_req negative", pl.col("mem_req") < 0),
     Rule("wallclock_req not positive", pl.col("wallclock_req") <= 0),
+    Rule("wallclock_req absurd, above 100 years", pl.col("wallclock_req") > _CENTURY),
     Rule("max_rss negative", pl.col("max_rss") < 0),
     Rule("end_time before submit_time", pl.col("end_time") < pl.col("submit_time")),
+    Rule("end_time absurd, above 100 years after submit_time", pl.col("end_time") - pl.col("submit_time") > _CENTURY),
 )
 
 

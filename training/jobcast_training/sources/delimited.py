@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -19,14 +20,14 @@ def scan_csv(path: Path) -> pl.LazyFrame:
     """Columns as the header names them, without blanks around, all text, and `LINE`.
 
     Raises:
-        SourceError: two columns have one name.
+        SourceError: two columns have one name, or lines end with CR alone.
     """
     with _opened(path) as file:
         header = [name.strip() for name in next(csv.reader(file), [])]
     twice = {name for name in header if header.count(name) > 1}
     if twice:
         raise SourceError(f"{path.name} line 1: column {min(twice)!r} stands there twice; names must differ")
-    return pl.scan_csv(
+    rows = pl.scan_csv(
         path,
         infer_schema=False,
         encoding="utf8-lossy",
@@ -34,6 +35,13 @@ def scan_csv(path: Path) -> pl.LazyFrame:
         row_index_name=LINE,
         row_index_offset=2,
     )
+    seen = len(rows.collect_schema()) - 1  # without the line number
+    if seen != len(header):
+        raise SourceError(
+            f"{path.name} line 1: {len(header)} names end at a line end, {seen} where polars ends it; write LF or "
+            "CR LF at the end of each line, not CR alone"
+        )
+    return rows
 
 
 def explained(path: Path, cause: Exception) -> SourceError:
@@ -48,6 +56,8 @@ def explained(path: Path, cause: Exception) -> SourceError:
                     place = f"{path.name} line {rows.line_num}"
                     return SourceError(f"{place}: expected {width} cells as in the header, got {len(row)}")
                 line = rows.line_num
+        except (OSError, EOFError, zlib.error) as damage:
+            return SourceError(f"{path.name}: damaged gzip file: {damage}")
         except csv.Error:
             return SourceError(f"{path.name} line {line + 1}: expected a quote that is closed within its cell")
     return SourceError(f"{path.name}: cannot be read: {(str(cause).splitlines() or [''])[0]}")

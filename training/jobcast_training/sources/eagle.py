@@ -6,10 +6,11 @@ import polars as pl
 
 from jobcast_training.records import SourceError
 from jobcast_training.sources import cells, clock
+from jobcast_training.sources.columnar import scan_values
 from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 TIMEZONE = "America/Denver"
 
@@ -31,12 +32,12 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     """Sheet of one file.
 
     Raises:
-        SourceError: a column is missing, or the CSV is broken.
+        SourceError: a column is missing or holds no single values, or the CSV is broken.
     """
     missing = [column for column in _READ if column not in probe.columns]
     if missing:
         raise SourceError(f"{path.name}: no column {missing[0]!r}; Eagle records have all of {', '.join(_READ)}")
-    rows = scan_csv(path) if probe.schema is None else pl.scan_parquet(path)
+    rows = scan_csv(path) if probe.schema is None else scan_values(path, probe.schema, _READ)
     schema = rows.collect_schema()
     zone = options.timezone or TIMEZONE
     memory = cells.number("mem_req", "mem_req", schema)
@@ -53,7 +54,9 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     )
     unfinished = Rule("not finished", word("state").is_in(UNFINISHED))
     text = probe.schema is None
-    return Sheet(rows, readings, (EMPTY, unfinished) if text else (unfinished,), place="line" if text else "row")
+    rules = (EMPTY, unfinished) if text else (unfinished,)
+    notes = unknown_states(rows, "state")
+    return Sheet(rows, readings, rules, place="line" if text else "row", notes=notes, timezone=zone)
 
 
 FORMAT = Format("eagle", recognises, open_sheet)

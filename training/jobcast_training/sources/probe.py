@@ -13,6 +13,8 @@ from jobcast_training.records import SourceError
 _HEAD_BYTES = 1 << 18
 GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+"""A byte order mark, blanks and line ends."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,13 @@ def probe(path: Path) -> Probe:
             head = file.read(_HEAD_BYTES)
     except OSError as cause:
         raise SourceError(f"{path.name or path}: cannot be read: {cause.strerror}") from cause
-    if not head:
-        raise SourceError(f"{path.name}: the file is empty; expected job records")
     if head.startswith(_PARQUET_MAGIC):
         return _parquet(path)
     compressed = head.startswith(GZIP_MAGIC)
     if compressed:
         head = _inflated(path)
+    if not head.strip(_BLANK):
+        raise SourceError(f"{path.name}: the file is empty; expected records")
     if b"\0" in head:
         raise SourceError(f"{path.name}: neither text nor Parquet (byte 0 at offset {head.index(0)})")
     return Probe(None, tuple(head.decode("utf-8-sig", errors="replace").splitlines()), compressed)

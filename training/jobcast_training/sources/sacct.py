@@ -1,6 +1,7 @@
 """Slurm's accounting as `sacct -P` prints it: a header line, cells between bars, steps below their job.
 
-A step is folded into its job: the job's peak memory is the largest MaxRSS of its lines.
+A step is folded into its job: the job's peak memory is the largest MaxRSS of its lines. A requeued job has a line for
+each run; there a step belongs to the run whose line it follows, and where none can be told the peaks stay unknown.
 """
 
 from collections import Counter
@@ -14,9 +15,10 @@ from jobcast_training.sources.lines import TEXT, numbered
 from jobcast_training.sources.memory import AMOUNT, megabytes
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import LINE, Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 _JOB = "#job"
+_RUN = "#run"
 _STEPS_RSS = "#steps_rss"
 _UNLIMITED = ("UNLIMITED", "PARTITION_LIMIT")
 _TEXTS = (
@@ -56,8 +58,13 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
         f"line without {len(columns)} cells", pl.col("#cells") != len(columns), TEXT, f"{len(columns)} cells"
     )
     unfinished = Rule("not finished", word("State").is_in(UNFINISHED))
-    readings, assumed = _readings(rows.collect_schema(), set(columns), job_id, options)
-    return Sheet(rows, readings, (complete, unfinished), place="line", rejected=rejected, notes=(*notes, *assumed))
+    zone = options.timezone or "UTC"
+    readings, assumed = _readings(rows.collect_schema(), set(columns), job_id, zone)
+    if not options.timezone:
+        notes = (*notes, "No timezone was given: times without a zone are taken as UTC.")
+    whole = rows.filter(pl.col("#cells") == len(columns))
+    notes = (*notes, *assumed, *unknown_states(whole, "State"))
+    return Sheet(rows, readings, (complete, unfinished), place="line", rejected=rejected, notes=notes, timezone=zone)
 
 
 def _columns(name: str, probe: Probe) -> list[str]:
@@ -78,13 +85,19 @@ def _folded(
 ) -> tuple[pl.LazyFrame, Counter[str], tuple[str, ...]]:
     """Lines of jobs with the largest MaxRSS of their steps; steps without a job are counted as rejected."""
     is_step = ((pl.col("#cells") == width) & pl.col(job_id).str.contains(".", literal=True)).fill_null(value=False)
+    table = table.with_columns((~is_step).cum_sum().alias(_RUN))
     jobs = table.filter(~is_step)
     rss = megabytes(cells.stripped("MaxRSS"), bare="B") if has_rss else pl.lit(None, pl.Float64)
     legible = cells.stripped("MaxRSS").is_null() | rss.is_not_null() if has_rss else pl.lit(True)
     steps = (
         table.filter(is_step)
-        .group_by(_JOB)
-        .agg(rss.max().alias(_STEPS_RSS), pl.len().alias("#steps"), (~legible).sum().alias("#illegible"))
+        .group_by(_JOB, _RUN)
+        .agg(
+            rss.max().alias(_STEPS_RSS),
+            pl.len().alias("#steps"),
+            (~legible).sum().alias("#illegible"),
+            pl.col(job_id).is_duplicated().any().alias("#twice"),
+        )
         .collect(engine="streaming")
     )
     orphans = steps.lazy().join(jobs, on=_JOB, how="anti").select(pl.col("#steps").sum()).collect().item()
@@ -94,17 +107,31 @@ def _folded(
         notes.append(f"{folded:,} lines of steps are folded into their jobs.")
     if illegible:
         notes.append(f"{illegible:,} lines of steps hold an unreadable MaxRSS, which is left out.")
-    joined = jobs.join(steps.lazy().select(_JOB, _STEPS_RSS), on=_JOB, how="left", maintain_order="left")
+    peaks, unplaced = _peaks(jobs, steps)
+    if unplaced and has_rss:
+        notes.append(f"{unplaced:,} runs of requeued jobs have steps that follow no run of theirs: max_rss is unknown.")
+    joined = jobs.join(peaks.lazy(), on=_RUN, how="left", maintain_order="left")
     return joined, Counter({"step without its job": orphans} if orphans else {}), tuple(notes)
 
 
+def _peaks(jobs: pl.LazyFrame, steps: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The largest MaxRSS of the steps of each run, and the number of runs whose steps cannot be told apart."""
+    runs = jobs.select(_JOB, _RUN).collect(engine="streaming").with_columns(pl.len().over(_JOB).alias("#runs"))
+    once = steps.group_by(_JOB).agg(pl.col(_STEPS_RSS).max()).join(runs.filter(pl.col("#runs") == 1), on=_JOB)
+    again = runs.filter((pl.col("#runs") > 1) & pl.col(_JOB).is_in(steps[_JOB].implode()))
+    following = steps.join(again, on=[_JOB, _RUN], how="left")
+    stray = following.filter(pl.col("#runs").is_null() | pl.col("#twice")).select(_JOB)
+    unplaced = again.join(stray, on=_JOB, how="semi")
+    placed = following.drop_nulls("#runs").join(stray, on=_JOB, how="anti")
+    return pl.concat([one.select(_RUN, _STEPS_RSS) for one in (once, placed)]), unplaced.height
+
+
 def _readings(
-    schema: pl.Schema, columns: set[str], job_id: str, options: Options
+    schema: pl.Schema, columns: set[str], job_id: str, zone: str
 ) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
-    zone = options.timezone or "UTC"
     found = [cells.text("job_id", job_id)]
     found += [cells.text(field, column) for field, column in _TEXTS if column in columns]
-    notes = [] if options.timezone else ["No timezone was given: times without a zone are taken as UTC."]
+    notes: list[str] = []
     cpus = _amount("processors_req", columns, schema, ("ReqCPUS", "NCPUS", "AllocCPUS"), "cpu", notes)
     nodes = _amount("nodes_req", columns, schema, ("ReqNodes", "NNodes", "AllocNodes"), "node", notes)
     found += [*cpus, *nodes, *_gpus(columns), *_memory(columns, cpus, nodes)]

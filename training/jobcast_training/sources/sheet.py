@@ -80,6 +80,7 @@ class Sheet:
         place: "line" for text, "row" for Parquet.
         rejected: rows left out before `rows`, by reason.
         notes: what the reader had to assume.
+        timezone: IANA zone of the machine's local time, in which times written without one are read.
     """
 
     rows: pl.LazyFrame
@@ -88,6 +89,7 @@ class Sheet:
     place: str = "row"
     rejected: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)

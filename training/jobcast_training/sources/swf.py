@@ -49,7 +49,14 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     )
     readings, rules, notes = archive.readings(rows, moved)
     complete = Rule(f"line without {_FIELDS} fields", pl.col("#fields") != _FIELDS, TEXT, f"{_FIELDS} numbers")
-    return Sheet(rows, readings, (complete, *rules), place="line", notes=(*notes, *_notes(rows, header)))
+    return Sheet(
+        rows,
+        readings,
+        (complete, *rules),
+        place="line",
+        notes=(*notes, *_notes(rows, header)),
+        timezone=_timezone(header, options),
+    )
 
 
 def _header(comments: list[str]) -> dict[str, list[str]]:
@@ -83,6 +90,15 @@ def _start(name: str, header: dict[str, list[str]], options: Options) -> float:
             f"{name}: header StartTime: expected a date such as Tue Nov 21 04:03:00 2023, got {written!r}"
         ) from cause
     return local.replace(tzinfo=ZoneInfo(check_timezone(zone))).timestamp()
+
+
+def _timezone(header: dict[str, list[str]], options: Options) -> str:
+    """The option's zone, else the header's where it is an IANA zone, else UTC."""
+    named = header.get("timezonestring", ["UTC"])[0]
+    try:
+        return options.timezone or check_timezone(named)
+    except SourceError:
+        return "UTC"
 
 
 def _rows(lines: pl.LazyFrame, header: dict[str, list[str]]) -> pl.LazyFrame:

@@ -6,12 +6,13 @@ import polars as pl
 
 from jobcast_training.records import SCHEMA, SourceError
 from jobcast_training.sources import cells, clock
+from jobcast_training.sources.columnar import scan_values
 from jobcast_training.sources.delimited import EMPTY, scan_csv
 from jobcast_training.sources.mapping import DURATIONS, MEMORY, MOMENTS, Cell, Mapping, suggestion
 from jobcast_training.sources.memory import AMOUNT, megabytes
 from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import Format, Options, Reading, Rule, Sheet
-from jobcast_training.sources.states import UNFINISHED, slurm_state, word
+from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
 __all__ = ["FORMAT", "Mapping"]
 
@@ -27,7 +28,7 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     """Sheet of one table.
 
     Raises:
-        SourceError: there is no mapping, or it names a column that the table does not have.
+        SourceError: there is no mapping, or it names a column that is not there or holds no single values.
     """
     mapping = options.mapping
     if mapping is None:
@@ -37,19 +38,23 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
             hint = suggestion(cell.column, probe.columns)
             raise SourceError(f"{path.name}: no column {cell.column!r}, which the mapping names for {name}; {hint}")
     text = probe.schema is None
-    rows = scan_csv(path) if text else pl.scan_parquet(path)
-    zone = options.timezone or mapping.timezone
+    named = [cell.column for cell in mapping.cells.values()]
+    rows = scan_csv(path) if probe.schema is None else scan_values(path, probe.schema, named)
+    said = options.timezone or mapping.timezone
+    zone = said or "UTC"
     schema = rows.collect_schema()
-    readings = [_reading(name, cell, schema, zone or "UTC", mapping) for name, cell in mapping.cells.items()]
+    readings = [_reading(name, cell, schema, zone, mapping) for name, cell in mapping.cells.items()]
     if "end_time" in mapping.cells:
         end = mapping.cells["end_time"]
-        readings.append(_moment("end_time_late", end, schema, zone or "UTC", late=True))
+        readings.append(_moment("end_time_late", end, schema, zone, late=True))
     state = mapping.cells.get("state")
     rules = [EMPTY] if text else []
     if state and not mapping.states:
         rules.append(Rule("not finished", word(state.column).is_in(UNFINISHED)))
-    notes = () if zone else ("No timezone was given: times without a zone are taken as UTC.",)
-    return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes)
+    notes: tuple[str, ...] = () if said else ("No timezone was given: times without a zone are taken as UTC.",)
+    if state:
+        notes += unknown_states(rows, state.column, mapping.states)
+    return Sheet(rows, tuple(readings), tuple(rules), place="line" if text else "row", notes=notes, timezone=zone)
 
 
 def _reading(name: str, cell: Cell, schema: pl.Schema, zone: str, mapping: Mapping) -> Reading:

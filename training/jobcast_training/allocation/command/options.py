@@ -1,6 +1,5 @@
 """The options of the commands, group by group; the default of each is here or, where it depends, in its help."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from jobcast_training.allocation.pareto import BALANCED, LOW_UNDER, LOW_WASTE
 from jobcast_training.allocation.settings import STRATEGIES
 from jobcast_training.allocation.sources import FORMATS
 from jobcast_training.command.choice import Choice
+from jobcast_training.command.finite import Finite
 from jobcast_training.families import TASK_TYPES
 
 COMBINATIONS = ("weighted", "max")
@@ -19,17 +19,6 @@ PRESETS = (BALANCED, LOW_WASTE, LOW_UNDER)
 TRIALS, MOST_UNDER = 50, 3.0
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Finite(click.FloatRange):
-    """A number in a range, neither infinite nor NaN."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
-        found = float(super().convert(value, param, ctx))
-        if not math.isfinite(found):
-            self.fail(f"expected a finite number, got {value}", param, ctx)
-        return found
 
 
 _POSITIVE = Finite(min=0, min_open=True)

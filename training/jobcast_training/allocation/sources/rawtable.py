@@ -4,7 +4,6 @@ No cell is read here. Every row of the file is a row of the table, an empty line
 """
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 
 from jobcast_training.allocation.records import RecordError
 from jobcast_training.allocation.sources import trace
+from jobcast_training.allocation.sources.jsonlines import json_lines
 from jobcast_training.records import SourceError
 from jobcast_training.sources import FORMATS
 from jobcast_training.sources.probe import Probe, probe
@@ -91,12 +91,10 @@ def _opened(path: Path, seen: Probe) -> RawTable:
     if seen.compressed:
         raise RecordError(f"{path.name}: unknown format: the file is gzip-compressed; unpack it first")
     beginning = "\n".join(seen.lines).lstrip()
-    if not beginning:
-        raise RecordError(f"{path.name}: the file is empty; expected one row for each job")
     if beginning.startswith("["):
         raise RecordError(f"{path.name}: unknown format: a JSON list; write one JSON object a line, without the list")
     if beginning.startswith("{"):
-        return RawTable(path.name, _json_lines(path), "line", 1, seen)
+        return RawTable(path.name, json_lines(path), "line", 1, seen)
     return RawTable(path.name, _delimited(path, seen), "line", 2, seen)
 
 
@@ -108,26 +106,6 @@ def look_alike(seen: Probe, columns: Sequence[str]) -> str:
         if known.recognises(seen):
             return f". It looks like job records ({known.name}), which hpc-runtime reads"
     return ""
-
-
-def _json_lines(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_ndjson(path, infer_schema_length=None)
-    except pl.exceptions.PolarsError as cause:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip() and not _is_object(line):
-                    shown = line.strip()[:60]
-                    message = f"{path.name} line {number}: damaged file: expected a JSON object, got {shown!r}"
-                    raise RecordError(message) from cause
-        raise
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def _delimited(path: Path, seen: Probe) -> pl.DataFrame:

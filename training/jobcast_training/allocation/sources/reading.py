@@ -97,9 +97,10 @@ def read_table(
         table = RawTable(table.source, trace.prepared(table.frame), table.place, table.first, table.seen)
         names = trace.names(predictor, names)
     try:
-        found = slots.match(predictor, names, table.frame.columns, mapping)
+        derived = [name for name in table.frame.columns if name not in columns]
+        found = slots.match(predictor, names, columns, mapping, derived)
     except RecordError as cause:
-        raise RecordError(f"{cause}{look_alike(table.seen, table.frame.columns)}") from cause
+        raise RecordError(f"{cause}{look_alike(table.seen, columns)}") from cause
     cells = {value: _read(predictor, table, value, slot) for value, slot in found.items()}
     reading = Reading(predictor, table, found, cells)
     ended = ending.ended(reading.slots, cells, assumed_hours)

@@ -48,7 +48,11 @@ def plain_names(predictor: Predictor) -> dict[str, dict[str, float]]:
 
 
 def match(
-    predictor: Predictor, names: Mapping[str, Mapping[str, float]], columns: Sequence[str], mapping: Mapping[str, str]
+    predictor: Predictor,
+    names: Mapping[str, Mapping[str, float]],
+    columns: Sequence[str],
+    mapping: Mapping[str, str],
+    derived: Sequence[str] = (),
 ) -> dict[str, Slot]:
     """Return the slots of a file by value.
 
@@ -57,14 +61,16 @@ def match(
         names: by value, names of columns with their factors.
         columns: of the file.
         mapping: column of the file -> name out of `names`; wins over the column's own name.
+        derived: columns made out of those of the file.
 
     Raises:
         RecordError: two columns give one value, a value without which there is no record has no column, or the mapping
             names what does not exist.
     """
-    slots = _mapped(names, columns, mapping)
+    given = (*columns, *derived)
+    slots = _mapped(names, given, mapping)
     for value, own in names.items():
-        found = [name for name in own if name in columns and name not in mapping]
+        found = [name for name in own if name in given and name not in mapping]
         if value in slots or not found:
             continue
         if len(found) > 1:
