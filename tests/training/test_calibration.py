@@ -182,17 +182,43 @@ def test_levels_of_a_trained_model_hold_for_jobs_like_those_of_its_calibration(l
         assert low <= (covered if level >= 0.5 else 1 - covered) <= high + 1 / len(test)
 
 
+GROUPED = "[calibration]\ngroup_jobs = 40\n"
+
+
 @pytest.fixture(scope="module")
-def grouped(log: Records, small: Path, trainer: Callable[[Records, Path], Result]) -> Result:
+def grouping(log: Records, small: Path, trainer: Callable[[Records, Path], Result]) -> Callable[[str], Result]:
     """A third of the jobs is one user's, the others have each a user; four fifths have a queue. Few trees will do."""
-    config = small.with_name("grouped.toml")
     few = re.sub(r"rounds = \d+", "rounds = 2", small.read_text())
     split = "[split]\nfit = 0.46\ncalibrate = 0.14\n"
-    config.write_text(f"{few}\n[calibration]\ngroup_jobs = 40\n{split}[censoring]\nrounds = 0\n")
     number = pl.int_range(pl.len())
     user = pl.when(number % 3 == 0).then(pl.lit("busy")).otherwise(pl.format("user-{}", number))
     queue = pl.when(number % 5 == 0).then(pl.lit("")).otherwise(pl.lit("common"))
-    return trainer(replace(log, frame=log.frame.with_columns(user=user, partition=queue)), config)
+    records = replace(log, frame=log.frame.with_columns(user=user, partition=queue))
+
+    def train(calibration: str) -> Result:
+        config = small.with_name("grouped.toml")
+        config.write_text(f"{few}\n{calibration}{split}[censoring]\nrounds = 0\n")
+        return trainer(records, config)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def grouped(grouping: Callable[[str], Result]) -> Result:
+    return grouping(GROUPED)
+
+
+def test_half_of_every_offset_may_be_applied_and_the_card_says_so(
+    grouping: Callable[[str], Result], grouped: Result
+) -> None:
+    half = grouping(GROUPED + "applied = 0.5\n").candidate
+    assert half.head.groups is not None
+    assert grouped.candidate.head.groups is not None
+    np.testing.assert_allclose(half.head.offsets, grouped.candidate.head.offsets / 2)
+    np.testing.assert_allclose(half.head.groups.shifts, grouped.candidate.head.groups.shifts / 2)
+    assert np.abs(half.head.offsets).max() > 0
+    assert "0.5 of it applied, so that no coverage is promised" in half.card
+    assert "applied" not in grouped.candidate.card
 
 
 def test_training_gives_offsets_to_large_groups(grouped: Result) -> None:
@@ -253,4 +279,12 @@ def test_groups_too_small_for_a_level_are_refused(value: str, message: str, tmp_
     path = tmp_path / "groups.toml"
     path.write_text(f"[calibration]\ngroup_jobs = {value}\n")
     with pytest.raises(hyperparameters.HyperparameterError, match=f"calibration.group_jobs must {message}"):
+        hyperparameters.load(path)
+
+
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "nan"])
+def test_no_more_than_an_offset_is_applied(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "applied.toml"
+    path.write_text(f"[calibration]\napplied = {value}\n")
+    with pytest.raises(hyperparameters.HyperparameterError, match=r"calibration\.applied must lie between 0 and 1"):
         hyperparameters.load(path)

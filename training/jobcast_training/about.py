@@ -96,6 +96,8 @@ def fingerprint(frame: pl.DataFrame) -> str:
 
 def _method(ensemble: Ensemble, hyper: Hyperparameters) -> str:
     said = "asymmetric conformalised quantile regression, one offset a level"
+    if hyper.applied < 1:
+        said += f", {hyper.applied:g} of it applied, so that no coverage is promised"
     if ensemble.groups:
         counts = ", ".join(f"{len(keys)} by {name}" for name, keys in ensemble.groups.keys.items())
         said += f"; groups of at least {hyper.group_jobs} jobs have offsets of their own ({counts})"

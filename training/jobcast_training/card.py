@@ -79,8 +79,8 @@ def model_card(
     lines += [
         "",
         "No prediction exceeds the requested limit, so a job that ran over it, often by seconds, is never covered as "
-        "observed. Calibration is exact only for jobs like those of the calibration period; users' habits drift, and "
-        "the test column shows by how much.",
+        f"observed. Calibrated by {about['calibration']['method']}: exact at best for jobs like those of the "
+        "calibration period; users' habits drift, and the test column shows by how much.",
         "",
         "## Use and limits",
         "",

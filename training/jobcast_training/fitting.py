@@ -181,7 +181,8 @@ def _fitted_anew(
     step("calibrating", 1)()
     plain = Head(mixing, np.zeros(mixing.shape[1]), point=0, limit="", measure=0.0, share=share)
     served = tree_outputs(calibrated(merge(forests, weights), plain), calibrate.x).astype(np.float64)
-    offsets = conformal_offsets(calibrate.y - share * calibrate.scale, served, hyper.quantiles.levels)
+    whole = conformal_offsets(calibrate.y - share * calibrate.scale, served, hyper.quantiles.levels)
+    offsets = hyper.applied * whole
     return Ensemble(
         forests=forests,
         weights=weights,
@@ -205,7 +206,7 @@ def _groups(
     kept = {name: found[name] for name in reversed(list(found)) if found[name]}
     if not kept:
         return None
-    shifts = np.array([one - offsets for own in kept.values() for one in own.values()])
+    shifts = np.array([hyper.applied * one - offsets for own in kept.values() for one in own.values()])
     return Groups({name: tuple(own) for name, own in kept.items()}, shifts)
 
 

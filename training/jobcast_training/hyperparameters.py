@@ -48,6 +48,7 @@ class Hyperparameters:
     hidden: float
     half_life_days: float
     quantiles: Quantiles
+    applied: float
     group_jobs: int
     max_groups: int
     censoring_rounds: int
@@ -127,6 +128,8 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
     rule(0 <= tree["history"]["hidden"] < 1, "history.hidden", "lie between 0 and 1", tree["history"]["hidden"])
     half_life = tree["fitting"]["half_life_days"]
     rule(half_life >= 0, "fitting.half_life_days", "be >= 0 (0 = no weighting)", half_life)
+    applied = tree["calibration"]["applied"]
+    rule(0 <= applied <= 1, "calibration.applied", "lie between 0 and 1", applied)
     group_jobs, max_groups = tree["calibration"]["group_jobs"], tree["calibration"]["max_groups"]
     least = jobs_needed(quantiles.levels)
     rule(group_jobs == 0 or group_jobs >= least, "calibration.group_jobs", f"be 0 or >= {least}", group_jobs)
@@ -143,6 +146,7 @@ def _checked(tree: Mapping[str, Any], where: str) -> Hyperparameters:
         hidden=tree["history"]["hidden"],
         half_life_days=tree["fitting"]["half_life_days"],
         quantiles=quantiles,
+        applied=applied,
         group_jobs=group_jobs,
         max_groups=max_groups,
         censoring_rounds=tree["censoring"]["rounds"],
