@@ -11,6 +11,9 @@ from jobcast_server.errors import StartupError
 
 log = structlog.get_logger()
 
+AGAIN = 20
+"""Looks after which files that could not be read are read again unchanged: the reason may have passed."""
+
 Look = tuple[tuple[int, ...], ...]
 
 
@@ -35,15 +38,17 @@ class Watched:
         self._load = load
         self.stale = False
         self._complaint = ""
+        self._looks = 0
         self._seen = self._fingerprint()
         load()
 
     def look(self) -> None:
-        """Read them again if they look otherwise than before, or could not be read: the reason may have passed."""
+        """Read them again if they look otherwise than before, or, now and then, if they could not be read."""
         seen, before = self._fingerprint(), self._seen
-        if seen == before and not self.stale:
+        self._looks += 1
+        if seen == before and not (self.stale and self._looks >= AGAIN):
             return
-        self._seen = seen
+        self._seen, self._looks = seen, 0
         try:
             self._load()
         except Exception as error:  # whatever it is, the next look may go well
