@@ -1,5 +1,6 @@
 """The asyncio client: one channel, made and used within one event loop."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -19,7 +20,7 @@ from jobcast.job import JobFields
 from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
 from jobcast.status import as_jobcast_error
-from jobcast.waiting import limit
+from jobcast.waiting import left, limit
 
 
 class AsyncClient:
@@ -78,14 +79,15 @@ class AsyncClient:
         if self._closed:
             raise closed()
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
-        stream = answered(call, jobs, feature_importance, limit(timeout))
+        stream = answered(call, jobs, feature_importance, left(timeout))
         try:
             async for prediction in stream:
                 yield prediction
         except grpc.RpcError as error:
-            if self._closed:
-                raise closed() from error
             raise as_jobcast_error(error, self.address, timeout) from error
+        except asyncio.CancelledError:
+            self._tell_closed()
+            raise
         finally:
             await stream.aclose()
 
@@ -111,10 +113,19 @@ class AsyncClient:
         await self.close()
 
     async def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else limit(timeout)
+        seconds = self.timeout if timeout is None else left(timeout)
         if self._closed:
             raise closed()
         try:
             return await method(request, timeout=seconds, metadata=self._access.metadata)
         except grpc.RpcError as error:
             raise as_jobcast_error(error, self.address, seconds) from error
+        except asyncio.CancelledError:
+            self._tell_closed()
+            raise
+
+    def _tell_closed(self) -> None:
+        """Raise where calls were cancelled by the close, and not by whoever cancelled the task that awaits them."""
+        task = asyncio.current_task()
+        if self._closed and not (task and task.cancelling()):
+            raise closed() from None

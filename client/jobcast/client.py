@@ -16,7 +16,7 @@ from jobcast.prediction import Health, ModelInfo, Prediction
 from jobcast.request import JobLike, batches, predict_request
 from jobcast.status import as_jobcast_error
 from jobcast.stream import answered
-from jobcast.waiting import limit
+from jobcast.waiting import left, limit
 
 
 class Client(Closing):
@@ -106,7 +106,7 @@ class Client(Closing):
         if self._closed:
             raise closed()
         call = partial(self._stub.PredictStream, metadata=self._access.metadata)
-        stream = answered(call, jobs, feature_importance, limit(timeout))
+        stream = answered(call, jobs, feature_importance, left(timeout))
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -130,7 +130,7 @@ class Client(Closing):
         self._channel.close()
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else limit(timeout)
+        seconds = self.timeout if timeout is None else left(timeout)
         if self._closed:
             raise closed()
         try:

@@ -10,7 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobcast.access import AccessFields
-from jobcast.closing import Closing
+from jobcast.closing import Closing, closed
 from jobcast.errors import ServerFault
 from jobcast.tasks import exchange
 from jobcast.waiting import limit
@@ -73,6 +73,8 @@ class MetricsClient(Closing):
             Unavailable, DeadlineExceeded: no answer.
             ServerFault: the answer is no metrics page of a jobcast server.
         """
+        if self._http.is_closed:
+            raise closed()
         try:
             response = self._http.get(self.url + PATH, headers={"accept": "text/plain"})
         except httpx.RequestError as error:

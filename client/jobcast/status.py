@@ -37,7 +37,7 @@ def as_jobcast_error(error: grpc.RpcError, address: str, timeout: float | None) 
         case grpc.StatusCode.UNAVAILABLE if details.startswith(_NOT_CONNECTED):
             return Unavailable(
                 f"no server at {address}: start one with `make serve`, or give the address of a running one; a client "
-                f"looks for it again every second ({details})"
+                f"looks for it again a second after each attempt ({details})"
             )
         case grpc.StatusCode.UNAVAILABLE:
             return Unavailable(f"the server at {address} is not available: {details}; retry in a moment")

@@ -20,3 +20,13 @@ def limit(timeout: float | None) -> float | None:
         rule = f"must be seconds > 0 and <= {LONGEST_S:g}, or None for no limit, got {timeout!r}"
         raise InvalidInput(Violation("timeout", rule))
     return timeout
+
+
+def left(timeout: float | None) -> float | None:
+    """Seconds that one call may take: of a deadline nothing may be left, and the call then ends at once.
+
+    Raises:
+        InvalidInput: nothing that is a time.
+    """
+    none = isinstance(timeout, Real) and not isinstance(timeout, bool) and timeout <= 0
+    return timeout if none else limit(timeout)

@@ -6,7 +6,6 @@ accepted is lost while the drain's time lasts; after it callers see UNAVAILABLE 
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 import time
@@ -19,6 +18,7 @@ import structlog
 from jobcast_server import counting, forest, logs, memory, native, spans
 from jobcast_server.admission import Admission
 from jobcast_server.cores import share
+from jobcast_server.ends import heed
 from jobcast_server.errors import BundleError
 from jobcast_server.greeting import Ports, greet
 from jobcast_server.health import Health
@@ -74,8 +74,7 @@ async def serve(settings: Settings, link: Link | None = None) -> None:
         BundleError: no bundle of the repository is good.
     """
     stop = asyncio.Event() if link is None else link.stop
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    heed(stop)
     provider = session.choose(settings.provider)
     forest.demand(settings.forest)
     native.demand(settings.engine, provider)

@@ -38,23 +38,22 @@ def reserve(settings: Settings, option: str) -> Iterator[int]:
     family, host = _family(settings.host)
     with socket.socket(family, socket.SOCK_STREAM) as held, socket.socket(socket.AF_UNIX) as mark:
         try:
-            number = _hold(held, host, getattr(settings, option))
-            mark.bind(
-                f"\0jobcast {host} {number}"
-            )  # two who hold it at once, and share it, see each other by this only
+            _hold(held, host, getattr(settings, option))
+            address, number = held.getsockname()[:2]
+            # Two who hold it before anybody listens, and share it, see each other by this only.
+            mark.bind(f"\0jobcast {address} {number}")
         except OSError as error:
             raise _unusable(settings, option, error) from None
         yield number
 
 
-def _hold(held: socket.socket, host: str, port: int) -> int:
-    """Bind, alone at first: a port that others share would be had for the asking; gives its number."""
+def _hold(held: socket.socket, host: str, port: int) -> None:
+    """Bind, alone at first: a port that others share would be had for the asking."""
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if held.family is socket.AF_INET6:
         held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     held.bind((host, port))
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return int(held.getsockname()[1])
 
 
 def _unusable(settings: Settings, option: str, error: OSError) -> StartupError:

@@ -114,7 +114,18 @@ def test_a_closed_client_says_so(address, job):
     async def ask():
         aio = AsyncClient(address)
         assert (await aio.health()).serving
+
+        async def idle():
+            yield job
+            await asyncio.Event().wait()
+
+        stream = aio.predict_stream(idle())
+        assert (await anext(stream)).ok
+        waiting = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
         await aio.close()
+        with pytest.raises(Unavailable, match=r"^this client is closed"):
+            await waiting
         for call in (aio.health(), aio.predict(**job), anext(aio.predict_stream([job]))):
             with pytest.raises(Unavailable, match=r"^this client is closed"):
                 await call

@@ -34,6 +34,7 @@ NOT_RELOADED = "certificates not reloaded, those from before stay in force"
 
 LIVE = "/inference.GRPCInferenceService/ServerLive"
 ECHO = "/jobcast.Echo/EchoStream"
+FREE = ("--port", "0", "--http-port", "0", "--metrics-port", "0")
 PORTS = ("port", "http_port", "metrics_port")
 
 
@@ -206,7 +207,7 @@ def test_a_server_does_not_start_with_a_certificate_that_a_port_cannot_use(files
     of_kind(authority, files, UNUSABLE[listener]())
     command = [str(Path(sys.executable).with_name("jobcast")), "serve", "--listener", listener, *files.flags]
     ran = subprocess.run(
-        [*command, "--models", str(ROOT / "models")], capture_output=True, text=True, timeout=60, check=False
+        [*command, *FREE, "--models", str(ROOT / "models")], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.returncode, "tls_cert: the gRPC listener cannot use" in ran.stderr) == (1, True), ran.stderr
     assert "Traceback" not in ran.stderr

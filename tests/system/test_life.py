@@ -113,6 +113,25 @@ def test_interrupt_and_hangup_drain_it_too(start, number):
     assert '"event": "stopped"' in log
 
 
+def test_a_hangup_that_nohup_keeps_from_it_ends_nothing(tmp_path):
+    command = ["nohup", serving.COMMAND, "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0"]
+    process = subprocess.Popen(
+        [*command, "--log-format", "json", "--models", str(serving.MODELS)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=serving.environment(),
+    )  # fmt: skip
+    try:
+        ready = serving.wait(process)
+        process.send_signal(signal.SIGHUP)
+        with closing(http.client.HTTPConnection("127.0.0.1", ready["http_port"], timeout=30)) as connection:
+            connection.request("GET", "/v2/health/ready")
+            assert connection.getresponse().status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        serving.end(process)
+
+
 def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
     """As with a disk that is full: lines are lost and counted, calls are answered, reports written, and it drains."""
     process, ready = serving.start("--store", str(tmp_path / "o.sqlite"), "--admin", "off", "--drain-delay", "0.2")

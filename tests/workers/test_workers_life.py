@@ -222,6 +222,7 @@ def test_the_end_does_not_wait_for_a_start(number, gone):
     assert process.returncode == 0, rest
     assert '"event": "ready"' not in rest
     assert '"event": "stopped"' in rest
+    assert "Traceback" not in rest
     gone(hangs)
 
 

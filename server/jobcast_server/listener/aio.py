@@ -97,13 +97,15 @@ def _usable(pem: Pem) -> None:
     """
     chain, key, authorities = pem
     credentials = grpc.ssl_server_credentials([(key, chain)], authorities, authorities is not None)
-    with ThreadPoolExecutor(1) as unused:
+    with ThreadPoolExecutor(1) as threads:
+        server = grpc.server(threads)
         try:
-            grpc.server(unused).add_secure_port("127.0.0.1:0", credentials)
+            server.add_secure_port("127.0.0.1:0", credentials)
         except RuntimeError:
-            raise ValueError(
-                "not a certificate, key and authorities that gRPC takes (RSA, or EC P-256 to P-521)"
-            ) from None
+            raise ValueError("gRPC's own server takes RSA, ECDSA of P-256 to P-521, and Ed25519") from None
+        finally:
+            server.start()  # what was never started never lets go of its port
+            server.stop(None).wait()
 
 
 class Shedder(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -37,7 +37,7 @@ def keys() -> None:
 )  # fmt: skip
 @click.option("--rate", type=float, default=0.0, show_default=True, help="Calls per second; 0 = no limit.")
 @click.option("--burst", type=float, default=0.0, show_default=True, help="Calls at once; 0 = those of a second.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; never without.")
+@click.option("--days", type=click.FloatRange(0, 36_500, min_open=True), help="Days until it expires; never without.")
 def new(path: Path, name: str, scopes: tuple[str, ...], rate: float, burst: float, days: float | None) -> None:
     """Add a key, and print its token, which is written nowhere."""
     token = keyfile.secret()

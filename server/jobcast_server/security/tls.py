@@ -51,7 +51,8 @@ class Certificates:
         self._cert, self._key, self._client_ca = cert, key, client_ca
         self.context = Context(ssl.PROTOCOL_TLS_SERVER)
         self.pem: Pem = (b"", b"", None)
-        self._takers: list[Callable[[Pem], None]] = []
+        self._take: Callable[[Pem], None] = lambda pem: None
+        self._refused: tuple[Pem, StartupError] | None = None
         self._told: Any = None
 
     @property
@@ -70,28 +71,32 @@ class Certificates:
         readable = self._key_mode() & stat.S_IROTH
         if pem != self._read():
             raise StartupError("tls_cert: the files were changed while they were read")
-        for take in self._takers:
-            self._offer(take, pem)
+        self._offer(pem)
         self.context.current = context
         self.pem = pem
         if readable:
             log.warning("the key of TLS can be read by everybody", file=str(self._key), mend=f"chmod 600 {self._key}")
 
     def follow(self, take: Callable[[Pem], None]) -> None:
-        """Have a listener of its own `take` the contents, now and before every change.
+        """Have the gRPC listener, which reads them by itself, `take` the contents now and before every change.
 
         Raises:
             StartupError: it cannot use them, and says why by ValueError.
         """
-        self._offer(take, self.pem)
-        self._takers.append(take)
+        self._take = take
+        self._offer(self.pem)
 
-    def _offer(self, take: Callable[[Pem], None], pem: Pem) -> None:
+    def _offer(self, pem: Pem) -> None:
+        """Have the listener take them; of what it has refused it is not asked again: gRPC writes lines of its own."""
+        if self._refused is not None and self._refused[0] == pem:
+            raise self._refused[1]
         try:
-            take(pem)
+            self._take(pem)
         except ValueError as error:
             names = " and ".join(map(str, self.paths))
-            raise StartupError(f"tls_cert: the gRPC listener cannot use {names}: {error}") from None
+            refusal = StartupError(f"tls_cert: the gRPC listener cannot use {names}: {error}")
+            self._refused = pem, refusal
+            raise refusal from None
 
     def credentials(self) -> "grpc.ServerCredentials":
         """For gRPC's own server."""

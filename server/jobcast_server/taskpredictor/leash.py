@@ -3,7 +3,7 @@
 The kernel ends it by SIGTERM (Linux only; elsewhere it outlives a server that is killed).
 """
 
-import ctypes
+import contextlib
 import os
 import signal
 import sys
@@ -16,7 +16,10 @@ NOT_FOUND = 127
 if __name__ == "__main__":
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        with contextlib.suppress(ImportError, OSError, AttributeError):  # it outlives a killed server then
+            import ctypes
+
+            ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != parent:  # it was gone before
             sys.exit(128 + signal.SIGTERM)
     try:

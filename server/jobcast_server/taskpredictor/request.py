@@ -14,7 +14,8 @@ CONFIDENCE = "confidence_level"
 LOOKS, TABLE = "lookup_table", "lookup_table_name"
 _OPTIONS = (CONFIDENCE, LOOKS, TABLE)
 _FIELDS = frozenset((*_OPTIONS, "trace", "metadata", "id", *IDENTITY))
-_LIKE, _LOOKED_AT, _LONGEST = 0.75, 8, 32
+_ALSO = {"confidence": CONFIDENCE}
+_LIKE, _LOOKED_AT, _LONGEST = 0.9, 8, 32
 """How like an option's name another one is to be a slip of it, how many unknown names are compared, of what length."""
 
 
@@ -111,9 +112,9 @@ def _spelt(told: dict[str, Any]) -> None:
     """Refuse what looks like an option that is not given: it would have no effect, and nobody would notice."""
     unknown = (name for name in told if name not in _FIELDS and len(name) <= _LONGEST)
     for name in islice(unknown, _LOOKED_AT):
-        near = difflib.get_close_matches(name.lower(), _OPTIONS, 1, _LIKE)
-        if near and near[0] not in told:
-            raise wrong(name, f"must be written {near[0]!r}, got {shorten(name)}")
+        near = _ALSO.get(name) or next(iter(difflib.get_close_matches(name.lower(), _OPTIONS, 1, _LIKE)), None)
+        if near is not None and near not in told:
+            raise wrong(name, f"must be written {near!r}, got {shorten(name)}")
 
 
 def _table(told: dict[str, Any], *, looks: bool) -> str | None:

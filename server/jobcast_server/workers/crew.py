@@ -114,7 +114,11 @@ class Crew:
                 number, self._settings.workers, self._metrics_port, again,
                 tuple(sorted(changes.wanted)), changes.serving if again and not follows else None,
             )  # fmt: skip
-            child = self._children[number] = await Child.begin(self._settings, seat, self._answer)
+            beginning = asyncio.create_task(Child.begin(self._settings, seat, self._answer))
+            try:
+                await asyncio.shield(beginning)
+            finally:  # where this is ended meanwhile there is a process all the same
+                child = self._children[number] = await beginning
         log.info("worker started", worker=number, pid=child.process.pid)
         return child
 
@@ -145,16 +149,15 @@ class Crew:
         with contextlib.suppress(GoneError):
             while True:
                 await asyncio.sleep(BEAT_S)
-                patience = self._settings.worker_timeout
-                if child.ready is None:
-                    patience = max(patience, START_S)
+                starts = child.ready is None
+                patience = max(self._settings.worker_timeout, START_S * starts)
                 try:
                     await asyncio.wait_for(child.channel.ask("beat"), patience)
                 except TimeoutError:
                     log.error(
                         "worker hangs", worker=child.seat.number, pid=child.process.pid,
                         reason=f"it answered nothing for {patience:g} s "
-                        + ("(worker_timeout)" if child.ready else "at its start"),
+                        + ("at its start" if starts else "(worker_timeout)"),
                     )  # fmt: skip
                     child.kill()
                     return
@@ -179,8 +182,10 @@ class Crew:
         child.channel.end()
 
     async def _end_all(self) -> None:
-        for child in self.children():
+        ending = list(self.children())
+        for child in ending:
             child.kill()
+        for child in ending:
             await child.ended()
             child.channel.end()
 

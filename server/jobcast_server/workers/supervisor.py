@@ -5,7 +5,6 @@ It answers the port of the metrics itself, behind the same keys and certificates
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from typing import Any
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from jobcast_server import logs
 from jobcast_server.counting import PYTHON
+from jobcast_server.ends import heed
 from jobcast_server.errors import StartupError
 from jobcast_server.found import Found
 from jobcast_server.greeting import Ports, greet
@@ -41,8 +41,7 @@ async def supervise(settings: Settings) -> None:
         )
     started = time.perf_counter()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    heed(stop)
     security = Security(settings, PYTHON)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(security.close)

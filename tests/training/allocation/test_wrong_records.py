@@ -241,9 +241,11 @@ def test_lists_and_texts_in_one_column_of_json_lines_are_the_same_words(tmp_path
 
 
 @pytest.mark.parametrize("cell", [{"a": 1}, [["a"]]])
-def test_an_object_beside_texts_in_json_lines_is_refused_by_its_place(tmp_path: Path, cell: object) -> None:
+def test_objects_beside_texts_in_json_lines_are_no_texts_and_hurt_no_other_column(tmp_path: Path, cell: object) -> None:
     path = lines(tmp_path, {**JSON, "targets": "a"}, None, {**JSON, "targets": cell})
-    refused(path, "line 3, column targets: expected a text, a number or a list of them, got", json.dumps(cell))
+    refused(path, "column targets: expected texts for targets")
+    path = lines(tmp_path, {**JSON, "unread": "[a"}, None, {**JSON, "unread": cell})
+    assert read(path).frame.height == 2
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def _read_one(path: Path, name: str, options: Options) -> Records:
     chosen = _choose(path, name, seen, options)
     try:
         return accept(chosen.open(path, seen, options), path.name)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as cause:
+    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError, OSError, EOFError) as cause:
         if seen.schema is None:
             raise explained(path, cause) from cause
         raise SourceError(f"{path.name}: damaged Parquet file: {cause}") from cause

@@ -38,8 +38,8 @@ def scan_csv(path: Path) -> pl.LazyFrame:
     seen = len(rows.collect_schema()) - 1  # without the line number
     if seen != len(header):
         raise SourceError(
-            f"{path.name} line 1: {len(header)} names end at a line end, {seen} where polars ends it; write LF or "
-            "CR LF at the end of each line, not CR alone"
+            f"{path.name} line 1: its lines end in CR alone, or one stands among its {len(header)} names; write LF or "
+            "CR LF at the end of each line"
         )
     return rows
 

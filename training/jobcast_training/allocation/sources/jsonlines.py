@@ -4,6 +4,7 @@ A list is never written as a text, as polars does in a column that holds both: t
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def json_lines(path: Path) -> pl.DataFrame:
     """Return the rows of a file.
 
     Raises:
-        RecordError: a line is no JSON object, or a column holds objects or numbers beside what does not go with them.
+        RecordError: a line is no JSON object, or a column holds lists or objects beside numbers.
     """
     lines = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).splitlines()
     held = {number: line for number, line in enumerate(lines, start=1) if line.strip()}
@@ -30,13 +31,8 @@ def json_lines(path: Path) -> pl.DataFrame:
         if fault:
             raise RecordError(f"{path.name} {fault}") from cause
         raise
-    suspects = [name for name, cells in frame.to_dict().items() if _begins_as_structure(cells)]
-    if suspects:
-        rows = {number: json.loads(line) for number, line in held.items()}
-        for name in suspects:
-            cells = [_cell(f"{path.name} line {number}, column {name}", row.get(name)) for number, row in rows.items()]
-            if any(isinstance(row.get(name), list) for row in rows.values()):
-                frame = frame.with_columns(pl.Series(name, cells, pl.List(pl.String)))
+    kept = list(held.values())
+    frame = frame.with_columns([_with_lists(cells, kept) for cells in frame if cells.dtype == pl.String])
     if len(held) == len(lines):
         return frame
     numbers = pl.DataFrame({_LINE: range(1, len(lines) + 1)})
@@ -44,19 +40,23 @@ def json_lines(path: Path) -> pl.DataFrame:
     return numbers.join(numbered, on=_LINE, how="left", maintain_order="left").drop(_LINE)
 
 
-def _begins_as_structure(cells: pl.Series) -> bool:
-    return cells.dtype == pl.String and bool(cells.str.contains(r"^[\[{]").any())
+def _with_lists(cells: pl.Series, lines: Sequence[bytes]) -> pl.Series:
+    """A column of texts as one of lists, where a line holds a list of words or numbers in it.
 
-
-def _cell(place: str, value: Any) -> list[str | None] | None:
-    """The cell of a column that holds lists and texts, as a list."""
-    if value is None:
-        return None
-    items = value if isinstance(value, list) else [value]
-    if any(isinstance(one, list | dict) for one in items):
-        shown = json.dumps(value)[:60]
-        raise RecordError(f"{place}: expected a text, a number or a list of them, got {shown}")
-    return [one if isinstance(one, str | None) else json.dumps(one) for one in items]
+    Where one holds an object, or a list of lists, the column becomes one of structures, which nobody takes for texts.
+    """
+    places = cells.str.contains(r"^[\[{]").fill_null(value=False).arg_true().to_list()
+    told = {place: json.loads(lines[place]).get(cells.name) for place in places}
+    lists = {place: value for place, value in told.items() if isinstance(value, list)}
+    nested = any(isinstance(one, list | dict) for value in lists.values() for one in value)
+    if nested or any(isinstance(value, dict) for value in told.values()):
+        return cells.to_frame().to_struct(cells.name)
+    if not lists:
+        return cells
+    words: list[Any] = [None if text is None else [text] for text in cells.to_list()]
+    for place, value in lists.items():
+        words[place] = [one if isinstance(one, str | None) else json.dumps(one) for one in value]
+    return pl.Series(cells.name, words, pl.List(pl.String))
 
 
 def _fault(numbered: tuple[int, bytes]) -> str:

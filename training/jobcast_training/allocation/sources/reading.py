@@ -92,20 +92,20 @@ def read_table(
         RecordError: the file is not what it should be.
     """
     names = slots.plain_names(predictor)
-    columns = table.frame.columns
-    if format == "nextflow" or (format == "auto" and trace.recognises(columns)):
+    given = table.frame.columns
+    if format == "nextflow" or (format == "auto" and trace.recognises(given)):
         table = RawTable(table.source, trace.prepared(table.frame), table.place, table.first, table.seen)
         names = trace.names(predictor, names)
     try:
-        derived = [name for name in table.frame.columns if name not in columns]
-        found = slots.match(predictor, names, columns, mapping, derived)
+        derived = [name for name in table.frame.columns if name not in given]
+        found = slots.match(predictor, names, given, mapping, derived)
     except RecordError as cause:
-        raise RecordError(f"{cause}{look_alike(table.seen, columns)}") from cause
+        raise RecordError(f"{cause}{look_alike(table.seen, given)}") from cause
     cells = {value: _read(predictor, table, value, slot) for value, slot in found.items()}
     reading = Reading(predictor, table, found, cells)
     ended = ending.ended(reading.slots, cells, assumed_hours)
     verdict = judge(table, _rules(reading, now))
-    rest = slots.unused(predictor, names, columns, found)
+    rest = slots.unused(predictor, names, given, found)
     notes = [note for own in cells.values() for note in own.notes]
     notes += [*ended.notes, *_failures(reading, verdict), *([rest] if rest else []), *verdict.notes]
     return Part(_frame(reading, ended).filter(verdict.kept), verdict, tuple(notes))
