@@ -1,7 +1,7 @@
 """One run: every scenario's windows, subject and yardsticks in turn, A B A B, over one server."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -136,19 +136,19 @@ class Bench:
         return self._fleet.run(rows_per_s, self._bundle, rows, settings.seed, settings.duration_s, settings.warmup_s)
 
 
-def _start(settings: Settings, cores: Cores, progress: Progress) -> tuple[Served, Result | None]:
-    """Start the server, several times where the start itself is measured; the last one stays."""
+def _start(settings: Settings, cores: Cores, progress: Progress, stack: ExitStack) -> tuple[Served, Result | None]:
+    """Start the server, several times where the start itself is measured; the last one stays until the stack ends."""
     measured = "server" in settings.groups
     ready, loaded = [], []
     for remaining in reversed(range(settings.repeats if measured else 1)):
-        served = Served(settings.models, cores, settings.server_arguments)
-        ready.append(served.ready_s)
-        probe = Probe(served.pid)
-        loaded.append(probe.rss_mib())
-        probe.close()
-        progress("starting the server")
-        if remaining:
-            served.close()
+        with ExitStack() as once:
+            served = once.enter_context(Served(settings.models, cores, settings.server_arguments))
+            ready.append(served.ready_s)
+            with closing(Probe(served.pid)) as probe:
+                loaded.append(probe.rss_mib())
+            progress("starting the server")
+            if not remaining:
+                stack.push(once.pop_all())
     if not measured:
         return served, None
     measures = {"ready_s": Summary.of(ready), "loaded_rss_mib": Summary.of(loaded)}
@@ -163,8 +163,7 @@ def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[
         own: Result | None = None
         probe: Probe | None = None
         if settings.address is None:
-            served, own = _start(settings, cores, progress)
-            stack.enter_context(served)
+            served, own = _start(settings, cores, progress, stack)
             probe = Probe(served.pid)
             stack.callback(probe.close)
             address = served.address

@@ -97,7 +97,11 @@ class Served:
         started = time.monotonic()
         self._process = ServerProcess("jobcast serve", command, cores)
         self.pid = self._process.pid
-        self._await(started)
+        try:
+            self._await(started)
+        except BaseException:  # Ctrl-C and SIGTERM end it too
+            self.close()
+            raise
         self.ready_s = time.monotonic() - started
 
     def runs(self) -> Runs:
@@ -112,9 +116,7 @@ class Served:
                 self._process.require_running()
                 continue
             return
-        failure = self._process.failure(f"was not ready within {READY_TIMEOUT_S:.0f} s")
-        self._process.close()
-        raise failure
+        raise self._process.failure(f"was not ready within {READY_TIMEOUT_S:.0f} s")
 
     def __enter__(self) -> "Served":
         return self
