@@ -26,7 +26,7 @@ from jobcast_bench.peers.environment import PeerError
 from jobcast_bench.picture import draw
 from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
-from jobcast_bench.run import Settings, measure, windows_of
+from jobcast_bench.run import Measured, Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
 from jobcast_bench.serving import Runs
 from jobcast_bench.side_command import (
@@ -195,14 +195,25 @@ def _run(
     if settings.address is not None:
         # Start and memory belong to a process that is not ours to look at.
         settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
-    results, runs = _measure(settings, micro)
+    found = Measured()
+    try:
+        _measure(settings, micro, found)
+    except (ServerError, GeneratorError):
+        if found.results:
+            _tell(found.results, _report(settings, found, slos, command, out), out / "report.md")
+        raise
+    return found.results, _report(settings, found, slos, command, out)
+
+
+def _report(settings: Settings, found: Measured, slos: list[Slo] | None, command: str, out: Path) -> list[Verdict]:
+    """Judge what was found and write it down; by the shipped objectives where no others are named."""
     if slos is None:
-        slos = _objectives(None, shipped_slo(runs))
-        click.echo(f"the server runs {runs}")
-    report = Report(command, settings, split_cores(), results, judge(slos, results))
+        slos = _objectives(None, shipped_slo(found.runs))
+        click.echo(f"the server runs {found.runs}")
+    report = Report(command, settings, split_cores(), found.results, judge(slos, found.results))
     report.write(out)
-    draw(results, out, cpu_model())
-    return results, report.verdicts
+    draw(found.results, out, cpu_model())
+    return report.verdicts
 
 
 def shipped_slo(runs: Runs) -> Path:
@@ -228,11 +239,13 @@ def _objectives(slo_file: Path | None, shipped: Path | None) -> list[Slo]:
         raise click.ClickException(f"--slo {slo_file}: {error.strerror}") from error
 
 
-def _measure(settings: Settings, micro: bool) -> tuple[list[Result], Runs]:
+def _measure(settings: Settings, micro: bool, found: Measured) -> None:
     with steps(windows_of(settings) + micro) as step:
         stages = [run_micro(settings.models)] if micro else []
-        results, runs = measure(settings, split_cores(), step)
-        return [*results, *stages], runs
+        try:
+            measure(settings, split_cores(), step, found)
+        finally:
+            found.results += stages
 
 
 def _tell(results: list[Result], verdicts: list[Verdict], written: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores, Fleet
@@ -42,6 +42,14 @@ class Settings:
     def scenarios(self) -> list[Scenario]:
         """The load scenarios of this run."""
         return select(self.groups, self.rates, self.quick)
+
+
+@dataclass
+class Measured:
+    """What a run has found so far: the results of what is finished, and what the server says it runs."""
+
+    results: list[Result] = field(default_factory=list)
+    runs: Runs = field(default_factory=Runs)
 
 
 def windows_of(settings: Settings) -> int:
@@ -155,15 +163,20 @@ def _start(settings: Settings, cores: Cores, progress: Progress, stack: ExitStac
     return served, Result("server", "The server process", measures)
 
 
-def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[Result], Runs]:
-    """Measure everything that the settings ask for; raises ServerError when the server does not come up."""
-    results: list[Result] = []
-    runs = Runs()
+def measure(settings: Settings, cores: Cores, progress: Progress, found: Measured) -> None:
+    """Measure everything that the settings ask for; what is finished stays in `found` when the rest fails.
+
+    Raises:
+        ServerError: the server does not come up, or has ended.
+        GeneratorError: the load generator could not measure.
+    """
     with ExitStack() as stack:
         own: Result | None = None
         probe: Probe | None = None
+        served: Served | None = None
         if settings.address is None:
             served, own = _start(settings, cores, progress, stack)
+            found.runs = served.runs
             probe = Probe(served.pid)
             stack.callback(probe.close)
             address = served.address
@@ -174,10 +187,11 @@ def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[
         fleet = stack.enter_context(Fleet(settings.processes, cores, settings.seed))
         bench = Bench(settings, cores, fleet, address, probe, http_address)
         if own is not None:
-            results.append(own)
-        results.extend(bench.scenario(scenario, progress) for scenario in settings.scenarios)
-        if settings.address is None:
-            runs = served.runs()
+            found.results.append(own)
+        for scenario in settings.scenarios:
+            result = bench.scenario(scenario, progress)
+            if served is not None:
+                served.require_running()
+            found.results.append(result)
         if own is not None and probe is not None:
             own.measures["rss_mib"] = Summary.of([probe.rss_mib()])
-    return results, runs

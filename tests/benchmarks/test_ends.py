@@ -15,7 +15,7 @@ import pytest
 from jobcast_bench import tonic_echo
 from jobcast_bench.fleet import Cores
 from jobcast_bench.peers import kserve, litserve, mlserver
-from jobcast_bench.run import Settings, measure
+from jobcast_bench.run import Measured, Settings, measure
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ANYWHERE = Cores(None, None, 1)
@@ -148,6 +148,6 @@ def test_a_server_ends_with_what_happens_between_its_starts() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure(settings, ANYWHERE, interrupted)
+        measure(settings, ANYWHERE, interrupted, Measured())
     assert len(seen) == 1
     assert not seen[0].is_running()
