@@ -11,7 +11,7 @@ from jobcast_bench.inprocess import newest_bundle, rows_per_s
 from jobcast_bench.measures import Repeat, Result, Summary, result_of
 from jobcast_bench.probe import Probe
 from jobcast_bench.process import ServerError
-from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
+from jobcast_bench.scenarios import LOWEST_PER_S, SATURATED, Rate, Scenario, select
 from jobcast_bench.serving import Runs, Served, require_ready
 from jobcast_bench.task import PREDICTOR
 from jobcast_bench.worker import OVER_HTTP, Load, echo_bytes
@@ -137,7 +137,12 @@ class Bench:
         if scenario.rate.unit == "%" and self._saturation is None:
             window = self._fleet.measure(self._load(SATURATED, None), self._settings.processes, self._probe)
             self._saturation = window.rate_per_s
-        return scenario.rate.per_second(self._saturation or 0.0)
+        offered = scenario.rate.per_second(self._saturation or 0.0)
+        if offered < LOWEST_PER_S:
+            raise ServerError(
+                f"{scenario.name}: {scenario.rate} of a saturation of {self._saturation or 0.0:g} calls/s is no load"
+            )
+        return offered
 
     def _in_process(self, rows: int) -> float:
         settings = self._settings
