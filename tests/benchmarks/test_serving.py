@@ -138,3 +138,16 @@ def test_the_report_of_what_was_finished_is_written(
     assert f"report: {tmp_path / 'report.md'}" in done.output
     assert [result["name"] for result in json.loads((tmp_path / "report.json").read_text())["results"]] == [SINGLE.name]
     assert SINGLE.title in (tmp_path / "report.md").read_text()
+
+
+def test_the_bundle_of_a_server_elsewhere_is_not_that_of_the_requests(models: Path, tmp_path: Path) -> None:
+    with Served(models, ANYWHERE) as server:
+        arguments = ["--address", server.address, "--models", str(models), "--scenario", "infer"]
+        done = CliRunner().invoke(
+            command.bench, [*arguments, "--duration", "0.1", "--repeats", "1", "--out", str(tmp_path)]
+        )
+    assert done.exit_code == 0, done.output
+    settings = json.loads((tmp_path / "report.json").read_text())["settings"]
+    assert (settings["bundle"], settings["requests_from"]) == (None, "hpc-runtime/1")
+    told = f"- bundle: that of the server at {server.address}; requests that need one were made from hpc-runtime/1\n"
+    assert told in (tmp_path / "report.md").read_text()
