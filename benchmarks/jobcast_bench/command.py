@@ -5,13 +5,12 @@ Exit codes: 0 all objectives met, 4 an objective failed or a call failed, 1 the 
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from jobcast_bench.bar import steps
 from jobcast_bench.fleet import split_cores
@@ -21,12 +20,13 @@ from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import cpu_model
 from jobcast_bench.measures import Result
 from jobcast_bench.micro import MicroError, run_micro
+from jobcast_bench.options import RateType, refuse_set_ones, refuse_unread
 from jobcast_bench.page import RATIOS
 from jobcast_bench.peers.environment import PeerError
 from jobcast_bench.picture import draw
 from jobcast_bench.process import ServerError
 from jobcast_bench.report import Report, figure
-from jobcast_bench.run import Settings, measure, windows_of
+from jobcast_bench.run import Measured, Settings, measure, windows_of
 from jobcast_bench.scenarios import DEFAULT_RATES, GROUPS, QUICK_GROUPS, QUICK_RATES, TASK_GROUPS, Rate
 from jobcast_bench.serving import Runs
 from jobcast_bench.side_command import (
@@ -50,31 +50,21 @@ SHIPPED_LISTENER_SLO = SHIPPED_SLO.with_name("listeners.toml")
 FAILED = 4
 HEADLINES = ("p50_us", "p99_us", "calls_per_s", "rows_per_s", "echo_ratio", "onnxruntime_ratio", *RATIOS)
 
+UNREAD = ("address", "groups", "rates", "processes", "micro")
+"""Parameters that no run side by side reads: it starts its own servers, with loads of its own from one process."""
+
 FULL_DURATION_S, FULL_REPEATS = 2.0, 3
 QUICK_DURATION_S, QUICK_REPEATS = 0.4, 2
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A run of servers side by side, and the objectives that it is judged by when no others are named."""
+    """A run of servers side by side, the objectives that it is judged by when no others are named, and what it does
+    not read: parameters of the command by name."""
 
     run: Callable[[Asked], Told]
     slo: Path | None = None
-
-
-class RateType(click.ParamType[Rate]):
-    """An arrival rate on the command line."""
-
-    name = "rate"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Rate:
-        """Read `80%` or `1000/s`."""
-        if isinstance(value, Rate):
-            return value
-        try:
-            return Rate.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    unread: tuple[str, ...] = UNREAD
 
 
 @click.command()
@@ -154,26 +144,18 @@ def bench(
     command = shlex.join(["jobcast", *sys.argv[1:]])
     beside = PEERS[peer] if peer else None
     wanted: dict[str, Mode | None] = {
-        "--peer": Mode(partial(run_peer, beside), SHIPPED_PEER_SLO) if beside else None,
+        "--peer": Mode(partial(run_peer, beside), SHIPPED_PEER_SLO, (*UNREAD, "models")) if beside else None,
         "--compare-batching": Mode(run_batching) if compare_batching else None,
         "--compare-engines": Mode(run_engines) if compare_engines else None,
         "--compare-listeners": Mode(run_listeners, SHIPPED_LISTENER_SLO) if compare_listeners else None,
-        "--check-load": Mode(run_generators, SHIPPED_LOAD_SLO) if check_load else None,
+        "--check-load": Mode(run_generators, SHIPPED_LOAD_SLO, (*UNREAD, "generator")) if check_load else None,
     }
-    modes = [mode for mode in wanted.values() if mode]
-    if modes and (address is not None or groups or len(modes) > 1):
-        raise click.UsageError(
-            f"{', '.join(wanted)} start their own servers: one of them, and not with --address or --scenario"
-        )
-    named = click.get_current_context().get_parameter_source("models") is not ParameterSource.DEFAULT
-    if beside and named:
-        raise click.UsageError("--peer measures on a model that it makes: not with --models")
+    modes = _chosen(wanted)
     if page is not None and not modes:
         raise click.UsageError(f"--page goes with one of {', '.join(wanted)}")
-    if address is not None and set(settings.groups) == {"server"}:
-        raise click.UsageError("--scenario server measures the start of a server of its own: not with --address")
-    if address is not None and server_arguments:
-        raise click.UsageError("--serve-arg is for a server that is started here: not with --address")
+    if not modes:
+        _refuse(settings, bool(rates))
+    refuse_set_ones(server_arguments)
     slos = _objectives(slo_file, modes[0].slo if modes else None)
     prepare(out, page)
     try:
@@ -185,8 +167,34 @@ def bench(
         raise click.ClickException(str(error)) from error
     _tell(results, verdicts, page or out / "report.md")
     wrong = any(result.errors or result.invalid or _rival_failed(result) for result in results)
-    if wrong or any(verdict.state == "failed" for verdict in verdicts):
+    unjudged = slo_file is not None and all(verdict.state == "skipped" for verdict in verdicts)
+    if unjudged:
+        click.echo(f"--slo {slo_file}: nothing was judged, none of its scenarios was part of this run")
+    if wrong or unjudged or any(verdict.state == "failed" for verdict in verdicts):
         sys.exit(FAILED)
+
+
+def _chosen(wanted: Mapping[str, Mode | None]) -> list[Mode]:
+    """The mode that was asked for, if any; raises UsageError for two, and for options that it does not read."""
+    chosen = {flag: mode for flag, mode in wanted.items() if mode}
+    if len(chosen) > 1:
+        raise click.UsageError(f"{', '.join(chosen)}: only one of them at a time")
+    ctx = click.get_current_context()
+    # All that --quick does there is to make windows shorter and fewer.
+    sized = ("quick",) if ctx.params["duration"] and ctx.params["repeats"] else ()
+    for flag, mode in chosen.items():
+        refuse_unread(ctx, (*mode.unread, *sized), flag)
+    return list(chosen.values())
+
+
+def _refuse(settings: Settings, rated: bool) -> None:
+    """Raise UsageError for options of a plain run that do not go together."""
+    if rated and "predict-open" not in settings.groups:
+        raise click.UsageError("--rate is for --scenario predict-open, which is not among the scenarios")
+    if settings.address is not None and set(settings.groups) == {"server"}:
+        raise click.UsageError("--scenario server measures the start of a server of its own: not with --address")
+    if settings.address is not None and settings.server_arguments:
+        raise click.UsageError("--serve-arg is for a server that is started here: not with --address")
 
 
 def _run(
@@ -195,14 +203,25 @@ def _run(
     if settings.address is not None:
         # Start and memory belong to a process that is not ours to look at.
         settings = replace(settings, groups=tuple(group for group in settings.groups if group != "server"))
-    results, runs = _measure(settings, micro)
+    found = Measured()
+    try:
+        _measure(settings, micro, found)
+    except (ServerError, GeneratorError):
+        if found.results:
+            _tell(found.results, _report(settings, found, slos, command, out), out / "report.md")
+        raise
+    return found.results, _report(settings, found, slos, command, out)
+
+
+def _report(settings: Settings, found: Measured, slos: list[Slo] | None, command: str, out: Path) -> list[Verdict]:
+    """Judge what was found and write it down; by the shipped objectives where no others are named."""
     if slos is None:
-        slos = _objectives(None, shipped_slo(runs))
-        click.echo(f"the server runs {runs}")
-    report = Report(command, settings, split_cores(), results, judge(slos, results))
+        slos = _objectives(None, shipped_slo(found.runs))
+        click.echo(f"the server runs {found.runs}")
+    report = Report(command, settings, split_cores(), found.results, judge(slos, found.results))
     report.write(out)
-    draw(results, out, cpu_model())
-    return results, report.verdicts
+    draw(found.results, out, cpu_model())
+    return report.verdicts
 
 
 def shipped_slo(runs: Runs) -> Path:
@@ -228,11 +247,13 @@ def _objectives(slo_file: Path | None, shipped: Path | None) -> list[Slo]:
         raise click.ClickException(f"--slo {slo_file}: {error.strerror}") from error
 
 
-def _measure(settings: Settings, micro: bool) -> tuple[list[Result], Runs]:
+def _measure(settings: Settings, micro: bool, found: Measured) -> None:
     with steps(windows_of(settings) + micro) as step:
         stages = [run_micro(settings.models)] if micro else []
-        results, runs = measure(settings, split_cores(), step)
-        return [*results, *stages], runs
+        try:
+            measure(settings, split_cores(), step, found)
+        finally:
+            found.results += stages
 
 
 def _tell(results: list[Result], verdicts: list[Verdict], written: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from jobcast_bench import h2load, native
 from jobcast_bench.latency import Latency
-from jobcast_bench.probe import Probe
+from jobcast_bench.probe import INTERVAL_S, Probe
 from jobcast_bench.rows import single_requests
 from jobcast_bench.worker import OVER_HTTP, Load, Share, drive, pin
 
@@ -152,7 +152,8 @@ class Fleet:
             server_cores=server,
             server_cpu_us=None if server_s is None or not succeeded else server_s / succeeded * 1e6,
             rss_mib=probe.rss_mib(begin) if probe else None,
-            client_bound=self._client_bound(client, server, len(shares)),
+            # A window that ends before the server was looked at twice does not tell who was busy.
+            client_bound=end - begin >= INTERVAL_S * 1e9 and self._client_bound(client, server, len(shares)),
             answer_bytes=shares[0].answer_bytes,
         )
 

@@ -24,6 +24,8 @@ class Finite(click.FloatRange):
 def prepare(out: Path, page: Path | None) -> None:
     """Let SIGTERM end this process as Ctrl-C does, with its servers, and refuse places that cannot be written to.
 
+    A page that is there must be text, since its other sections stay.
+
     Raises:
         click.UsageError: names the option, the path and what is in its way.
     """
@@ -34,3 +36,8 @@ def prepare(out: Path, page: Path | None) -> None:
         there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise click.UsageError(f"{option}: {folder} cannot be written to: {there} is no folder that may be")
+    if page is not None and page.exists():
+        try:
+            page.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"--page: {page} cannot be read as text in UTF-8: {error}") from error

@@ -79,7 +79,7 @@ def _measured(
                     scenario.name + WITH_PYTHON, f"{scenario.title}, beside {PYTHON}", scenario.rows, repeats[PYTHON]
                 ),
             ]
-        runs = {name: server.runs() for name, server in ours.items()}
+        runs = {name: server.runs for name, server in ours.items()}
     for result in results:
         if "offered_per_s" in result.measures:
             # A rate that the others cannot keep up with is a finding, which the notes tell, and no fault of the run;

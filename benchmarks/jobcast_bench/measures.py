@@ -50,6 +50,10 @@ MEASURES = {
 """Every measure by name, with meaning and unit."""
 
 
+NO_CALL = "NO_CALL"
+"""What a window without a single call counts as, beside the statuses of calls that failed."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """Values of the repeats and their median, lowest and highest."""
@@ -177,7 +181,8 @@ def result_of(name: str, title: str, rows: int, repeats: list[Repeat]) -> Result
         known = [value for value in values if value is not None]
         if known and len(known) == len(repeats):
             measures[measure] = Summary.of(known)
-    measures["errors"] = Summary.of([float(sum(window.failures for window in subjects))])
+    idle = sum(not window.sent for window in subjects)
+    measures["errors"] = Summary.of([float(sum(window.failures for window in subjects) + idle)])
     rivals = [repeat.rival for repeat in repeats if repeat.rival is not None]
     if rivals:
         measures["rival_errors"] = Summary.of([float(sum(window.failures for window in rivals))])
@@ -185,6 +190,8 @@ def result_of(name: str, title: str, rows: int, repeats: list[Repeat]) -> Result
     for window in subjects:
         result.errors.update(window.errors)
         result.invalid.extend(window.invalid)
+    if idle:
+        result.errors[NO_CALL] = idle
     result.client_bound = any(window.client_bound for window in subjects)
     result.echo_client_bound = any(echo.client_bound for echo in echoes)
     result.notes = _notes(result, echoes) + _rival_notes(rivals)
@@ -210,6 +217,8 @@ def _notes(result: Result, echoes: list[Window]) -> list[str]:
         )
     if result.echo_client_bound:
         notes.append("client_bound echo: the echo can do more than was measured; the true echo_ratio is lower")
+    if NO_CALL in result.errors:
+        notes.append("NO_CALL: nothing was due in a window; measure at a higher rate or for longer")
     broken = sum((echo.errors for echo in echoes), Counter[str]())
     if broken:
         notes.append(f"the echo failed: {dict(broken)}; is the server started with --enable-echo?")

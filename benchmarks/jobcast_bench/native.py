@@ -11,7 +11,7 @@ from typing import Any
 
 from jobcast_bench.generator import BINARY, run
 from jobcast_bench.latency import Latency
-from jobcast_bench.worker import METHODS, Load, Share, check_of, most_samples, requests_of
+from jobcast_bench.worker import METHODS, Load, Share, check_of, most_samples, planned_s, requests_of
 
 FAILED = 4
 """Its exit code when a call failed; what it measured is told all the same."""
@@ -51,7 +51,7 @@ def drive(load: Load) -> Share:
         pairs = unframed(kept.read_bytes())
     check = check_of(load)
     wrong = (check(request, answer) for request, answer in zip(pairs[::2], pairs[1::2], strict=True))
-    return _share(told, tuple(reason for reason in wrong if reason))
+    return _share(told, planned_s(load), tuple(reason for reason in wrong if reason))
 
 
 def _shape(load: Load) -> list[str]:
@@ -64,7 +64,7 @@ def _shape(load: Load) -> list[str]:
     return ["--connections", str(load.connections), "--streams", str(each)]
 
 
-def _share(told: dict[str, Any], invalid: tuple[str, ...]) -> Share:
+def _share(told: dict[str, Any], planned: float, invalid: tuple[str, ...]) -> Share:
     latency, lag = (Latency.of_nanoseconds(told[name]["histogram_ns"], told[name]["max_us"]) for name in _TIMES)
     return Share(
         latency=latency.encode(),
@@ -76,9 +76,9 @@ def _share(told: dict[str, Any], invalid: tuple[str, ...]) -> Share:
         late=told["late"],
         errors=told["errors"],
         invalid=invalid,
-        elapsed_s=told["seconds"],
+        elapsed_s=max(told["seconds"], planned),
         begin_ns=told["begin_ns"],
-        end_ns=told["end_ns"],
+        end_ns=max(told["end_ns"], told["begin_ns"] + round(planned * 1e9)),
         cpu_s=told["cpu_s"],
         answer_bytes=told["answer_bytes"],
     )

@@ -55,7 +55,8 @@ class Report:
     def _settings(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "bundle": _bundle(settings),
+            "bundle": _bundle(settings) if settings.address is None else None,
+            "requests_from": _bundle(settings),
             "scenarios": list(settings.groups),
             "rates": [str(rate) for rate in settings.rates],
             "duration_s": settings.duration_s,
@@ -84,7 +85,7 @@ class Report:
             "",
             f"- machine: {told['cpu']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['system']}; {pinned}",
             f"- versions: {', '.join(f'{name} {version}' for name, version in versions().items())}",
-            f"- bundle: {plan['bundle'] or 'not known'}",
+            f"- bundle: {plan['bundle'] or _unknown(plan)}",
             f"- windows: {plan['duration_s']} s after {plan['warmup_s']} s of warm-up, {plan['repeats']} repeats, "
             f"{plan['processes']} load processes",
             f"- load: {plan['generator']}",
@@ -102,6 +103,13 @@ class Report:
 def _bundle(settings: Settings) -> str | None:
     found = newest_bundle(settings.models, settings.predictor)
     return None if found is None else f"{found.parent.name}/{found.name}"
+
+
+def _unknown(plan: dict[str, Any]) -> str:
+    """In place of the bundle: a server that was started elsewhere may run another one than requests were made from."""
+    if plan["address"] is None or plan["requests_from"] is None:
+        return "not known"
+    return f"that of the server at {plan['address']}; requests that need one were made from {plan['requests_from']}"
 
 
 def _result(result: Result) -> dict[str, Any]:

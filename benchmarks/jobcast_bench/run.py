@@ -1,8 +1,8 @@
 """One run: every scenario's windows, subject and yardsticks in turn, A B A B, over one server."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobcast_bench.fleet import Cores, Fleet
@@ -11,7 +11,7 @@ from jobcast_bench.inprocess import newest_bundle, rows_per_s
 from jobcast_bench.measures import Repeat, Result, Summary, result_of
 from jobcast_bench.probe import Probe
 from jobcast_bench.process import ServerError
-from jobcast_bench.scenarios import SATURATED, Rate, Scenario, select
+from jobcast_bench.scenarios import LOWEST_PER_S, SATURATED, Rate, Scenario, select
 from jobcast_bench.serving import Runs, Served, require_ready
 from jobcast_bench.task import PREDICTOR
 from jobcast_bench.worker import OVER_HTTP, Load, echo_bytes
@@ -42,6 +42,14 @@ class Settings:
     def scenarios(self) -> list[Scenario]:
         """The load scenarios of this run."""
         return select(self.groups, self.rates, self.quick)
+
+
+@dataclass
+class Measured:
+    """What a run has found so far: the results of what is finished, and what the server says it runs."""
+
+    results: list[Result] = field(default_factory=list)
+    runs: Runs = field(default_factory=Runs)
 
 
 def windows_of(settings: Settings) -> int:
@@ -129,42 +137,51 @@ class Bench:
         if scenario.rate.unit == "%" and self._saturation is None:
             window = self._fleet.measure(self._load(SATURATED, None), self._settings.processes, self._probe)
             self._saturation = window.rate_per_s
-        return scenario.rate.per_second(self._saturation or 0.0)
+        offered = scenario.rate.per_second(self._saturation or 0.0)
+        if offered < LOWEST_PER_S:
+            raise ServerError(
+                f"{scenario.name}: {scenario.rate} of a saturation of {self._saturation or 0.0:g} calls/s is no load"
+            )
+        return offered
 
     def _in_process(self, rows: int) -> float:
         settings = self._settings
         return self._fleet.run(rows_per_s, self._bundle, rows, settings.seed, settings.duration_s, settings.warmup_s)
 
 
-def _start(settings: Settings, cores: Cores, progress: Progress) -> tuple[Served, Result | None]:
-    """Start the server, several times where the start itself is measured; the last one stays."""
+def _start(settings: Settings, cores: Cores, progress: Progress, stack: ExitStack) -> tuple[Served, Result | None]:
+    """Start the server, several times where the start itself is measured; the last one stays until the stack ends."""
     measured = "server" in settings.groups
     ready, loaded = [], []
     for remaining in reversed(range(settings.repeats if measured else 1)):
-        served = Served(settings.models, cores, settings.server_arguments)
-        ready.append(served.ready_s)
-        probe = Probe(served.pid)
-        loaded.append(probe.rss_mib())
-        probe.close()
-        progress("starting the server")
-        if remaining:
-            served.close()
+        with ExitStack() as once:
+            served = once.enter_context(Served(settings.models, cores, settings.server_arguments))
+            ready.append(served.ready_s)
+            with closing(Probe(served.pid)) as probe:
+                loaded.append(probe.rss_mib())
+            progress("starting the server")
+            if not remaining:
+                stack.push(once.pop_all())
     if not measured:
         return served, None
     measures = {"ready_s": Summary.of(ready), "loaded_rss_mib": Summary.of(loaded)}
     return served, Result("server", "The server process", measures)
 
 
-def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[Result], Runs]:
-    """Measure everything that the settings ask for; raises ServerError when the server does not come up."""
-    results: list[Result] = []
-    runs = Runs()
+def measure(settings: Settings, cores: Cores, progress: Progress, found: Measured) -> None:
+    """Measure everything that the settings ask for; what is finished stays in `found` when the rest fails.
+
+    Raises:
+        ServerError: the server does not come up, or has ended.
+        GeneratorError: the load generator could not measure.
+    """
     with ExitStack() as stack:
         own: Result | None = None
         probe: Probe | None = None
+        served: Served | None = None
         if settings.address is None:
-            served, own = _start(settings, cores, progress)
-            stack.enter_context(served)
+            served, own = _start(settings, cores, progress, stack)
+            found.runs = served.runs
             probe = Probe(served.pid)
             stack.callback(probe.close)
             address = served.address
@@ -175,10 +192,11 @@ def measure(settings: Settings, cores: Cores, progress: Progress) -> tuple[list[
         fleet = stack.enter_context(Fleet(settings.processes, cores, settings.seed))
         bench = Bench(settings, cores, fleet, address, probe, http_address)
         if own is not None:
-            results.append(own)
-        results.extend(bench.scenario(scenario, progress) for scenario in settings.scenarios)
-        if settings.address is None:
-            runs = served.runs()
+            found.results.append(own)
+        for scenario in settings.scenarios:
+            result = bench.scenario(scenario, progress)
+            if served is not None:
+                served.require_running()
+            found.results.append(result)
         if own is not None and probe is not None:
             own.measures["rss_mib"] = Summary.of([probe.rss_mib()])
-    return results, runs

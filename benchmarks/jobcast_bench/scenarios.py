@@ -14,15 +14,22 @@ STREAM_WINDOW = 64
 """Messages of a stream that wait for an answer at a time."""
 
 
+Unit = Literal["%", "/s"]
+
+LOWEST_PER_S = 0.1
+BOUNDS: dict[Unit, tuple[float, float]] = {"%": (0.1, 1_000.0), "/s": (LOWEST_PER_S, 10_000_000.0)}
+"""Of a rate: `jobcast-load` takes 0.001/s to 10,000,000/s, and each of up to 64 load processes has its share."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """An arrival rate: a share of the saturation measured in the same run, or requests per second."""
 
     value: float
-    unit: Literal["%", "/s"]
+    unit: Unit
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        return f"{self.value:.15g}{self.unit}"
 
     def per_second(self, saturation: float) -> float:
         """Requests per second, given the measured saturation in requests per second."""
@@ -34,7 +41,11 @@ class Rate:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(%|/s)", text.strip())
         if not match or float(match[1]) <= 0:
             raise ValueError(f"rate: must be a positive share such as 80% or a rate such as 1000/s, got {text!r}")
-        return cls(float(match[1]), "%" if match[2] == "%" else "/s")
+        rate = cls(float(match[1]), "%" if match[2] == "%" else "/s")
+        low, high = BOUNDS[rate.unit]
+        if not low <= rate.value <= high:
+            raise ValueError(f"rate: must be from {low:g}{rate.unit} to {high:,.0f}{rate.unit}, got {text!r}")
+        return rate
 
 
 @dataclass(frozen=True)
@@ -214,7 +225,7 @@ TASK_GROUPS = ("task", "task-saturated")
 QUICK_RATES = (Rate(50, "%"),)
 DEFAULT_RATES = (Rate(50, "%"), Rate(80, "%"), Rate(1000, "/s"))
 
-_OPEN = re.compile(r"predict-open-(constant|poisson)-(\d+(\.\d+)?)(%|/s)")
+_OPEN = re.compile(r"predict-open-(?:constant|poisson)-(.+)")
 
 
 _BESIDE = (*PEER_SCENARIOS, *LITSERVE_SCENARIOS, *BATCHING_SCENARIOS, *ENGINE_SCENARIOS, *GENERATOR_SCENARIOS)
@@ -226,7 +237,16 @@ def known_result(name: str) -> bool:
     beside = any(name == scenario.name for scenario in (*_BESIDE, *listened)) or any(
         name == scenario.name + WITH_PYTHON for scenario in listened
     )
-    return (name in GROUPS and name != "predict-open") or name == "micro" or beside or bool(_OPEN.fullmatch(name))
+    return (name in GROUPS and name != "predict-open") or name == "micro" or beside or _open_result(name)
+
+
+def _open_result(name: str) -> bool:
+    """Whether it has the name of an open loop, with its rate written as a result has it."""
+    match = _OPEN.fullmatch(name)
+    try:
+        return match is not None and str(Rate.parse(match[1])) == match[1]
+    except ValueError:
+        return False
 
 
 def select(groups: tuple[str, ...], rates: tuple[Rate, ...], quick: bool) -> list[Scenario]:

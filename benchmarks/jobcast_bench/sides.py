@@ -148,7 +148,7 @@ def beside_peer(peer: Peer, settings: Settings, cores: Cores, step: Progress) ->
         sides = Sides(settings, fleet, step)
         for scenario, setup in chosen.items():
             results.append(sides.beside(scenario, ours, servers[setup]))
-        return results, trials, ours.runs()
+        return results, trials, ours.runs
 
 
 def batching_steps(settings: Settings) -> int:

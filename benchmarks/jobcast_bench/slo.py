@@ -4,8 +4,9 @@ An objective on a scenario that was not run is skipped and said so; one on a mea
 has failed, because a promise that was not measured was not kept.
 """
 
-import math
 import operator
+import reprlib
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def read(path: Path) -> list[Slo]:
     """Read `[[slo]]` entries; raises SloError for anything it does not know, OSError when the file is not there."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers without end, which tomllib lets through
         raise SloError(f"{path.name}: not TOML: {error}") from error
     for key in document:
         if key != "slo":
@@ -85,13 +86,19 @@ def _objective(place: str, entry: Any) -> Slo:
     if not isinstance(scenario, str) or not known_result(scenario):
         raise SloError(f"{place}: scenario: unknown {scenario!r}; {_hint(scenario, (*GROUPS, 'micro'))}")
     measures = MICRO_MEASURES if scenario == "micro" else MEASURES
-    if measure not in measures:
+    if not isinstance(measure, str) or measure not in measures:
         raise SloError(f"{place}: measure: unknown {measure!r}; {_hint(measure, measures)}")
-    if entry["comparison"] not in COMPARISONS:
-        raise SloError(f"{place}: comparison: must be one of {', '.join(COMPARISONS)}, got {entry['comparison']!r}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SloError(f"{place}: value: must be a finite number, got {value!r}")
-    return Slo(scenario, measure, entry["comparison"], float(value), str(entry.get("why", "")))
+    comparison = entry["comparison"]
+    if not isinstance(comparison, str) or comparison not in COMPARISONS:
+        raise SloError(f"{place}: comparison: must be one of {', '.join(COMPARISONS)}, got {comparison!r}")
+    return Slo(scenario, measure, comparison, _number(f"{place}: value", value), str(entry.get("why", "")))
+
+
+def _number(place: str, value: object) -> float:
+    """A finite number, which a whole one beyond those of a double is not."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise SloError(f"{place}: must be a finite number, got {reprlib.repr(value)}")
 
 
 def judge(slos: list[Slo], results: list[Result]) -> list[Verdict]:

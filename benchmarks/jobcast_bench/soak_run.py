@@ -69,7 +69,7 @@ def measure(
         for number in range(windows):
             samples.append(_sample(pools, where, window_s, rates, number, process, reporter))
             told(samples[-1])
-        return Soak(command, load, window_s, served.runs(), most, rates, samples, reporter.reported)
+        return Soak(command, load, window_s, served.runs, most, rates, samples, reporter.reported)
 
 
 def _pools(stack: ExitStack, cores: Cores) -> Pools:

@@ -38,7 +38,11 @@ class TonicEcho:
         self.address = self.http_address = f"127.0.0.1:{port}"
         self._process = ServerProcess("tonic_echo", [str(BINARY), self.address], cores)
         self.pid = self._process.pid
-        self._await(port)
+        try:
+            self._await(port)
+        except BaseException:  # Ctrl-C and SIGTERM end it too
+            self._process.close()
+            raise
 
     def _await(self, port: int) -> None:
         end = time.monotonic() + READY_TIMEOUT_S
@@ -50,9 +54,7 @@ class TonicEcho:
                 time.sleep(PAUSE_S)
                 continue
             return
-        failure = self._process.failure(f"was not ready within {READY_TIMEOUT_S:.0f} s")
-        self._process.close()
-        raise failure
+        raise self._process.failure(f"was not ready within {READY_TIMEOUT_S:.0f} s")
 
     def __enter__(self) -> "TonicEcho":
         return self

@@ -97,7 +97,8 @@ class Load:
 class Share:
     """What one process saw: histograms in transport form, counts, and its own CPU seconds from begin to end.
 
-    Times are ns of the system's monotonic clock; `elapsed_s` ends with the last answer.
+    Times are ns of the system's monotonic clock; `elapsed_s` ends with the last answer. Neither `elapsed_s` nor
+    `end_ns` is before the planned end of an open loop, in whose last part nothing may have been due.
     """
 
     latency: str
@@ -114,6 +115,11 @@ class Share:
     end_ns: int
     cpu_s: float
     answer_bytes: int
+
+
+def planned_s(load: Load) -> float:
+    """Seconds that an open loop is planned for; a closed one ends with its last answer, and is planned for none."""
+    return 0.0 if load.rate is None else min(load.duration_s, load.count / load.rate)
 
 
 def pin(cores: tuple[int, ...] | None) -> None:
@@ -290,9 +296,9 @@ def _share(load: Load, tally: Tally, cpu_s: float, end_ns: int) -> Share:
         late=sum(value > LATE_NS for value in tally.lags),
         errors=dict(tally.errors),
         invalid=invalid,
-        elapsed_s=((tally.last or end_ns) - tally.begin) / 1e9,
+        elapsed_s=max(((tally.last or end_ns) - tally.begin) / 1e9, planned_s(load)),
         begin_ns=tally.begin,
-        end_ns=end_ns,
+        end_ns=max(end_ns, tally.begin + round(planned_s(load) * 1e9)),
         cpu_s=cpu_s,
         answer_bytes=len(tally.samples[0][1]) if tally.samples else 0,
     )

@@ -71,6 +71,20 @@ def test_an_objective_that_cannot_hold_fails_the_run_and_says_by_how_much(tmp_pa
     assert "- load: Python on grpcio" in page
 
 
+def test_a_run_of_which_nothing_is_judged_fails(tmp_path: Path) -> None:
+    slo = objective(tmp_path, "predict-open-poisson-1000000/s", "p99_us", "<=", 1)
+    done = bench(*SHORT, "--scenario", "predict", "--slo", slo, "--out", str(tmp_path))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"--slo {slo}: nothing was judged, none of its scenarios was part of this run" in done.stdout
+
+
+def test_a_window_in_which_nothing_was_due_fails_the_run(tmp_path: Path) -> None:
+    done = bench(*SHORT, "--scenario", "predict-open", "--rate", "0.1/s", "--out", str(tmp_path))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "failed: NO_CALL 1 times" in done.stdout
+    assert "client_bound" not in done.stdout
+
+
 def test_batching_is_compared_with_the_same_server_without(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     done = bench(*SHORT, "--duration", "0.1", "--compare-batching", "--out", str(tmp_path), "--page", str(page))

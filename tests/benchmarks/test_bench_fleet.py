@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
 from jobcast_bench.fleet import Cores, Fleet, Window, split_cores
 from jobcast_bench.generator import BINARY, Generator
 from jobcast_bench.measures import Repeat, result_of
+from jobcast_bench.process import ServerError
+from jobcast_bench.run import Measured, Settings, measure
+from jobcast_bench.scenarios import Rate
 from jobcast_bench.worker import Load
 
 SHORT = {"duration_s": 0.2, "warmup_s": 0.05}
@@ -65,6 +69,58 @@ def test_an_open_loop_shares_the_rate_between_processes(fleet: Fleet, address: s
     window = fleet.measure(load, 2, None)
     assert window.sent == 50
     assert window.lag.count == 50
+
+
+def test_an_open_loop_with_few_calls_is_divided_by_all_of_its_window(
+    fleet: Fleet, address: str, generator: Generator
+) -> None:
+    load = Load(address, "echo", echo_bytes=10, rate=3.0, duration_s=0.4, warmup_s=0.05, generator=generator)
+    window = fleet.measure(load, 2, None)
+    assert window.sent == window.succeeded == 2
+    assert 0 < window.rate_per_s <= 2 / 0.4
+
+
+def test_an_open_loop_that_ends_by_its_count_was_planned_for_no_longer(
+    fleet: Fleet, address: str, generator: Generator
+) -> None:
+    load = Load(address, "echo", echo_bytes=10, rate=200.0, count=10, duration_s=60, warmup_s=0.05, generator=generator)
+    window = fleet.measure(load, 1, None)
+    assert window.sent == window.succeeded == 10
+    assert 10 / 60 < window.rate_per_s <= 200
+
+
+def test_a_window_without_a_call_is_a_failure_and_says_nothing_of_the_client(
+    fleet: Fleet, address: str, generator: Generator
+) -> None:
+    load = Load(address, "echo", echo_bytes=10, rate=1e-3, process="poisson", generator=generator, **SHORT)
+    window = fleet.measure(load, 1, None)
+    assert (window.sent, window.rate_per_s, window.client_bound) == (0, 0.0, False)
+    result = result_of("predict-open-poisson-0.001/s", "few", 1, [Repeat(window)])
+    assert result.errors == {"NO_CALL": 1}
+    assert result.measures["errors"].median == 1
+    assert result.notes == ["NO_CALL: nothing was due in a window; measure at a higher rate or for longer"]
+
+
+def test_one_call_does_not_tell_who_was_busy(fleet: Fleet, address: str) -> None:
+    window = fleet.measure(Load(address, "echo", echo_bytes=10, count=1, **SHORT), 1, None)
+    assert (window.sent, window.client_bound) == (1, False)
+
+
+def test_a_share_of_a_saturation_that_nobody_reached_is_no_load(generator: Generator) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    settings = Settings(
+        Path("models"), ("predict-open",), (Rate(50, "%"),), 0.1, 0.05, 1, 1,
+        address=f"127.0.0.1:{port}", generator=generator,
+    )  # fmt: skip
+    try:
+        with pytest.raises(
+            ServerError, match=r"^predict-open-constant-50%: 50% of a saturation of 0 calls/s is no load$"
+        ):
+            measure(settings, Cores(None, None, 2), lambda _: None, Measured())
+    finally:
+        server.stop(None).wait()
 
 
 def test_failed_calls_are_failures_and_nothing_else(fleet: Fleet, address: str, generator: Generator) -> None:

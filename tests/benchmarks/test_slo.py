@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 from jobcast_bench.command import SHIPPED_LISTENER_SLO, SHIPPED_NATIVE_SLO, SHIPPED_SLO
 from jobcast_bench.measures import Result, Summary
+from jobcast_bench.scenarios import Rate, open_scenario
 from jobcast_bench.slo import Slo, SloError, judge, read
+
+RATES = ("0.1/s", "1000/s", "12345.678/s", "1000000/s", "10000000/s")
 
 GOOD = '[[slo]]\nscenario = "predict"\nmeasure = "p99_us"\ncomparison = "<="\nvalue = 800\n'
 
@@ -45,6 +48,22 @@ def test_the_native_core_promises_no_less_than_python() -> None:
         ("[[slo]]", "[[slos]]", "mine.toml: unknown key 'slos'; objectives are written as [[slo]] entries"),
         (GOOD, "", "mine.toml: holds no [[slo]] entry"),
         ("[[slo]]", "[[slo]", "mine.toml: not TOML"),
+        ('"p99_us"', '["p99_us"]', "mine.toml: slo[0]: measure: unknown ['p99_us']; "),
+        ('"<="', '["<="]', "mine.toml: slo[0]: comparison: must be one of <=, >=, ==, <, >, got ['<=']"),
+        ("800", "1" + "0" * 400, "mine.toml: slo[0]: value: must be a finite number, got 1000"),
+        ("800", "-1" + "0" * 400, "mine.toml: slo[0]: value: must be a finite number, got -1000"),
+        ("800", "1" + "0" * 5000, "mine.toml: not TOML: "),
+        ("800", "[" * 5000 + "]" * 5000, "mine.toml: not TOML: "),
+        (
+            '"predict"',
+            '"predict-open-poisson-1e6/s"',
+            "mine.toml: slo[0]: scenario: unknown 'predict-open-poisson-1e6/s'",
+        ),
+        (
+            '"predict"',
+            '"predict-open-poisson-50.0%"',
+            "mine.toml: slo[0]: scenario: unknown 'predict-open-poisson-50.0%'",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_with_the_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -54,10 +73,16 @@ def test_a_bad_file_is_refused_with_the_place(tmp_path: Path, old: str, new: str
 
 
 @pytest.mark.parametrize(
-    "scenario", ["server", "batch-1000", "predict-open-poisson-50%", "predict-open-constant-1000/s"]
+    "scenario",
+    ["server", "batch-1000", *(open_scenario("poisson", Rate.parse(rate)).name for rate in ("50%", *RATES))],
 )
 def test_every_result_can_bear_an_objective(tmp_path: Path, scenario: str) -> None:
     assert read(written(tmp_path, GOOD.replace("predict", scenario)))[0].scenario == scenario
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_rate_is_named_as_it_was_written(rate: str) -> None:
+    assert str(Rate.parse(rate)) == rate
 
 
 def result(**measures: float) -> Result:

@@ -77,7 +77,11 @@ class Server:
                 )  # fmt: skip
         finally:
             pin(allowed)
-        self.wait("ready", position, READY_S)
+        try:
+            self.wait("ready", position, READY_S)
+        except BaseException:  # Ctrl-C and SIGTERM end it too
+            self.close()
+            raise
         self.ready_s = time.monotonic() - begin
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ from jobcast_bench.fleet import Cores
 from jobcast_bench.peers.bundle import graph_of
 from jobcast_bench.peers.environment import python_of
 from jobcast_bench.peers.peer import Peer, await_http
-from jobcast_bench.process import ServerError, ServerProcess
+from jobcast_bench.process import ServerProcess
 from jobcast_bench.scenarios import PEER_SCENARIOS
 from jobcast_bench.serving import free_port
 
@@ -56,7 +56,7 @@ class KServe:
         self.pid = self._process.pid
         try:
             await_http(self._process, self.http_address, f"/v2/models/{name}/ready")
-        except ServerError:
+        except BaseException:  # Ctrl-C and SIGTERM end it too
             self.close()
             raise
 

@@ -13,7 +13,7 @@ from jobcast_bench.fleet import Cores
 from jobcast_bench.peers.bundle import graph_of
 from jobcast_bench.peers.environment import python_of
 from jobcast_bench.peers.peer import Peer, await_http
-from jobcast_bench.process import ServerError, ServerProcess
+from jobcast_bench.process import ServerProcess
 from jobcast_bench.scenarios import LITSERVE_SCENARIOS
 from jobcast_bench.serving import free_port
 
@@ -64,7 +64,7 @@ class LitServe:
         self.pid = self._process.pid
         try:
             await_http(self._process, self.http_address, "/health")
-        except ServerError:
+        except BaseException:  # Ctrl-C and SIGTERM end it too
             self.close()
             raise
 

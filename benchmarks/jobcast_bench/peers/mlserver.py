@@ -11,7 +11,7 @@ from pathlib import Path
 from jobcast_bench.fleet import Cores
 from jobcast_bench.peers.environment import PeerError, python_of
 from jobcast_bench.peers.peer import Peer, await_http
-from jobcast_bench.process import ServerError, ServerProcess
+from jobcast_bench.process import ServerProcess
 from jobcast_bench.scenarios import PEER_SCENARIOS
 from jobcast_bench.serving import free_port
 
@@ -85,7 +85,7 @@ class MlServer:
             # It calls itself ready before it has loaded a model.
             for settings in sorted(models.glob("*/model-settings.json")):
                 await_http(self._process, self.http_address, f"/v2/models/{settings.parent.name}/ready")
-        except ServerError:
+        except BaseException:  # Ctrl-C and SIGTERM end it too
             self.close()
             raise
 

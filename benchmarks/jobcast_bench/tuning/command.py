@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jobcast_bench import generator
 from jobcast_bench.fleet import Cores
+from jobcast_bench.guard import prepare
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import machine
 from jobcast_bench.process import ServerError
@@ -43,6 +44,7 @@ def tune(
     if bundle is None:
         have = ", ".join(sorted(path.parent.parent.name for path in models.glob("*/*/manifest.json"))) or "none"
         raise click.UsageError(f"model: {model!r} is not in {models}; there are: {have}")
+    prepare(out.parent, None)
     console = Console(stderr=True)
     trials: list[Trial] = []
     try:
