@@ -99,11 +99,12 @@ def test_a_server_that_does_not_say_what_it_runs_is_not_measured(models: Path, m
 
 
 def killing(title: str) -> Callable[[str], None]:
-    """A progress that kills the server once something of this title is done."""
+    """A progress that kills the server, which is started from now on, once something of this title is done."""
+    others = set(psutil.Process().children())
 
     def told(done: str) -> None:
-        servers = [one for one in psutil.Process().children() if done == title and "serve" in one.cmdline()]
-        for server in servers:
+        own = set(psutil.Process().children()) - others
+        for server in [one for one in own if done == title and "serve" in one.cmdline()]:
             server.send_signal(signal.SIGKILL)
             os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
 

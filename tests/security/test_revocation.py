@@ -1,7 +1,9 @@
 """A key that is taken away opens nothing from then on, and its streams end; nobody else notices."""
 
 import asyncio
+import contextlib
 import queue
+import time
 
 import grpc
 import open_inference_pb2 as oip
@@ -170,6 +172,27 @@ def test_a_stream_that_is_too_quick_is_slowed_down(start, keys):
         keys.revoke("slow")
         assert stream.end() is grpc.StatusCode.UNAUTHENTICATED
         assert stream.heard == 3
+
+
+def test_a_stream_that_is_slowed_down_gives_its_place_back_when_its_caller_goes(start, keys, listener, job):
+    keys.add("slow", "predict", rate=0.0001, burst=3)
+    keys.add("other", "predict")
+    served = start("--listener", listener, "--max-streams", "1", "--keys", str(keys.path))
+    path, message = "/rtpredictor.v1.JobRuntimePredictor/PredictStream", pb.PredictRequest(features=job)
+    with served.channel() as channel:
+        stream = Open(channel, path, message.SerializeToString(), keys.metadata("slow"))
+        stream.talk()
+        stream.talk()
+        stream.say()  # which has to wait for hours
+        stream.call.cancel()
+        stream.end()
+    answered, end = False, time.monotonic() + PATIENCE_S
+    while not answered and time.monotonic() < end:  # it is told that the caller has gone, at some time
+        with served.channel() as channel:
+            call = channel.stream_stream(path)(iter([message.SerializeToString()]), metadata=keys.metadata("other"))
+            with contextlib.suppress(grpc.RpcError):
+                answered = len(list(call)) == 1
+    assert answered
 
 
 def test_open_health_is_for_everybody_and_nothing_else_is(start, keys):

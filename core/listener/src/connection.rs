@@ -36,6 +36,10 @@ const ECHO: &str = "/jobcast.Echo/Echo";
 const WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 23;
 
+/// Frames below 256 bytes cost what they lack of that until they are read: enough for a window full of small messages,
+/// as of streams whose callers are slow to read, or slowed down by their key's rate.
+const SMALL_FRAMES: usize = 1 << 26;
+
 /// Unary methods that this side answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hot {
@@ -53,7 +57,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, gather: Arc<Gather>, socket: TcpS
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(limits.concurrent_streams)
         .max_header_list_size(limits.header_bytes)
-        .max_pending_accept_reset_streams(limits.pending_resets);
+        .max_pending_accept_reset_streams(limits.pending_resets)
+        .data_frame_budget(SMALL_FRAMES);
     let due = Moment::now() + limits.handshake;
     if let Some(acceptor) = shared.tls.acceptor() {
         let Ok(Ok(socket)) = timeout_at(due, acceptor.accept(socket)).await else { return };
@@ -116,7 +121,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
             let _ = respond.send_response(grpc::foreign(), true);
             return;
         }
-        let path = parts.uri.path();
+        let path = parts.uri.path_and_query().map_or("", |whole| whole.as_str());
         let hot = match path {
             PREDICT => Some(Hot::Predict),
             INFER => Some(Hot::Infer),

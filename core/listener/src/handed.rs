@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -96,12 +96,7 @@ impl Handed {
             {
                 return Poll::Ready(Next::Message(found));
             }
-            // Once there are headers, only what writes behind them can tell.
-            let reset = match &mut self.out {
-                Some(out) => out.poll_reset(context),
-                None => self.respond.poll_reset(context),
-            };
-            reset.map(|_| Next::Gone)
+            gone(&mut self.respond, self.out.as_mut(), context).map(|()| Next::Gone)
         })
         .await
     }
@@ -119,6 +114,19 @@ impl Handed {
     fn finish(&mut self, status: Option<&Status>) {
         end(&mut self.respond, self.out.as_mut(), status);
     }
+}
+
+/// Whether the caller has gone. Once there are headers, only what writes behind them can tell.
+pub(crate) fn gone(
+    respond: &mut SendResponse<Bytes>,
+    out: Option<&mut SendStream<Bytes>>,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    let reset = match out {
+        Some(out) => out.poll_reset(context),
+        None => respond.poll_reset(context),
+    };
+    reset.map(|_| ())
 }
 
 /// Writes as fast as the caller reads; false when it has gone.

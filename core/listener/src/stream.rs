@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 use h2::server::SendResponse;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::body::{Body, Broken};
 use crate::bridge::{Command, Event};
@@ -89,7 +89,7 @@ impl Stream {
                     }
                 };
             }
-            if !self.paid(taken.len()).await {
+            if !self.paid(taken.len()).await? {
                 return Some(Some(Status::new(Code::Unauthenticated, REVOKED)));
             }
             let answers = match self.answers(taken).await {
@@ -107,18 +107,22 @@ impl Stream {
         }
     }
 
-    /// Counts messages for the rate of the stream's key, as slowly as that allows; false when the key is valid no more.
+    /// Counts messages for the rate of the stream's key, as slowly as that allows; false when the key is valid no more,
+    /// none when the caller has gone meanwhile.
     ///
     /// The stream's own call counted for the first one. A server that drains does not wait for rates.
-    async fn paid(&mut self, messages: usize) -> bool {
-        let Some(pass) = &self.pass else { return true };
+    async fn paid(&mut self, messages: usize) -> Option<bool> {
+        let Some(pass) = &self.pass else { return Some(true) };
         let due = messages - usize::from(std::mem::take(&mut self.unpaid));
         for _ in 0..due {
             while self.shared.gate.holds(pass) && !self.shared.places.draining() && !pass.rate.take() {
-                tokio::time::sleep(pass.rate.gap().min(LOOK)).await;
+                let reset = poll_fn(|context| handed::gone(&mut self.respond, self.out.as_mut(), context));
+                if timeout(pass.rate.gap().min(LOOK), reset).await.is_ok() {
+                    return None;
+                }
             }
         }
-        self.shared.gate.holds(pass)
+        Some(self.shared.gate.holds(pass))
     }
 
     /// The messages that have come, at least one; none when no more will come, or the server drains.

@@ -188,7 +188,8 @@ class NativePort:
         """Run a method to its end, and tell which that is; none when all is well."""
         try:
             left = context.time_remaining()
-            async with asyncio.timeout(left or None) as limit:  # without time the method itself says so
+            # A unary method without any time left says so itself.
+            async with asyncio.timeout(left if message is None else left or None) as limit:
                 await self._call(number, handler, context, message)
         except grpc.aio.AbortError:
             return context.status

@@ -68,6 +68,18 @@ def test_a_caller_that_does_not_read(servers, http2, predict, path, engine):
 
 
 @pytest.mark.timeout(120)
+def test_small_messages_of_a_caller_that_does_not_read_cost_it_no_connection(servers, http2):
+    """A window full of small frames: the library's own bound is on four million bytes that they lack of 256."""
+    wire = called(http2, servers["native", "native"], 0)
+    wire.send(http2.headers(1, "/jobcast.Echo/EchoStream"))
+    sent = [f"{number:021}".encode() for number in range(WINDOW // 26 - 8)]
+    wire.send(*(http2.data(1, http2.message(one), end=False) for one in sent), http2.ping)
+    assert wire.until(lambda frame: frame.kind == http2.PING)
+    wire.send(http2.window(1, OPEN), http2.window(0, OPEN), http2.data(1, b""))
+    assert messages_of(wire.answer(1)) == sent
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("engine", ["native", "python"])
 def test_a_caller_that_takes_little_at_a_time(servers, http2, engine):
     request = batch_requests(2000, 0)[0]
