@@ -106,8 +106,8 @@ def _promise(told: Mapping[str, Any], confidence: float) -> str:
         return "It is never more than the request, where there is one."
     if told["under_share_target"] is None:
         return (
-            "How many jobs need more is not bounded: nothing of the kind was asked for, the jobs are too few, or a safety "
-            "factor below 1 leaves too many of them short."
+            "How many jobs need more is not bounded: nothing of the kind was asked for, the jobs are too few, or a "
+            "safety factor below 1 leaves too many of them short."
         )
     return (
         f"It was shifted so that, with {100 * confidence:g} % confidence, at most "

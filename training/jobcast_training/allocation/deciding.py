@@ -104,8 +104,8 @@ class Tried:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
         bound: largest share of under-allocated jobs that it was shifted for; None = no shift.
-        most_under: the same if it is promised, the user's if that alone is; None = no shift, or neither is: there are too
-            few jobs, or a safety factor below 1 or the request as the most leaves too many of them short.
+        most_under: the same if it is promised, the user's if that alone is; None = no shift, or neither is: there are
+            too few jobs, or a safety factor below 1 or the request as the most leaves too many of them short.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
