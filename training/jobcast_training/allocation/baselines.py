@@ -43,7 +43,7 @@ def baselines(result: "Result") -> list[Baseline]:
     frame, split, chained = result.records.frame, result.split, result.chained.row
     found = [
         Baseline(name, own[chained], own[split:], own[split:])
-        for name, own in simple(result.predictor, frame, split, result.plan.objective).items()
+        for name, own in simple(result.predictor, frame, result.known, result.plan.objective).items()
     ]
     if SINGLE in result.chained.served:
         found.append(_single(result))
@@ -51,18 +51,18 @@ def baselines(result: "Result") -> list[Baseline]:
 
 
 def simple(
-    predictor: Predictor, frame: pl.DataFrame, fitted: int, objective: Objective
+    predictor: Predictor, frame: pl.DataFrame, fitted: NDArray[np.int64], objective: Objective
 ) -> Mapping[str, NDArray[np.float64]]:
     """Return allocations that need no model, by name, shape [n] each.
 
     Args:
         predictor: what is predicted.
         frame: records in order of time.
-        fitted: of them, the first so many may be learned from.
+        fitted: rows of them that may be learned from: of jobs that had ended by then.
         objective: what the quantile of all jobs is chosen by.
     """
     amount = frame[AMOUNT].to_numpy()
-    known = amount[:fitted]
+    known = amount[fitted]
     otherwise = np.full(frame.height, float(np.median(known)))
     asked = requests(predictor, frame)
     otherwise = np.where(np.isnan(asked), otherwise, asked)
@@ -78,7 +78,7 @@ def simple(
         f"largest so far of the same {shared}": largest_so_far(jobs),
     }
     found = {name: np.where(np.isnan(value), otherwise, value) for name, value in found.items()}
-    return found | {"one quantile of all jobs": np.full(frame.height, _one_quantile(known, frame[:fitted], objective))}
+    return found | {"one quantile of all jobs": np.full(frame.height, _one_quantile(known, frame[fitted], objective))}
 
 
 def _one_quantile(known: NDArray[np.float64], frame: pl.DataFrame, objective: Objective) -> float:

@@ -105,7 +105,10 @@ def _promise(told: Mapping[str, Any], confidence: float) -> str:
     if told["capped"]:
         return "It is never more than the request, where there is one."
     if told["under_share_target"] is None:
-        return "How many jobs need more is not bounded: nothing of the kind was asked for, or the jobs are too few."
+        return (
+            "How many jobs need more is not bounded: nothing of the kind was asked for, the jobs are too few, or a "
+            "safety factor below 1 leaves too many of them short."
+        )
     return (
         f"It was shifted so that, with {100 * confidence:g} % confidence, at most "
         f"{100 * told['under_share_target']:.3g} % of jobs like those of the calibration need more."

@@ -104,8 +104,8 @@ class Tried:
         name: of the setting.
         failure_weight: how many times its cost a failure counts.
         bound: largest share of under-allocated jobs that it was shifted for; None = no shift.
-        most_under: the same if it is promised, the user's if that alone is; None = no shift, or too few jobs to promise
-            either by.
+        most_under: the same if it is promised, the user's if that alone is; None = no shift, or neither is: there are
+            too few jobs, or a safety factor below 1 or the request as the most leaves too many of them short.
         rule: as it is served.
         allocated: to the jobs, shape [n].
         score: of the allocations.
@@ -198,17 +198,18 @@ def _tried(
     factor, promised = objective.safety_factor * ROUNDED_UP, None
     if bound is not None:
         share = float(np.mean(1 - levels)) if plain.confidence is None else bound
-        shift, promised = _shift(
-            np.log(outcomes.used / chosen), share, (bound, objective.most_under), objective.confidence
-        )
-        factor *= float(np.exp(shift))
+        factor *= float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
     rule = replace(plain, factor=factor)
     allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
+    short = int((outcomes.used > allocated).sum())
+    if bound is not None:
+        promised = _promised(short, len(chosen), (bound, objective.most_under), objective.confidence)
     own = score(outcomes.used, allocated, objective.weight)
     name = f"failures x {weight:g}"
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
     name += ", at most the request" if plain.capped else ""
-    name += " (too few jobs to promise it)" if promised != bound else ""
+    if promised != bound:
+        name += " (not promised)" if short else " (too few jobs to promise it)"
     return Tried(name, weight, bound, promised, rule, allocated, own, lost(objective, outcomes, allocated))
 
 
@@ -239,20 +240,28 @@ def _cap(rule: Rule, outcomes: Outcomes) -> NDArray[np.float64]:
     return np.where(rule.capped & (outcomes.request > 0), outcomes.request, largest)
 
 
-def _shift(
-    scores: NDArray[np.float64], share: float, bounds: Sequence[float | None], confidence: float
-) -> tuple[float, float | None]:
-    """Shift of ln(allocation) under which at most `share` of the scores lie above, and the first bound is promised.
+def _shift(scores: NDArray[np.float64], share: float, bound: float, confidence: float) -> float:
+    """Shift of ln(allocation) under which at most `share` of the scores lie above, and the bound is promised.
 
-    Where the jobs are too few to promise that one, the largest score, with the next bound that it does promise or None.
+    Where the jobs are too few to promise it, the largest score.
     """
     count, ordered = len(scores), np.sort(scores)
-    rank = int(np.ceil((count + 1) * (1 - share)))
+    try:
+        rank = max(int(np.ceil((count + 1) * (1 - share))), level_for(count, bound, confidence), 1)
+    except ValueError:
+        rank = count
+    return float(ordered[min(rank, count) - 1])
+
+
+def _promised(short: int, jobs: int, bounds: Sequence[float | None], confidence: float) -> float | None:
+    """The first bound that allocations promise by which so many of the jobs get too little; None = they promise none.
+
+    What counts is the allocations as they are served: a factor or a cap on top of the shift may leave more jobs short.
+    """
     for bound in bounds:
         try:
-            rank = max(rank, level_for(count, bound, confidence)) if bound is not None else rank
-        except ValueError:
-            rank = count
-        else:
-            return float(ordered[min(max(rank, 1), count) - 1]), bound
-    return float(ordered[-1]), None
+            if bound is not None and short <= jobs - level_for(jobs, bound, confidence):
+                return bound
+        except ValueError:  # too few jobs
+            continue
+    return None

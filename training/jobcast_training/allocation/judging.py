@@ -17,7 +17,7 @@ from jobcast_training.allocation.baselines import simple
 from jobcast_training.allocation.deciding import Objective, Outcomes
 from jobcast_training.allocation.declaration import TIME, Predictor
 from jobcast_training.allocation.encoding import feeds_of
-from jobcast_training.allocation.history import Past
+from jobcast_training.allocation.history import Past, ended_before
 from jobcast_training.allocation.pipeline import outcomes_of
 from jobcast_training.allocation.records import AllocationRecords, RecordError
 from jobcast_training.allocation.scores import allocation_scores, censored_note, request_scores, scores
@@ -60,9 +60,8 @@ def judge(folder: Path, predictor: Predictor, records: AllocationRecords, object
     at = np.arange(start, frame.height)
     told = answer(stored.model, feeds_of(predictor, frame[at], past.rows(at)))
     outcomes, allocated = outcomes_of(predictor, frame, at, told.quantiles), told.allocation
-    others = (
-        {name: own[at] for name, own in simple(predictor, frame, max(start, 1), objective).items()} if start else {}
-    )
+    known = ended_before(frame, start) if start else at
+    others = {name: own[at] for name, own in simple(predictor, frame, known, objective).items()} if start else {}
     found = {name: allocation_scores(outcomes, own, objective) for name, own in others.items()}
     return Judged(
         f"{folder.parent.name}/{folder.name}",

@@ -62,7 +62,7 @@ def _sweep(result: "Result") -> tuple[list[Setting], list[Allocator]]:
 
 
 def _jobs(outcomes: Outcomes, rows: pl.DataFrame) -> Jobs:
-    return Jobs(outcomes.used, rows[TIME].to_numpy(), outcomes.request, outcomes.hours)
+    return Jobs(outcomes.used, rows[TIME].to_numpy(), outcomes.request, outcomes.hours, outcomes.exact_rows())
 
 
 def _facts(result: "Result") -> dict[str, str]:

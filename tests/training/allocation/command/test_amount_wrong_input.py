@@ -50,6 +50,19 @@ def test_a_repository_that_cannot_be_written_is_told_before_anything_is_trained(
     assert "rows read" not in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [(), ("--no-save-models",), ("--no-save-models", "--no-report", "--run-search", "--trials", "1")]
+)
+def test_a_runs_folder_that_cannot_be_written_is_told_before_anything_is_trained(
+    words: tuple[str, ...], workplace
+) -> None:
+    small = ("--config", "small.toml", "--model-families", "lightgbm_regression")
+    outcome = workplace.train("--data", "builds.csv", "--run", "builds.csv/run", *small, *words)
+    assert outcome.exit_code == 1
+    assert "--run builds.csv/run: cannot be written to" in outcome.stderr.splitlines()[-1]
+    assert "rows read" not in outcome.stderr
+
+
 def test_lines_that_end_in_cr_alone(workplace, builds) -> None:
     text = builds().write_csv()
     (workplace.folder / "cr.csv").write_bytes(text.replace("\n", "\r").encode())

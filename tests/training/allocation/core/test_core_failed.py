@@ -11,6 +11,8 @@ from jobcast_training.allocation import catalogue, pipeline
 from jobcast_training.allocation.command.figures import remarks, rows
 from jobcast_training.allocation.deciding import WASTAGE, Objective
 from jobcast_training.allocation.declaration import AMOUNT, CENSORED
+from jobcast_training.allocation.report.figures import figures
+from jobcast_training.allocation.reporting import report_of
 from jobcast_training.allocation.scores import request_scores
 from jobcast_training.allocation.settings import SERVED
 from jobcast_training.allocation.sources import describe
@@ -56,6 +58,13 @@ def test_errors_and_coverage_are_those_of_jobs_whose_need_is_known(result: Any) 
     assert scores["below_90"] == pytest.approx(np.mean(outcomes.used[known] <= upper))
     (said,) = [line for line in remarks(result) if "failed for want of it" in line]
     assert said.startswith(f"{outcomes.censored.sum()} of the {len(outcomes.used)} jobs")
+
+
+def test_the_reports_reliability_is_that_of_jobs_whose_need_is_known(result: Any) -> None:
+    found = figures(report_of(result)).reliability
+    scores = result.best.test_scores
+    assert found is not None
+    assert found.test.tolist() == pytest.approx([scores[f"below_{100 * level:g}"] for level in SERVED])
 
 
 def test_reading_says_so_too(killed: Any) -> None:

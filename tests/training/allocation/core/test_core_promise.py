@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from jobcast_training.allocation import catalogue, pipeline
 from jobcast_training.allocation.assembly import Answer
-from jobcast_training.allocation.deciding import Objective, Outcomes, sweep
+from jobcast_training.allocation.deciding import BUSINESS, WASTAGE, Objective, Outcomes, sweep
 from jobcast_training.allocation.declaration import AMOUNT
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import SERVED
@@ -122,3 +122,21 @@ def test_a_tighter_rule_than_can_be_promised_still_promises_the_users_bound() ->
     assert {one.most_under for one in tried if one.bound == 0.05} == {0.05}
     few = sweep(Outcomes(quantiles[:40], used[:40], none[:40], none[:40]), objective, "")
     assert {one.most_under for one in few} == {None}
+
+
+@pytest.mark.parametrize("capped", [False, True])
+def test_what_a_safety_factor_or_the_request_takes_back_is_not_promised(*, capped: bool) -> None:
+    """3,000 jobs promise 1 %; that 0.9 % of them need more than their request, and half as much for all, does not."""
+    random = np.random.default_rng(4)
+    used = random.lognormal(0.0, 0.5, 3_000)
+    quantiles = np.tile(np.quantile(used, SERVED), (3_000, 1))
+    request = np.where(np.arange(3_000) < 27, used / 2, used.max() * 2)
+    plain = Objective(name=WASTAGE if capped else BUSINESS, most_under=0.01)
+    outcomes = Outcomes(quantiles, used, np.ones(3_000), request)
+    kept = [one for one in sweep(outcomes, replace(plain, name=BUSINESS), "requested_memory") if one.bound == 0.01]
+    assert {one.most_under for one in kept} == {0.01}
+    taken_back = plain if capped else replace(plain, safety_factor=0.5)
+    tried = [one for one in sweep(outcomes, taken_back, "requested_memory") if one.bound == 0.01]
+    assert {one.rule.capped for one in tried} == {capped}
+    assert {one.most_under for one in tried} == {None}
+    assert all("not promised" in one.name for one in tried)

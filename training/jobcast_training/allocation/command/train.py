@@ -88,6 +88,8 @@ def _train(predictor: Predictor, asked: Asked) -> None:
     search = Search.of(asked) if asked.searching else None
     run = asked.run_folder or Path("runs") / f"{predictor.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     refuse_used(run)
+    if asked.save_models or asked.report or search:
+        refuse_unwritable("--run", run)
     if asked.save_models:
         refuse_unwritable("--out", asked.out)
     records = _read(console, predictor, asked)

@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Reliable:
-    """Share of the jobs at or below each quantile, shape [levels] each."""
+    """Share of the jobs at or below each quantile, of those whose need is known, shape [levels] each."""
 
     levels: NDArray[np.float64]
     validation: NDArray[np.float64]
@@ -177,7 +177,7 @@ def _reliability(report: Report) -> Reliable | None:
     if given is None:
         return None
     validation, test = (
-        (jobs.used[:, None] <= quantiles).mean(axis=0)
+        (jobs.used[:, None] <= quantiles)[slice(None) if jobs.exact is None else jobs.exact].mean(axis=0)
         for jobs, quantiles in ((report.validation, given.validation), (report.test, given.test))
     )
     return Reliable(np.asarray(given.levels, dtype=np.float64), validation, test)

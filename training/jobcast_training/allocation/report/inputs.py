@@ -24,12 +24,14 @@ class Jobs:
         time: when they were submitted, Unix s, not descending.
         request: what was asked for; NaN = not known.
         hours: how long they ran; NaN = not known, counted as 1.
+        exact: of which jobs `used` is all they needed, bool, as others failed for want of more; None = of all.
     """
 
     used: NDArray[np.float64]
     time: NDArray[np.float64]
     request: NDArray[np.float64]
     hours: NDArray[np.float64]
+    exact: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
