@@ -25,6 +25,9 @@ STREAMS = {
         list_services=""
     ).SerializeToString(),
 }
+JOB = pb.PredictRequest(
+    features=pb.JobFeatures(processors_req=1, nodes_req=1, wallclock_req=60, partition="a", qos="b")
+).SerializeToString()
 LIVE = "/inference.GRPCInferenceService/ServerLive"
 
 
@@ -141,23 +144,20 @@ def test_a_rate_holds_over_every_protocol(start, keys, listener):
     keys.add("quick", "predict", "report")
     served = start("--listener", listener, "--keys", str(keys.path))
     predict = "/rtpredictor.v1.JobRuntimePredictor/Predict"
-    job = pb.PredictRequest(
-        features=pb.JobFeatures(processors_req=1, nodes_req=1, wallclock_req=60, partition="a", qos="b")
-    ).SerializeToString()
     with served.channel() as channel:
         hot = channel.unary_unary(predict)
         for _ in range(3):  # answered by the core where there is one
-            assert hot(job, metadata=keys.metadata("slow"), timeout=PATIENCE_S)
+            assert hot(JOB, metadata=keys.metadata("slow"), timeout=PATIENCE_S)
             assert served.ask("GET", "/v2", headers=keys.headers("slow")).status == 200
         answer = served.ask("GET", "/v2", headers=keys.headers("slow"))
         assert (answer.status, answer.headers["retry-after"]) == (429, "10000")
         with pytest.raises(grpc.RpcError) as caught:
-            hot(job, metadata=keys.metadata("slow"), timeout=PATIENCE_S)
+            hot(JOB, metadata=keys.metadata("slow"), timeout=PATIENCE_S)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert ("grpc-retry-pushback-ms", "10000000") in caught.value.trailing_metadata()
         assert "key slow: may call 0.0001 times a second" in caught.value.details()
         for _ in range(20):
-            assert hot(job, metadata=keys.metadata("quick"), timeout=PATIENCE_S)
+            assert hot(JOB, metadata=keys.metadata("quick"), timeout=PATIENCE_S)
     assert b'jobcast_refused_total{outcome="limited"} 2.0' in served.metrics(headers=keys.headers("quick")).body
 
 
@@ -174,13 +174,13 @@ def test_a_stream_that_is_too_quick_is_slowed_down(start, keys):
         assert stream.heard == 3
 
 
-def test_a_stream_that_is_slowed_down_gives_its_place_back_when_its_caller_goes(start, keys, listener, job):
+def test_a_stream_that_is_slowed_down_gives_its_place_back_when_its_caller_goes(start, keys, listener):
     keys.add("slow", "predict", rate=0.0001, burst=3)
     keys.add("other", "predict")
     served = start("--listener", listener, "--max-streams", "1", "--keys", str(keys.path))
-    path, message = "/rtpredictor.v1.JobRuntimePredictor/PredictStream", pb.PredictRequest(features=job)
+    path, message = "/rtpredictor.v1.JobRuntimePredictor/PredictStream", JOB
     with served.channel() as channel:
-        stream = Open(channel, path, message.SerializeToString(), keys.metadata("slow"))
+        stream = Open(channel, path, message, keys.metadata("slow"))
         stream.talk()
         stream.talk()
         stream.say()  # which has to wait for hours
@@ -189,7 +189,7 @@ def test_a_stream_that_is_slowed_down_gives_its_place_back_when_its_caller_goes(
     answered, end = False, time.monotonic() + PATIENCE_S
     while not answered and time.monotonic() < end:  # it is told that the caller has gone, at some time
         with served.channel() as channel:
-            call = channel.stream_stream(path)(iter([message.SerializeToString()]), metadata=keys.metadata("other"))
+            call = channel.stream_stream(path)(iter([message]), metadata=keys.metadata("other"))
             with contextlib.suppress(grpc.RpcError):
                 answered = len(list(call)) == 1
     assert answered

@@ -168,7 +168,9 @@ def test_a_message_that_is_too_long(check, method):
     assert check(converse, CONTRACT + "PredictStream", [bytes(8 * 2**20 + 1)])[1] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("path", ["/no.Such/Method", CONTRACT + "Nope", "/", "/jobcast.Echo/Nope"])
+@pytest.mark.parametrize(
+    "path", ["/no.Such/Method", CONTRACT + "Nope", "/", "/jobcast.Echo/Nope", CONTRACT + "Predict?x=1"]
+)
 def test_unknown_methods(check, path):
     assert check(ask, path, b"")[1:3] == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     check(converse, path, [b"", b""])
