@@ -53,6 +53,9 @@ def test_keys_are_added_and_revoked_one_by_one(tmp_path):
     assert "is there already" in new(path, "a").output
     assert "--id" in new(path, "A b").output
     assert "--rate" in new(path, "d", "--rate", -1).output
+    for days in ("nan", "inf", "1e300"):
+        refused = new(path, "d", "--days", days)
+        assert (refused.exit_code, "--days" in refused.output) == (2, True), refused.output
     assert [key.id for key in keyfile.read(path)] == ["a", "c"]
 
 

@@ -142,7 +142,12 @@ impl Stream {
             self.note(first, &mut taken);
         }
         let mut context = Context::from_waker(Waker::noop());
+        // A pass holds no more than one message may have, and the message that goes beyond it: small ones may unpack to much.
+        let room = self.shared.limits.message_bytes;
         while !taken.is_empty() && taken.len() < MOST_ROWS && self.ended.is_none() {
+            if taken.iter().map(Bytes::len).sum::<usize>() >= room {
+                break;
+            }
             let Poll::Ready(found) = self.body.poll(&mut context) else { break };
             self.note(Some(found), &mut taken);
         }

@@ -1,6 +1,7 @@
 """`jobcast keys`: the file of API keys that `jobcast serve --keys` reads. A token is shown once, when it is made."""
 
 import fcntl
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,8 @@ def keys() -> None:
 @click.option("--days", type=click.FloatRange(0, 36_500, min_open=True), help="Days until it expires; never without.")
 def new(path: Path, name: str, scopes: tuple[str, ...], rate: float, burst: float, days: float | None) -> None:
     """Add a key, and print its token, which is written nowhere."""
+    if days is not None and math.isnan(days):  # which lies in every range
+        raise click.UsageError("--days: must be a number, got nan")
     token = keyfile.secret()
     expires = None if days is None else datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     try:

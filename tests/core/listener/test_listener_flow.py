@@ -67,6 +67,21 @@ def test_a_caller_that_does_not_read(servers, http2, predict, path, engine):
         ]
 
 
+def test_a_pass_holds_no_more_than_one_message_may_have(start, http2, predict):
+    """And the one that goes beyond it: otherwise 32 messages, small on the wire, may unpack to 32 times the bound."""
+    served = start("native", "native", "--max-message-bytes", "100000")
+    before = served.passes()
+    large = predict + b"\xc2\x3e\xe0\xd4\x03" + bytes(60_000)  # a field that nobody knows
+    wire = called(http2, served, OPEN)
+    content = http2.message(large) * 16
+    wire.send(http2.headers(1, CONTRACT + "PredictStream"))
+    wire.send(*(http2.data(1, chunk, end=False) for chunk in chunks(content)), http2.data(1, b""))
+    assert len(messages_of(wire.answer(1))) == 16
+    sizes = {rows: count - before.get(rows, 0) for rows, count in served.passes().items()}
+    assert sum(rows * count for rows, count in sizes.items()) == 16
+    assert max(rows for rows, count in sizes.items() if count) <= 2
+
+
 @pytest.mark.timeout(120)
 def test_small_messages_of_a_caller_that_does_not_read_cost_it_no_connection(servers, http2):
     """A window full of small frames: the library's own bound is on four million bytes that they lack of 256."""

@@ -98,6 +98,8 @@ def test_the_search_is_what_the_options_say(tmp_path: Path) -> None:
         (["--model-families", "xgboost_classification", "--task-type", "regression"], "names classification"),
         (["--model-families", "logistic_regression_regression"], "has no regression"),
         (["--safety-factor", "nan"], "expected a finite number, got nan"),
+        (["--safety-factor", "1e308"], "is not in the range 0<x<=1000"),
+        (["--assumed-hours", "1e308"], "is not in the range 0<=x<=1000000"),
         (["--max-under", "100"], "not in the range"),
         (["--run-search", "--storage", "mysql://x"], "must be a file or sqlite:///FILE"),
     ],

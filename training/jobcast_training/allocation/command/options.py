@@ -20,10 +20,9 @@ TRIALS, MOST_UNDER = 50, 3.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-_POSITIVE = Finite(min=0, min_open=True)
 _AT_LEAST_0 = Finite(min=0)
 _PRICE = Finite(0, 1e9)
+_HOURS, _FACTOR = Finite(0, 1e6), Finite(0, 1000, min_open=True)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -88,7 +87,7 @@ def record_options(command: F) -> F:
                     help="What the files are."),
             _option(_R, "--mapping", metavar="FILE", type=_FILE,
                     help='TOML file of lines `column = "name"`: what the columns of the files are called here.'),
-            _option(_R, "--assumed-hours", metavar="HOURS", type=_AT_LEAST_0,
+            _option(_R, "--assumed-hours", metavar="HOURS", type=_HOURS,
                     help="From a record's time to its end, where the files do not say when a job ended."),
             _option(_R, "--name", help="Name of the data in manifest, card and report.  [default: the file names]"),
             _option(_R, "--skip-preprocessing", is_flag=True,
@@ -166,7 +165,7 @@ def rule_options(command: F) -> F:
                     help="With which such a bound is kept by later jobs like those before."),
             _option(_A, "--preset", type=Choice(PRESETS, "preset"),
                     help="A setting of the Pareto frontier.  [default: what costs least within the bound]"),
-            _option(_A, "--safety-factor", default=1.0, show_default=True, metavar="FACTOR", type=_POSITIVE,
+            _option(_A, "--safety-factor", default=1.0, show_default=True, metavar="FACTOR", type=_FACTOR,
                     help="That every allocation is multiplied by, on top of everything."),
             _option(_A, "--confidence-threshold", metavar="SHARE",
                     type=Finite(0, 1, min_open=True, max_open=True),
