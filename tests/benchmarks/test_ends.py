@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -54,6 +54,14 @@ with socket.create_server(("127.0.0.1", int(named))) as listening:
     signal.pause()
 """
 """A peer that takes a connection, says nothing, and ends whoever waits for it as Ctrl-C does."""
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches this process and what it starts, also where whoever started it keeps that from it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

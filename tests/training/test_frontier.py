@@ -180,7 +180,14 @@ def test_where_every_tree_takes_a_microsecond_the_frontier_goes_from_few_trees_t
     assert all(a.latency_us < b.latency_us and a.option.loss > b.option.loss for a, b in pairwise(best))
     rows = table(given)
     assert [int(row[3]) for row in rows] == sorted(int(row[3]) for row in rows)
-    assert len(rows) > 1
+    # Which ensembles are measured depends on the machine; of those measured, none with as few trees loses less.
+    losses = {count: min(option.loss for own, option in trees if own <= count) for count, _ in trees}
+    kept = [
+        count
+        for count in sorted(losses)
+        if losses[count] < min([losses[one] for one in losses if one < count] or [np.inf])
+    ]
+    assert [int(row[3]) for row in rows] == kept
     assert float(rows[-1][1]) == pytest.approx(least.latency_us / points[0].latency_us, abs=0.01)
 
 

@@ -4,6 +4,8 @@ import pytest
 
 PAGES = ("predict", "batch", "dashboard", "models", "simulation")
 
+LOOKS = 8
+
 BRIGHT = """
 light => {
   const colour = getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor;
@@ -20,15 +22,23 @@ def shown(page, app, name):
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
+def found(page, violations, *rules):
+    """What axe finds at each of some looks: what is drawn anew, or goes over to dark, is pale for a moment."""
+    for _ in range(LOOKS):
+        if not (seen := violations(page, *rules)):
+            break
+    return seen
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_can_be_used_by_all_and_on_a_telephone(page, app, violations, name):
     page.set_viewport_size({"width": 390, "height": 844})
     shown(page, app, name)
     page.wait_for_function(BRIGHT, arg=True)
-    assert violations(page) == []
+    assert found(page, violations) == []
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(BRIGHT, arg=False)
-    assert violations(page, "color-contrast") == []
+    assert found(page, violations, "color-contrast") == []
     assert page.get_by_test_id("stMain").evaluate("one => one.scrollWidth") <= 390
     assert page.get_by_text("Traceback").count() == 0
 

@@ -140,7 +140,7 @@ def test_a_compressed_table_cut_beyond_the_first_look(tmp_path: Path) -> None:
 
 def test_lines_that_end_as_old_macs_end_them(tmp_path: Path) -> None:
     (tmp_path / "mac.csv").write_bytes(b"began,took\r1700000000,60\r1700000060,60\r")
-    with pytest.raises(SourceError, match=r"mac\.csv line 1: 2 names end at a line end, .*not CR alone"):
+    with pytest.raises(SourceError, match=r"mac\.csv line 1: its lines end in CR alone, .*2 names"):
         read([tmp_path / "mac.csv"], mapping=TIMED)
 
 
