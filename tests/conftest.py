@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ hypothesis.settings.load_profile("untimed")
 MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[1] / "models"))
 LEVELS = [0.05, 0.5, 0.95]
 FACTORS = (0.5, 1.0, 2.0)
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """SIGHUP reaches what is started meanwhile, also where whoever started the tests keeps it from them (nohup)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Bundles:

@@ -105,6 +105,7 @@ def test_sigterm_answers_what_a_stream_has_read(start, job):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("hangups")
 def test_interrupt_and_hangup_drain_it_too(start, number):
     served = start()
     served.process.send_signal(number)

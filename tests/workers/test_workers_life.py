@@ -213,6 +213,7 @@ def test_a_port_that_another_server_has_just_begun_to_hold_is_refused(option, tm
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("hangups")
 def test_the_end_does_not_wait_for_a_start(number, gone):
     process, said = serving.spawn("--workers", "2"), []
     hangs = serving.wait(process, "worker started", said)["pid"]
