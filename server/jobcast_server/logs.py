@@ -18,7 +18,7 @@ from jobcast_server import identity, spans
 class Lines:
     """Writes lines to a file descriptor. One that it cannot take is lost, and never what wrote it.
 
-    A full disk and a pipe that nobody reads are no reason to stop serving.
+    A full disk and a pipe whose reader is gone are no reason to stop serving.
 
     Attributes:
         lost: lines that were not written, or not whole.

@@ -60,8 +60,8 @@ def judge(folder: Path, predictor: Predictor, records: AllocationRecords, object
     at = np.arange(start, frame.height)
     told = answer(stored.model, feeds_of(predictor, frame[at], past.rows(at)))
     outcomes, allocated = outcomes_of(predictor, frame, at, told.quantiles), told.allocation
-    known = ended_before(frame, start) if start else at
-    others = {name: own[at] for name, own in simple(predictor, frame, known, objective).items()} if start else {}
+    simply = simple(predictor, frame, ended_before(frame, start), objective) if start else {}
+    others = {name: own[at] for name, own in simply.items()}
     found = {name: allocation_scores(outcomes, own, objective) for name, own in others.items()}
     return Judged(
         f"{folder.parent.name}/{folder.name}",
