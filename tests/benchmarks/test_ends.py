@@ -49,11 +49,12 @@ words = [*sys.argv, os.environ.get("MLSERVER_HTTP_PORT", "")]
 named = words[words.index("--http_port") + 1] if "--http_port" in words else words[-1]
 named = words[words.index("--port") + 1] if "--port" in words else named
 with socket.create_server(("127.0.0.1", int(named))) as listening:
-    listening.accept()
+    asking, _ = listening.accept()
+    asking.recv(1)  # by now who asks has its connection, and closes it
     os.kill(os.getppid(), signal.SIGINT)
     signal.pause()
 """
-"""A peer that takes a connection, says nothing, and ends whoever waits for it as Ctrl-C does."""
+"""A peer that takes a question, says nothing, and ends whoever waits for it as Ctrl-C does."""
 
 
 @pytest.fixture(autouse=True)
