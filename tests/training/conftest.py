@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jobcast_training import hyperparameters, pipeline, predictors
 from jobcast_training.records import Records
-from jobcast_training.sources import read
+from jobcast_training.sources import Options, read
 from jobcast_training.sources.synthetic import generate
 
 SMALL = """
@@ -26,7 +26,7 @@ depth = 4
 def log(tmp_path_factory: pytest.TempPathFactory) -> Records:
     path = tmp_path_factory.mktemp("log") / "jobs.parquet"
     generate(6_000, 3, path)
-    return read([path])
+    return read([path], options=Options(timezone="America/Denver"))
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,6 @@ def run(log: Records, config: Path) -> pipeline.Result:
         log,
         hyperparameters.load(config),
         seed=1,
-        timezone="America/Denver",
         step=lambda name, rounds: lambda done=1: None,
     )
 

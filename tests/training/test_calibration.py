@@ -166,7 +166,7 @@ def test_coverage_within_groups_lies_in_their_bands() -> None:
 def test_levels_of_a_trained_model_hold_for_jobs_like_those_of_its_calibration(log: Records, result: Result) -> None:
     """Half of the jobs after the fit calibrate, the other half is tested: exchangeable, so the band must hold."""
     task, candidate = predictors.load("hpc-runtime"), result.candidate
-    graph, _, _ = features_of(task, log, hyperparameters.load(), "America/Denver")
+    graph, _, _ = features_of(task, log, hyperparameters.load())
     later = np.arange(log.frame.height * 68 // 100, log.frame.height)
     x = feature_matrix(task, graph, log.frame, History.of(log))[later]
     y = np.log1p(log.frame["run_time"].to_numpy()[later])

@@ -154,7 +154,7 @@ def test_flags_of_the_job_name() -> None:
 
 def test_no_feature_knows_an_outcome_of_its_own_job_or_a_later_one(log: Records) -> None:
     hyper = hyperparameters.load()
-    graph, _, _ = features_of(TASK, log, hyper, "UTC")
+    graph, _, _ = features_of(TASK, log, hyper)
     half = log.frame.height // 2
     cut = log.frame["submit_time"][half]
     unknown = pl.col("end_time") >= cut
@@ -173,7 +173,7 @@ def test_no_feature_knows_an_outcome_of_its_own_job_or_a_later_one(log: Records)
 
 
 def test_one_row_gives_the_same_bits_as_many(log: Records) -> None:
-    graph, _, _ = features_of(TASK, log, hyperparameters.load(), "UTC")
+    graph, _, _ = features_of(TASK, log, hyperparameters.load())
     history = History.of(log)
     many = feature_matrix(TASK, graph, log.frame, history)
     session = feature_session(graph)

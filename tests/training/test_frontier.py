@@ -57,7 +57,6 @@ def budgeted(log: Records, config: Path, budget_us: float, seen: list[str] | Non
         log,
         hyperparameters.load(config),
         seed=1,
-        timezone="America/Denver",
         step=step,
         latency_budget_us=budget_us,
     )

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,11 +146,11 @@ def test_figures_are_kept_for_the_same_log_and_settings_only(
     log: Records, small: Path, tmp_path: Path, change: str
 ) -> None:
     hyper = hyperparameters.load(small)
-    about = identity(log, hyper, "UTC")
+    about = identity(log, hyper)
     other = {
-        "log": lambda: identity(Records(log.frame.head(5_999), log.source), hyper, "UTC"),
-        "timezone": lambda: identity(log, hyper, "Asia/Tokyo"),
-        "hyperparameters": lambda: identity(log, hyperparameters.load(), "UTC"),
+        "log": lambda: identity(Records(log.frame.head(5_999), log.source), hyper),
+        "timezone": lambda: identity(replace(log, timezone="Asia/Tokyo"), hyper),
+        "hyperparameters": lambda: identity(log, hyperparameters.load()),
     }[change]()
     assert Store(tmp_path, about).get("part", lambda: {"mae": 1.0}).fresh
     assert Store(tmp_path, about).get("part", lambda: {"mae": 2.0}).figures == {"mae": 1.0}

@@ -43,7 +43,7 @@ def test_leaving_out_what_decides_costs_most_and_what_says_nothing_nothing(log: 
         user=pl.lit(None, dtype=pl.String),
         job_name=pl.lit(None, dtype=pl.String),
     )
-    found = ablation(predictors.load("hpc-runtime"), Records(decided, "decided"), hyperparameters.load(small), "UTC")
+    found = ablation(predictors.load("hpc-runtime"), Records(decided, "decided"), hyperparameters.load(small))
     whole, without = found[WHOLE], found["request sizes"]
     assert list(found) == [WHOLE, *GROUPS]
     assert found["job name"] == found["user's history"] == found["similar history"] == whole

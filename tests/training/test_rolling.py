@@ -37,7 +37,7 @@ def hyper(small: Path) -> Hyperparameters:
 
 
 def walked(log: Records, hyper: Hyperparameters, state: WalkState | None = None) -> Forecasts:
-    return walk(TASK, log, hyper, SETTINGS, timezone="America/Denver", state=state)
+    return walk(TASK, log, hyper, SETTINGS, state=state)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_what_was_not_known_changes_nothing_that_was_said(
 def test_a_stopped_walk_goes_on_with_the_same_bits(
     log: Records, hyper: Hyperparameters, forecasts: Forecasts, tmp_path: Path
 ) -> None:
-    about = identity(log, hyper, SETTINGS, "America/Denver")
+    about = identity(log, hyper, SETTINGS)
 
     class Stop(Exception):  # noqa: N818
         pass
@@ -123,7 +123,6 @@ def test_a_stopped_walk_goes_on_with_the_same_bits(
             log,
             hyper,
             SETTINGS,
-            timezone="America/Denver",
             state=WalkState(tmp_path, about),
             on_refit=stop_after_three,
         )
@@ -138,13 +137,13 @@ def test_a_stopped_walk_goes_on_with_the_same_bits(
 def test_another_log_or_setting_is_refused_with_what_differs(
     log: Records, hyper: Hyperparameters, tmp_path: Path
 ) -> None:
-    WalkState(tmp_path, identity(log, hyper, SETTINGS, "UTC"))
+    WalkState(tmp_path, identity(log, hyper, SETTINGS))
     other = replace(SETTINGS, cadence_days=0.3)
     with pytest.raises(WalkStateError, match=r"cadence_days was 1\.0, now 0\.3"):
-        WalkState(tmp_path, identity(log, hyper, other, "UTC"))
+        WalkState(tmp_path, identity(log, hyper, other))
     shorter = replace(log, frame=log.frame.head(4_999))
     with pytest.raises(WalkStateError, match="log was"):
-        WalkState(tmp_path, identity(shorter, hyper, SETTINGS, "UTC"))
+        WalkState(tmp_path, identity(shorter, hyper, SETTINGS))
 
 
 def test_refits_lie_whole_cadences_apart_and_quiet_ones_are_left_out() -> None:
@@ -241,7 +240,7 @@ def test_a_state_that_no_folder_can_be_is_refused_before_the_log_is_read(tmp_pat
 
 
 def test_a_state_belongs_to_the_versions_of_all_families(log: Records, hyper: Hyperparameters) -> None:
-    libraries = identity(log, hyper, SETTINGS, "UTC")["libraries"]
+    libraries = identity(log, hyper, SETTINGS)["libraries"]
     assert {"lightgbm", "catboost", "polars", "numpy", "onnxruntime"} < {
         one for one, known in libraries.items() if known
     }

@@ -87,9 +87,9 @@ def searched(
     space = Space.around(tiny)
     features = folder / "features"
     features.mkdir(parents=True, exist_ok=True)
-    about = identity(log, space, settings, ZONE)
+    about = identity(log, space, settings)
     with opened(folder / "search.db", TASK.name, about, space, settings) as study:
-        ground, made = prepare(TASK, log, space, settings, ZONE, features)
+        ground, made = prepare(TASK, log, space, settings, features)
         outcome = search(ground, made, study, settings, on_fold)
         return outcome, [(one.params, one.intermediate_values) for one in study.finished]
 
@@ -146,11 +146,11 @@ def test_a_fold_is_fitted_and_asked_as_training_and_serving_do(log: Records, tin
     )
     hyper = hyperparameters.load(config)
     quiet = lambda name, rounds: lambda done=1: None  # noqa: E731
-    candidate = pipeline.train(TASK, log, hyper, seed=1, timezone=ZONE, step=quiet).candidate
+    candidate = pipeline.train(TASK, log, hyper, seed=1, step=quiet).candidate
     assert candidate.head.groups is not None
     frame, history = log.frame, History.of(log)
     periods = split_rows(frame.height, hyper.split)
-    graph, described, _ = pipeline.features_of(TASK, log, hyper, ZONE)
+    graph, described, _ = pipeline.features_of(TASK, log, hyper)
     limited = [column for column, feature in enumerate(described) if TASK.limit in feature.formula]
     x = feature_matrix(TASK, graph, frame, history)
     fold = Fold(periods, targets_of(TASK, log, periods), np.arange(periods.test, periods.end))
@@ -289,15 +289,15 @@ def test_a_trial_that_loses_on_three_folds_is_given_up_and_the_defaults_never(tm
 
 def test_another_log_setting_or_space_is_another_study_and_trials_are_not(log: Records, tiny: Path) -> None:
     space = Space.around(tiny)
-    first = identity(log, space, SETTINGS, ZONE)
-    assert identity(log, space, replace(SETTINGS, trials=9, jobs=2, timeout_s=1.0), ZONE) == first
+    first = identity(log, space, SETTINGS)
+    assert identity(log, space, replace(SETTINGS, trials=9, jobs=2, timeout_s=1.0)) == first
     shorter = replace(log, frame=log.frame.head(2_400))
     for other in (
-        identity(shorter, space, SETTINGS, ZONE),
-        identity(log, Space.around(None), SETTINGS, ZONE),
-        identity(log, space, replace(SETTINGS, objective="mae"), ZONE),
-        identity(log, space, replace(SETTINGS, seed=2), ZONE),
-        identity(log, space, SETTINGS, "UTC"),
+        identity(shorter, space, SETTINGS),
+        identity(log, Space.around(None), SETTINGS),
+        identity(log, space, replace(SETTINGS, objective="mae")),
+        identity(log, space, replace(SETTINGS, seed=2)),
+        identity(replace(log, timezone="UTC"), space, SETTINGS),
     ):
         assert other != first
 

@@ -63,7 +63,6 @@ def train(
     hyper: Hyperparameters,
     *,
     seed: int,
-    timezone: str,
     step: Step,
     latency_budget_us: float | None = None,
 ) -> Result:
@@ -74,7 +73,6 @@ def train(
         records: one log.
         hyper: hyper-parameters.
         seed: of everything random; the same seed gives the same candidate on the same machine.
-        timezone: IANA name of the machine's local time; its standard time (no daylight saving) is used.
         step: hears of progress.
         latency_budget_us: what a single row may take on this machine; None = the most accurate ensemble is taken.
 
@@ -87,7 +85,7 @@ def train(
     periods = split_rows(frame.height, hyper.split)
     on_rows = step("computing features", frame.height)
     history = History.of(records)
-    graph, described, tables = features_of(predictor, records, hyper, timezone)
+    graph, described, tables = features_of(predictor, records, hyper)
     x = feature_matrix(predictor, graph, frame, history, on_rows)
     log = targets_of(predictor, records, periods)
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
@@ -130,13 +128,13 @@ def train(
         reference=ensemble.reference,
         golden_inputs=golden_inputs(predictor, tables, seed),
         about=about,
-        card=model_card(about, ensemble.weights, baselines, timezone, [*records.notes, *notes]),
+        card=model_card(about, ensemble.weights, baselines, records.timezone, [*records.notes, *notes]),
     )
     return Result(candidate, test, sparse, validation, baselines, frontier)
 
 
 def features_of(
-    predictor: Predictor, records: Records, hyper: Hyperparameters, timezone: str
+    predictor: Predictor, records: Records, hyper: Hyperparameters
 ) -> tuple[ModelProto, Sequence[Feature], Mapping[str, CategoryTable]]:
     """Return the feature graph, the features and the category tables, fitted on the oldest period.
 
@@ -151,7 +149,7 @@ def features_of(
     if earliest.is_empty():
         raise TrainingError(f"{records.source}: none of the first {first:,} jobs had ended when the next began")
     tables = fit_statistics(earliest, predictor.categories, prior_jobs=hyper.prior_jobs, max_keys=hyper.max_keys)
-    blocks = predictor.feature_blocks(tables, standard_offset(timezone, frame["submit_time"][-1]))
+    blocks = predictor.feature_blocks(tables, standard_offset(records.timezone, frame["submit_time"][-1]))
     described = [feature for block in blocks for feature in block.features]
     return feature_graph(blocks, predictor.inputs), described, tables
 

@@ -103,7 +103,6 @@ def walk(
     hyper: Hyperparameters,
     settings: Settings,
     *,
-    timezone: str,
     state: WalkState | None = None,
     on_refit: OnRefit = lambda done, total, below: None,
 ) -> Forecasts:
@@ -114,7 +113,6 @@ def walk(
         records: one log.
         hyper: hyper-parameters; the split by shares is not used.
         settings: how to walk.
-        timezone: IANA name of the machine's local time; its standard time is used.
         state: where the walk is kept, to go on after a stop; None keeps nothing.
         on_refit: hears of progress.
 
@@ -129,7 +127,9 @@ def walk(
             f"{records.source}: a walk starts when {START_JOBS:,} jobs have ended; of {frame.height:,} jobs "
             f"{int(np.sum(end < submit[-1])) if frame.height else 0:,} had ended when the last was submitted"
         )
-    refit = Refit(predictor, records, History.of(records), hyper, settings, standard_offset(timezone, submit[-1]))
+    refit = Refit(
+        predictor, records, History.of(records), hyper, settings, standard_offset(records.timezone, submit[-1])
+    )
     limit = frame[predictor.limit].cast(pl.Float64).fill_null(np.inf).to_numpy()
     run = frame[predictor.target].to_numpy()
     cap, outcome = np.empty_like(limit), np.empty_like(run)
@@ -274,7 +274,7 @@ class Refit:
         )
 
 
-def identity(records: Records, hyper: Hyperparameters, settings: Settings, timezone: str) -> dict[str, object]:
+def identity(records: Records, hyper: Hyperparameters, settings: Settings) -> dict[str, object]:
     """Return what a walk's uncalibrated predictions depend on, as plain data: the log, settings, libraries' versions.
 
     The online calibration follows from them, so that one state serves every way of it.
@@ -282,7 +282,7 @@ def identity(records: Records, hyper: Hyperparameters, settings: Settings, timez
     settled = {name: value for name, value in asdict(settings).items() if name != "online"}
     return {
         "log": fingerprint(records.frame),
-        "timezone": timezone,
+        "timezone": records.timezone,
         **settled,
         "hyperparameters": asdict(hyper),
         "libraries": {

@@ -98,14 +98,13 @@ class Features:
         predictor: whose features.
         before: the records before the test period.
         split: of those records.
-        zone: IANA name of the machine's local time.
         hidden: jobs that are fitted to once more without their extra inputs, bool [N].
     """
 
     def __init__(
-        self, folder: Path, predictor: Predictor, before: Records, split: Split, zone: str, hidden: NDArray[np.bool_]
+        self, folder: Path, predictor: Predictor, before: Records, split: Split, hidden: NDArray[np.bool_]
     ) -> None:
-        self.folder, self._predictor, self._before, self._split, self._zone = folder, predictor, before, split, zone
+        self.folder, self._predictor, self._before, self._split = folder, predictor, before, split
         self._history, self._hidden = History.of(before), hidden
         self._made: set[Path] = set()
         self.limited: Sequence[int] = ()
@@ -119,7 +118,7 @@ class Features:
         prefix = self.folder / f"prior-{hyper.prior_jobs:g}"
         if prefix not in self._made:
             task, frame = self._predictor, self._before.frame
-            graph, described, _ = features_of(task, self._before, replace(hyper, split=self._split), self._zone)
+            graph, described, _ = features_of(task, self._before, replace(hyper, split=self._split))
             self.limited = [column for column, feature in enumerate(described) if task.limit in feature.formula]
             np.save(_whole(prefix), feature_matrix(task, graph, frame, self._history))
             bare = self._history.without(task.extra, self._hidden)
@@ -129,7 +128,7 @@ class Features:
 
 
 def prepare(
-    predictor: Predictor, records: Records, space: Space, settings: Settings, zone: str, folder: Path
+    predictor: Predictor, records: Records, space: Space, settings: Settings, folder: Path
 ) -> tuple[Ground, Features]:
     """Return the ground of a search on `records`, and its features, which are kept in `folder`.
 
@@ -141,7 +140,7 @@ def prepare(
     start = split_rows(before.frame.height, split).fit
     folds = folds_of(predictor, before, start, until, split, settings.folds)
     hidden = np.random.default_rng(settings.seed).random(before.frame.height) < hyper.hidden
-    features = Features(folder, predictor, before, split, zone, hidden)
+    features = Features(folder, predictor, before, split, hidden)
     features.files(hyper)
     threads = max(1, _cores() // settings.jobs) if settings.jobs > 1 else None
     ground = Ground(space, folds, hidden, features.limited, settings.objective, settings.seed, threads)

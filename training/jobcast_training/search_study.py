@@ -22,14 +22,14 @@ from jobcast_training.searching import study
 from jobcast_training.searching.study import Study
 
 
-def identity(records: Records, space: Space, settings: Settings, zone: str) -> dict[str, object]:
+def identity(records: Records, space: Space, settings: Settings) -> dict[str, object]:
     """Return all that a trial's score depends on, as plain data; nothing of the test period is in it."""
     before, split, _ = before_test(records, space.load({}).split)
     libraries = (catboost, lightgbm, np, onnxruntime, optuna, polars, xgboost)
     return {
         "log": fingerprint(before.frame),
         "split": str(split),
-        "zone": zone,
+        "zone": records.timezone,
         "objective": settings.objective,
         "folds": settings.folds,
         "seed": settings.seed,

@@ -145,7 +145,6 @@ def _scored(
             predictors.load("hpc-runtime"),
             records,
             hyper,
-            records.timezone,
             seeds=seeds,
             ablate=ablation,
             state=state,

@@ -121,7 +121,6 @@ def evaluate(
                     records,
                     hyper,
                     seed=seed,
-                    timezone=records.timezone,
                     step=stepper(bars),
                 )
             print_metrics(Console(), result)
@@ -181,7 +180,7 @@ def _walk(
     from jobcast_training.walk_state import WalkState
 
     task = predictors.load(predictor)
-    kept = WalkState(state, identity(records, hyper, settings, records.timezone)) if state else None
+    kept = WalkState(state, identity(records, hyper, settings)) if state else None
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -195,7 +194,6 @@ def _walk(
             records,
             hyper,
             settings,
-            timezone=records.timezone,
             state=kept,
             on_refit=_reporter(bars, records.source),
         )

@@ -72,7 +72,7 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     try:
         records = log.read()
         report_records(console, records)
-        graph, described, _ = features_of(task, records, hyper, records.timezone)
+        graph, described, _ = features_of(task, records, hyper)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     read_s = time.perf_counter() - start

@@ -62,7 +62,7 @@ class Search:
 
         settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
-        about = identity(records, space, settings, records.timezone)
+        about = identity(records, space, settings)
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         with (
             opened(self.storage, predictor, about, space, settings) as study,
@@ -71,7 +71,7 @@ class Search:
         ):
             found = len(study.finished)
             console.print(f"study {study.name}: {found} of {settings.trials} trials finished so far in {self.storage}")
-            ground, features = prepare(task, records, space, settings, records.timezone, folder)
+            ground, features = prepare(task, records, space, settings, folder)
             budget = Budget(settings.trials, settings.timeout_s, settings.jobs)
             outcome = search(ground, features, study, settings, reporter(bars, budget, settings.objective, found))
         if outcome.interrupted:

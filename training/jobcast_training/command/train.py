@@ -94,7 +94,6 @@ def train(
                 records,
                 hyper,
                 seed=seed,
-                timezone=records.timezone,
                 step=stepper(bars),
                 latency_budget_us=latency_budget_us,
             )

@@ -68,7 +68,6 @@ def ablation(
     predictor: Predictor,
     records: Records,
     hyper: Hyperparameters,
-    timezone: str,
     on_fit: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
     """Return MAE, pinball-90 and R2 of log1p on the test jobs with all features and without each group.
@@ -76,7 +75,7 @@ def ablation(
     `on_fit` hears of each of the `len(GROUPS) + 1` pairs of fits.
     """
     frame = records.frame
-    graph, described, _ = features_of(predictor, records, hyper, timezone)
+    graph, described, _ = features_of(predictor, records, hyper)
     groups = [group_of(feature.name) for feature in described]
     x = feature_matrix(predictor, graph, frame, History.of(records))
     periods = split_rows(frame.height, hyper.split)

@@ -50,7 +50,6 @@ def log_figures(
     predictor: Predictor,
     records: Records,
     hyper: Hyperparameters,
-    timezone: str,
     *,
     seeds: int,
     ablate: bool,
@@ -63,7 +62,6 @@ def log_figures(
         predictor: what to predict.
         records: one log.
         hyper: hyper-parameters.
-        timezone: IANA name of the machine's local time.
         seeds: seeds 1 to so many are trained with.
         ablate: whether to leave out each group of features in turn.
         state: folder of kept figures; each log has a folder of its own in it.
@@ -72,14 +70,14 @@ def log_figures(
     Raises:
         TrainingError: there are too few jobs.
     """
-    store = Store(state / records.source, identity(records, hyper, timezone))
+    store = Store(state / records.source, identity(records, hyper))
     kept: dict[str, Kept] = {}
 
     def trained(seed: int) -> None:
         step = on_part(f"seed {seed} of {seeds}")
 
         def make() -> dict[str, object]:
-            result = train(predictor, records, hyper, seed=seed, timezone=timezone, step=step)
+            result = train(predictor, records, hyper, seed=seed, step=step)
             test_rows = result.candidate.about["training_data"]["test_rows"]
             return {"test_rows": test_rows, **seed_figures(predictor, records, result).plain()}
 
@@ -91,7 +89,7 @@ def log_figures(
     kept["baselines"] = store.get("baselines", lambda: _baselines(records, test_jobs, step))
     if ablate:
         step = on_part("ablation")
-        kept["ablation"] = store.get("ablation", lambda: _ablation(predictor, records, hyper, timezone, step))
+        kept["ablation"] = store.get("ablation", lambda: _ablation(predictor, records, hyper, step))
     for seed in range(2, seeds + 1):
         trained(seed)
     submit = records.frame["submit_time"]
@@ -116,9 +114,9 @@ def _baselines(records: Records, test_jobs: int, step: Step) -> dict[str, dict[s
 
 
 def _ablation(
-    predictor: Predictor, records: Records, hyper: Hyperparameters, timezone: str, step: Step
+    predictor: Predictor, records: Records, hyper: Hyperparameters, step: Step
 ) -> dict[str, dict[str, float]]:
-    return ablation(predictor, records, hyper, timezone, step("leaving out groups of features", len(GROUPS) + 1))
+    return ablation(predictor, records, hyper, step("leaving out groups of features", len(GROUPS) + 1))
 
 
 def _seed(kept: Kept) -> SeedFigures:

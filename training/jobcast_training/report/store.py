@@ -44,11 +44,11 @@ _WITHOUT_EFFECT = (
 records, which the log's fingerprint stands for."""
 
 
-def identity(records: Records, hyper: Hyperparameters, timezone: str) -> dict[str, Any]:
+def identity(records: Records, hyper: Hyperparameters) -> dict[str, Any]:
     """Return what the figures of a log depend on, as plain data."""
     return {
         "log": fingerprint(records.frame),
-        "timezone": timezone,
+        "timezone": records.timezone,
         "hyperparameters": asdict(hyper),
         "libraries": {name: version(name) for name in LIBRARIES},
         "code": code_digest(),
