@@ -121,10 +121,10 @@ test-patient:
 	@nice -n 19 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
 
 test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
-	@$(if $(CARGO),cd core && cargo test --quiet --release --locked --lib --bins --tests --benches)
-	@$(if $(CARGO),cd core && cargo build --quiet --release --locked --package jobcast-core --features faults)
+	@$(if $(CARGO),cd core && cargo test --quiet --locked --lib --bins --tests --benches)
+	@$(if $(CARGO),cd core && cargo build --quiet --locked --package jobcast-core --features faults)
 	@$(if $(CARGO),mkdir -p $(FAULTS) && cp core/python/jobcast_core/* $(FAULTS) && \
-		cp core/target/release/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
+		cp core/target/debug/libjobcast_core.$(if $(filter Darwin,$(shell uname)),dylib,so) $(FAULTS)/_core.abi3.so)
 
 test-arm: ## tests of the kernels for 64-bit ARM under emulation (needs rustup's target, gcc-aarch64-linux-gnu, qemu-user-static)
 	cd core && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
@@ -132,7 +132,7 @@ test-arm: ## tests of the kernels for 64-bit ARM under emulation (needs rustup's
 		cargo test --quiet --release --locked --package jobcast-forest --target aarch64-unknown-linux-gnu
 
 sanitize: ## tests of the native core under AddressSanitizer, where Rust has it
-	@$(if $(CARGO),$(if $(ASAN),$(call UNSTABLE,,asan) CARGO_PROFILE_DEV_DEBUG=line-tables-only cargo test --quiet --locked --target $(RUST_HOST) \
+	@$(if $(CARGO),$(if $(ASAN),$(call UNSTABLE,,asan) cargo test --quiet --locked --target $(RUST_HOST) \
 		--package jobcast-engine --package jobcast-forest --package jobcast-operator --lib --test decoders --test equality \
 		--test refusal --test rewriting,echo "this Rust has no AddressSanitizer: the native core is not sanitized"))
 
@@ -192,7 +192,7 @@ $(DENY):
 
 lint-core: install $(if $(CARGO),$(DENY)) ## linters of the native core, its licences, and its stubs against what was built
 	$(if $(CARGO),cd core && cargo fmt --all --check)
-	$(if $(CARGO),cd core && cargo clippy --quiet --release --locked --all-targets -- --deny warnings)
+	$(if $(CARGO),cd core && cargo clippy --quiet --locked --all-targets -- --deny warnings)
 	$(if $(CARGO),$(DENY) --manifest-path core/Cargo.toml --locked check --hide-inclusion-graph licenses bans sources)
 	$(if $(CARGO),$(BIN)/python -m mypy.stubtest jobcast_core)
 
