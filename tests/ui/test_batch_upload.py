@@ -55,6 +55,12 @@ def test_parquet_keeps_numbers_lists_and_what_is_not_known():
     [
         ("a.csv", b"", "must begin with a line that names the columns"),
         ("a.csv", b"jobs,nodes\n", "must hold at least one record"),
+        ("a.csv", b"jobs,nodes", "a.csv: must hold at least one record, got none"),
+        ("a.csv", "name\nada\nJörg\n".encode("latin-1"), "must be text in UTF-8, got the byte 0xf6 in line 3: save it"),
+        ("a.csv", "größe\n1\n".encode("latin-1"), "must be text in UTF-8, got the byte 0xf6 in line 1: save it"),
+        ("a.csv", "jobs\n1\n".encode("utf-16"), "must be text in UTF-8, got UTF-16: save it as UTF-8"),
+        ("a.csv", b"\x1f\x8b\x08\x00", "must be text in UTF-8, got a gzip file: unpack it"),
+        ("a.csv", b"PK\x03\x04\x14\xf6", "must be text in UTF-8, got a workbook or an archive: save it as CSV"),
         ("a.csv", b"jobs,jobs\n1,2\n", "must name each column once, got jobs again"),
         ("a.csv", b"jobs,nodes\n1,2,3\n", "cannot be read as text with columns separated by ','"),
         ("a.csv", b"a,b\r1,2\r", "a.csv: the line that names the columns cannot be read: "),

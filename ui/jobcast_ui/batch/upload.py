@@ -15,6 +15,17 @@ SEPARATORS = "|,;\t"
 QUOTING: dict[bool, dict[str, Any]] = {True: {"newlines_in_values": True}, False: {"quote_char": False}}
 """How quotes are read: what sacct prints has none, so that one in the name of a job is a letter like any other."""
 
+PACKED = {
+    b"\x1f\x8b": "a gzip file: unpack it",
+    b"PK\x03\x04": "a workbook or an archive: save it as CSV",
+    b"PAR1": "Parquet: name it .parquet",
+    b"\xff\xfe": "UTF-16: save it as UTF-8",
+    b"\xfe\xff": "UTF-16: save it as UTF-8",
+}
+"""What other files begin with that people take for text."""
+
+NONE = "{}: must hold at least one record, got none"
+
 STEP = "JobID"
 """Column of sacct in which a dot marks a step of a job, which is no job of its own."""
 
@@ -48,7 +59,9 @@ def read(name: str, content: bytes) -> Upload:
     """
     if Path(name).suffix.lower() == ".parquet":
         return _parquet(name, content)
-    head = content.partition(b"\n")[0].decode("utf-8-sig", errors="replace").strip()
+    _refuse_others(name, content)
+    first, _, rest = content.partition(b"\n")
+    head = first.decode("utf-8-sig").strip()
     if not head:
         raise UploadError(f"{name}: must begin with a line that names the columns, got an empty one")
     separator = max(SEPARATORS, key=head.count)
@@ -58,6 +71,8 @@ def read(name: str, content: bytes) -> Upload:
         names = [one.strip() for one in next(cells)]
     except csv.Error as error:
         raise UploadError(f"{name}: the line that names the columns cannot be read: {error}") from None
+    if not rest:
+        raise UploadError(NONE.format(name))
     texts = dict.fromkeys(names, pa.string())
     try:
         table = pcsv.read_csv(
@@ -68,6 +83,16 @@ def read(name: str, content: bytes) -> Upload:
     except (pa.ArrowInvalid, pa.ArrowException) as error:
         raise UploadError(f"{name}: cannot be read as text with columns separated by {separator!r}: {error}") from None
     return _checked(_without_steps(Upload(name, _listed(name, table), table.num_rows, written=True)))
+
+
+def _refuse_others(name: str, content: bytes) -> None:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        kind = next((kind for start, kind in PACKED.items() if content.startswith(start)), None)
+        line = content.count(b"\n", 0, error.start) + 1
+        got = kind or f"the byte 0x{content[error.start]:02x} in line {line}: save it as UTF-8"
+        raise UploadError(f"{name}: must be text in UTF-8, got {got}") from None
 
 
 def _parquet(name: str, content: bytes) -> Upload:
@@ -104,5 +129,5 @@ def _without_steps(upload: Upload) -> Upload:
 
 def _checked(upload: Upload) -> Upload:
     if not upload.rows:
-        raise UploadError(f"{upload.name}: must hold at least one record, got none")
+        raise UploadError(NONE.format(upload.name))
     return upload
