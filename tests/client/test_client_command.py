@@ -122,7 +122,7 @@ def test_rows_that_fail_carry_their_error_and_exit_with_3(run, address):
         "",
         "line 3, processors_req: must be >= 1, got 0",
         "line 4, column 'processors': must be a whole number, got 'x'",
-        "line 5, column 'partition': must be UTF-8 text, got 'p\\udcff'",
+        "line 5, column 'partition': must be UTF-8 text, got b'p\\xff': save the file as UTF-8",
         "line 6: must have 7 cells as the header, got 2",
         "line 7, processors_req: must lie between -2147483648 and 2147483647, got 3000000000",
         "",

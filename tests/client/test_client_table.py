@@ -49,7 +49,7 @@ def test_lines_are_counted_as_an_editor_counts_them():
         ("x,1,60,p,q", "line 2, column 'processors': must be a whole number, got 'x'"),
         ("1,1,1:99,p,q", "line 2, column 'wallclock': must have minutes and seconds of at most 59, got '1:99'"),
         ("1,1,60,,q", "line 2, column 'partition': must not be empty"),
-        ("1,1,60,\udcff,q", "line 2, column 'partition': must be UTF-8 text, got '\\udcff'"),
+        ("1,1,60,\udcff,q", "line 2, column 'partition': must be UTF-8 text, got b'\\xff': save the file as UTF-8"),
         (
             "x,1,60, ,q",
             "line 2, column 'processors': must be a whole number, got 'x'; column 'partition': must not be empty",
@@ -75,6 +75,7 @@ def test_an_empty_optional_cell_is_not_given():
         ("", r"^jobs\.csv: is empty; the first line must name the columns"),
         (HEADER + ",memm\n", r"^jobs\.csv, line 1: unknown column 'memm', did you mean 'mem'\?$"),
         (HEADER + ",zzz\n", r"^jobs\.csv, line 1: unknown column 'zzz'; known are processors_req, "),
+        (HEADER + ",\udcff\n", r"^jobs\.csv, line 1: a column's name must be UTF-8 text, got b'\\xff': save the file"),
         (HEADER + ",time_req\n", r"^jobs\.csv, line 1: column 'time_req' gives wallclock_req a second time"),
         ("processors,nodes,wallclock\n", r"^jobs\.csv, line 1: missing column 'partition', 'qos'$"),
         (f'{HEADER}\n1,1,60,p,q\n1,1,60,"p,q\n', r"^jobs\.csv, line 3: is not CSV: unexpected end of data$"),

@@ -119,6 +119,10 @@ class Table:
 def _fields(header: Sequence[str], name: str) -> list[str]:
     fields: list[str] = []
     for column in header:
+        try:
+            _text(column)
+        except ValueError as error:
+            raise TableError(f"{name}, line 1: a column's name {error}") from None
         plain = column.strip().lower()
         field = ALIASES.get(plain, plain)
         if field not in FIELDS:
@@ -136,5 +140,6 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"must be UTF-8 text, got {text!a}") from None
+        raw = text.encode(errors="surrogateescape")[:40]
+        raise ValueError(f"must be UTF-8 text, got {raw!r}: save the file as UTF-8") from None
     return text
