@@ -53,6 +53,23 @@ def test_an_answer_over_the_socket_is_that_over_http(server):
     assert {**told, "prediction_id": 0} == {"id": "a", **http, "prediction_id": 0}
 
 
+def test_an_id_that_is_nested_too_deep_is_refused_and_the_next_answered(server):
+    with connect(url(server)) as socket:
+        for depth, code in ((31, None), (32, 422), (1000, 422), (0, None)):
+            text = "[" * depth + "1" + "]" * depth
+            socket.send(f'{{"id": {text}, "model_type": "x", "metadata": {{"input_tokens": 1}}}}')
+            told = json.loads(socket.recv(timeout=30))
+            assert told.get("code") == code
+            assert told["id"] == (None if code else json.loads(text))
+            assert code is None or told["fields"] == [{"field": "id", "problem": "must be nested at most 32 deep"}]
+
+
+def test_what_a_proxy_makes_of_a_socket_is_told(server):
+    answer = server.get("/ws/predict")
+    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert "must be asked with Connection: Upgrade and Upgrade: websocket" in answer.json()["error"]
+
+
 def test_another_path_is_404(server):
     with pytest.raises(InvalidStatus) as error:
         connect(url(server, "/ws/other"))

@@ -67,6 +67,10 @@ class App:
                 return asked[0]
             if model is not None or asked is not None:
                 raise HttpError(405, f"method: must be POST, got {scope['method']}", ((b"allow", b"POST"),))
+            if path == socket.PATH:
+                wanted = "must be asked with Connection: Upgrade and Upgrade: websocket, which a proxy has to pass on"
+                asks = (b"upgrade", b"websocket"), (b"connection", b"upgrade")
+                raise HttpError(426, f"path: {path} {wanted}", asks)
         except HttpError as error:
             await self._refuse(send, refusal(error))
             return ELSEWHERE

@@ -6,6 +6,9 @@ import orjson
 
 from jobcast_server.errors import InvalidRequestError, Violation, shorten
 
+DEPTH = 32
+"""Deepest nesting of what is passed over or goes back as it came; what is read has a depth of its own."""
+
 _SCALARS = (str, int, float, bool)
 _NAMES = {dict: "an object", list: "an array", type(None): "null"}
 
@@ -44,6 +47,26 @@ def scalars(told: Any, where: str) -> dict[str, Any]:
             problem = f"must be a text, a number or a boolean, got {kind_of(value)}"
             raise wrong(f"{where}[{shorten(name)}]", problem)
     return told
+
+
+def bound(value: Any, where: str) -> None:
+    """Bound the depth of a value.
+
+    Raises:
+        InvalidRequestError: it is nested more than `DEPTH` deep.
+    """
+    level = [value]
+    for _ in range(DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise wrong(where, f"must be nested at most {DEPTH} deep")
+
+
+def _children(item: Any) -> Any:
+    if type(item) is list:
+        return item
+    return item.values() if type(item) is dict else ()
 
 
 def wrong(where: str, problem: str) -> InvalidRequestError:

@@ -18,14 +18,11 @@ from jobcast_server.openinference.messages import column_of
 from jobcast_server.openinference.parameters import boolean, priority_of, refuse_unoffered, timeout_of
 from jobcast_server.openinference.schema import Plan, Schema, Signature
 from jobcast_server.rest import values
-from jobcast_server.rest.json import kind_of, parse, scalars, wrong
+from jobcast_server.rest.json import bound, kind_of, parse, scalars, wrong
 
 LENGTH = "Inference-Header-Content-Length"
 BINARY_DATA = "binary_data"
 SIZE = "binary_data_size"
-DEPTH = 32
-"""Deepest nesting of what is passed over; what is read has a depth of its own."""
-
 MOST_HEADS = 256
 LONGEST_HEAD = 8192
 """Bytes; a longer head is checked anew each time."""
@@ -248,14 +245,4 @@ def _spans(tensors: list[dict[str, Any]]) -> tuple[Span | None, ...]:
 def _bound(told: dict[str, Any], known: frozenset[str], where: str) -> None:
     """Bound the depth of fields that are passed over."""
     for field in told.keys() - known:
-        level = [told[field]]
-        for _ in range(DEPTH):
-            level = [child for item in level for child in _children(item)]
-        if level:
-            raise wrong(f"{where}{shorten(field)}", f"must be nested at most {DEPTH} deep")
-
-
-def _children(item: Any) -> Any:
-    if type(item) is list:
-        return item
-    return item.values() if type(item) is dict else ()
+        bound(told[field], f"{where}{shorten(field)}")

@@ -16,7 +16,7 @@ from jobcast_server.errors import RequestError
 from jobcast_server.metrics import Metrics
 from jobcast_server.rest.body import Receive, Scope, Send
 from jobcast_server.rest.faults import FAULT, HttpError
-from jobcast_server.rest.json import parse
+from jobcast_server.rest.json import bound, parse
 from jobcast_server.taskpredictor.faults import told
 from jobcast_server.taskpredictor.plane import Plane
 from jobcast_server.taskpredictor.predictions import PROTOCOL, Predictions
@@ -73,6 +73,7 @@ class Socket:
         outcome, identity = "success", None
         try:
             body = parse(raw)
+            bound(body.get("id"), "id")
             identity = body.get("id")
             item = await self._item(body)
             return orjson.dumps({"id": identity, **item})
