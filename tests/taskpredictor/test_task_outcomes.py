@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import resource
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ import time
 from contextlib import closing
 
 import pytest
+import serving
 
 PATH = "gpt-3.5/turbo/A100/vllm/0.1.0"
 IDENTITY = dict(
@@ -175,6 +177,35 @@ def test_a_store_that_cannot_be_written_is_told_and_predictions_go_on(start, tmp
     assert served.single(TRACE).status == 200
     (tmp_path / "state").unlink()
     assert served.post("/outcomes", {**IDENTITY, **TRACE, "duration_ms": 5}).status == 200
+
+
+@pytest.mark.parametrize("option", ["store", "tables"])
+def test_a_path_that_cannot_be_one_stops_the_start(start, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "deep" / "outcomes.sqlite"
+    with pytest.raises(AssertionError, match=f"{option}: .*{tmp_path}/file is none; name another with --{option}"):
+        start(f"--{option}", str(path))
+
+
+def test_a_store_that_may_not_be_written_is_told_at_the_start(toy, tmp_path):
+    toy.make(tmp_path / "models")
+    closed = tmp_path / "closed"
+    closed.mkdir(0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write anywhere")
+    process = serving.spawn("--store", str(closed / "outcomes.sqlite"), models=tmp_path / "models")
+    try:
+        assert serving.wait(process, "store cannot be written")["path"] == str(closed)
+        serving.wait(process)
+    finally:
+        serving.end(process)
+    closed.chmod(0)
+    process = serving.spawn("--store", str(closed / "outcomes.sqlite"), models=tmp_path / "models")
+    try:
+        assert "outcomes.sqlite'; name another file with --store" in process.communicate(timeout=60)[1]
+        assert process.returncode == 1
+    finally:
+        serving.end(process)
 
 
 def test_a_store_that_cannot_grow_says_so_and_takes_reports_again_once_it_can(start):

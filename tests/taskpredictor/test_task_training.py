@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import serving
 
 TRAINER = Path(__file__).parent / "scripts" / "toy_bundle.py"
 COMMAND = shlex.join([sys.executable, str(TRAINER)])
@@ -162,6 +163,27 @@ def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes):
         asking.join(30)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what a process that was killed has started")
+def test_what_a_killed_server_leaves_of_a_training_goes_with_the_next_and_only_that(start, toy, pipes):
+    temporary = pipes / "temporary"
+    other = temporary / "jobcast-train-other"
+    other.mkdir(parents=True)
+    served = start("--trainer", COMMAND, TMPDIR=str(temporary))
+    config = {**IDENTITY, "traces": traces(2.0, toy, model_id=f"wait:{pipes}"), "wait": False}
+    assert served.post("/train", config).status == 202
+    trainer = os.pidfd_open(json.loads((pipes / "facts").read_text())["pid"])
+    mine = sorted(temporary.iterdir())
+    assert len(mine) == 2
+    second = start("--trainer", COMMAND, "--store", str(pipes / "second.sqlite"), TMPDIR=str(temporary))
+    assert sorted(temporary.iterdir()) == mine, "a training that runs keeps its folder"
+    serving.end(second.process)
+    serving.end(served.process)
+    assert select.select([trainer], [], [], 30)[0]
+    os.close(trainer)
+    start("--trainer", COMMAND, TMPDIR=str(temporary))
+    assert sorted(temporary.iterdir()) == [other], "it may be another's that begins"
+
+
 def test_a_version_that_cannot_be_written_is_no_fault_of_its_traces(start, toy):
     """The real command; its repository has become a file."""
     served = start()
@@ -174,15 +196,12 @@ def test_a_version_that_cannot_be_written_is_no_fault_of_its_traces(start, toy):
     assert served.single(TRACE).good["results"]["prediction_method"] == "fallback"
 
 
-def test_a_command_that_is_not_there(start, toy):
-    served = start("--trainer", "no-such-command")
-    answer = served.post("/train", {**IDENTITY, "traces": traces(1, toy)})
-    assert answer.status in (422, 503)
-    assert "no-such-command" in answer.json()["error"]
-
-
 def test_a_command_that_is_none_stops_the_start(start):
-    for command, problem in (("'unbalanced", "No closing quotation"), (" ", "must be a command of one word or more")):
+    for command, problem in (
+        ("'unbalanced", "No closing quotation"),
+        (" ", "must be a command of one word or more"),
+        ("no-such-command x", "got no-such-command, which is not found"),
+    ):
         with pytest.raises(AssertionError, match=f"trainer: .*{problem}"):
             start("--trainer", command)
 

@@ -100,12 +100,12 @@ class Outcomes:
         Raises:
             StartupError: the file is no store of outcomes, or cannot be read.
         """
-        if not self.path.exists():
-            return []
         try:
+            if not self.path.exists():
+                return []
             with contextlib.closing(self._open()) as store:
                 rows = store.execute(RECENT, (MOST_RECALLED,)).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StartupError(f"store: {self.path}: {error}; name another file with --store") from None
         return [Outcome(*row) for row in reversed(rows)]
 
@@ -141,9 +141,9 @@ class Outcomes:
         Raises:
             NotReadyError: they cannot be read.
         """
-        if not self.path.exists():
-            return
         try:
+            if not self.path.exists():
+                return
             with contextlib.closing(self._open()) as store:
                 found = store.execute(
                     "SELECT features, duration_ms FROM outcomes WHERE (model_type, model_name, hardware, "
@@ -151,7 +151,7 @@ class Outcomes:
                 )  # fmt: skip
                 for features, took in found:
                     yield {"input_feature": orjson.loads(features), "duration_ms": took}
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise NotReadyError(f"store: outcomes cannot be read: {error}") from None
 
     def close(self) -> None:

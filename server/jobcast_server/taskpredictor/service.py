@@ -1,17 +1,22 @@
 """The task predictor as a whole: its parts put together, opened when the server starts and closed when it stops."""
 
+import os
 import secrets
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 
+import structlog
+
 from jobcast_server.admission import Admission
+from jobcast_server.errors import StartupError
 from jobcast_server.metrics import Metrics
 from jobcast_server.model import Model
 from jobcast_server.readiness import Readiness
 from jobcast_server.repository.repository import Repository
 from jobcast_server.rest.body import Bodies
 from jobcast_server.settings import Settings
+from jobcast_server.taskpredictor import scratch
 from jobcast_server.taskpredictor.bundles import Bundles
 from jobcast_server.taskpredictor.cache import Cache
 from jobcast_server.taskpredictor.directory import Directory
@@ -27,6 +32,8 @@ from jobcast_server.taskpredictor.tables import Tables
 from jobcast_server.taskpredictor.training import Trainer
 from jobcast_server.workers.link import Link
 from jobcast_server.workers.passing import Passing
+
+log = structlog.get_logger()
 
 
 class TaskPredictor:
@@ -44,6 +51,7 @@ class TaskPredictor:
         run = secrets.token_hex(4) + (f"w{link.seat.number}" if link else "")
         others = link or Nobody()
         self._keeps = link is None or link.seat.first
+        self._named = bool(settings.tables)
         folder = settings.store.parent / "tables" if not settings.tables else Path(settings.tables)
         cache = Cache(settings.prediction_cache, settings.prediction_cache_ttl)
         self._ledger = ledger = Ledger(run, settings.remembered_predictions)
@@ -68,11 +76,18 @@ class TaskPredictor:
         )  # fmt: skip
 
     def open(self) -> None:
-        """Read the default table and the outcomes of earlier runs.
+        """Read the default table and the outcomes of earlier runs, and clear what killed trainings left.
 
         Raises:
-            StartupError: one of them cannot be read.
+            StartupError: one of them cannot be read, or lies where no file can be.
         """
+        if self._keeps:
+            scratch.clear()
+            _look("store", self._store.path.parent)
+            if not os.path.isdir(self._tables.folder):  # one that is there may be for reading alone
+                _look("tables", self._tables.folder)
+                if self._named:
+                    log.warning("tables are not there: the first makes the folder", path=str(self._tables.folder))
         self._tables.preload()
         if self._keeps:
             self._reports.recall(self._store.recall())
@@ -97,3 +112,16 @@ class TaskPredictor:
         """Load the newest version of a model that was just trained; gives its version."""
         await self._repository.follow(name)
         return self._repository.get(name).bundle.manifest.version
+
+
+def _look(option: str, folder: Path) -> None:
+    """Look at a folder that files will be written to; one that cannot be written to now may be later on.
+
+    Raises:
+        StartupError: it is no folder, nor can it be made.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise StartupError(f"{option}: {folder} cannot be a folder: {there} is none; name another with --{option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        log.warning(f"{option} cannot be written", path=str(folder), reason=f"{there} may not be written to")

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -39,6 +38,7 @@ from jobcast_server.rest.json import wrong
 from jobcast_server.taskpredictor import leash
 from jobcast_server.taskpredictor.engine import PREDICTOR
 from jobcast_server.taskpredictor.key import Key
+from jobcast_server.taskpredictor.scratch import scratch
 
 DEFAULT_COMMAND = "jobcast train"
 MOST_REMEMBERED = 100
@@ -183,18 +183,18 @@ class Trainer:
 
     def _train(self, job: Job) -> dict[str, Any]:
         """Run the command; gives what it said at its end."""
-        with tempfile.TemporaryDirectory(prefix="jobcast-train-") as folder:
-            data, said = Path(folder, "traces.json"), Path(folder, "said")
-            data.write_bytes(orjson.dumps(job.traces))
+        with scratch() as own:
+            said = own.folder / "said"
+            own.data.write_bytes(orjson.dumps(job.traces))
             command = [
                 sys.executable, "-IS", leash.__file__, str(os.getpid()),
-                *self._command, PREDICTOR, "--data", str(data), "--key", "/".join(job.key),
+                *self._command, PREDICTOR, "--data", str(own.data), "--key", "/".join(job.key),
                 "--out", str(self._models), "--log-format", "json",
             ]  # fmt: skip
             with said.open("wb") as out:
                 self._process = subprocess.Popen(  # noqa: S603 - the operator's own command
                     command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=None,
-                    env=os.environ | ONE_THREAD, start_new_session=True,
+                    env=os.environ | ONE_THREAD, start_new_session=True, pass_fds=(own.lock,),
                 )  # fmt: skip
             if self._stopping:
                 _end(self._process, signal.SIGTERM)
@@ -279,7 +279,7 @@ def _program(command: str) -> list[str]:
     """The command's words at the lowest priority; `jobcast` is the one beside this interpreter.
 
     Raises:
-        StartupError: it cannot be split into words, or has none.
+        StartupError: it cannot be split into words, has none, or its first is no program.
     """
     try:
         words = shlex.split(command)
@@ -290,6 +290,8 @@ def _program(command: str) -> list[str]:
     if words[0] == "jobcast":
         beside = Path(sys.executable).with_name("jobcast")
         words[0] = str(beside) if beside.exists() else "jobcast"
+    if shutil.which(words[0]) is None and command != DEFAULT_COMMAND:
+        raise StartupError(f"trainer: must begin with a program, got {words[0]}, which is not found or cannot be run")
     nice = shutil.which("nice")
     return [nice, "-n", "19", *words] if nice else words
 
