@@ -166,6 +166,13 @@ def test_confidence_by_query_and_the_same_name_for_the_same_traces(server):
         (b'[{"input_feature": {"input_tokens": -1}}]', {}, "trace_file[0][input_tokens]", "must be finite and >= 0"),
         (b"[{}]", {"confidence_level": "1.5"}, "confidence_level", "between 0 and 1"),
         (b"[{}]", {"confidence_level": "much"}, "confidence_level", "must be a number"),
+        (b"[{}]", {"confidence_level": "inf"}, "confidence_level", "must be a number between 0 and 1, got 'inf'"),
+        (
+            b'[{"input_feature": {"error": 1, "hardware": 2, "input_tokens": 3}}]',
+            {"table_name": "taken.csv"},
+            "input_feature",
+            "must have no names of other columns where the table is CSV, got error, hardware; use .json",
+        ),
         (b"[{}]", {"table_name": "../x.json"}, "table_name", "bare file name"),
         (b"[{}]", {"table_name": "x.txt"}, "table_name", "bare file name"),
     ],

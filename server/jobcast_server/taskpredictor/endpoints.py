@@ -246,7 +246,7 @@ def _number(text: str | None, default: float) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
+    if not math.isfinite(value):
         raise wrong(requests.CONFIDENCE, f"must be a number between 0 and 1, got {shorten(text)}")
     return value
 

@@ -49,7 +49,12 @@ def read(path: Path) -> list[Row]:
 
 
 def write(path: Path, tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[float, ...]) -> None:
-    """Write a table, all of it or nothing."""
+    """Write a table, all of it or nothing.
+
+    Raises:
+        InvalidRequestError: a feature has the name of another column of CSV.
+        OSError: it cannot be written.
+    """
     made = _to_csv(tasks, told, levels) if path.suffix == ".csv" else _to_json(tasks, told, levels)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
@@ -86,6 +91,9 @@ def _to_json(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[floa
 
 def _to_csv(tasks: Sequence[Task], told: Sequence[Forecast], levels: tuple[float, ...]) -> bytes:
     names = sorted({name for task in tasks for name in task.features})
+    if taken := {*names} & {*INPUTS, *SPREAD, OUTSIDE}:
+        named = ", ".join(sorted(taken))
+        raise wrong(FEATURES, f"must have no names of other columns where the table is CSV, got {named}; use .json")
     every = tuple(sorted({*levels, *told[0].law.levels}))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
