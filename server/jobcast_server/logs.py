@@ -3,9 +3,13 @@
 A line about a request carries its id, and its trace's when it is traced.
 """
 
+import contextlib
 import logging
 import os
+import select
+import stat
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO, cast
 
@@ -16,9 +20,9 @@ from jobcast_server import identity, spans
 
 
 class Lines:
-    """Writes lines to a file descriptor. One that it cannot take is lost, and never what wrote it.
+    """Writes lines to a file descriptor. One that it cannot take at once is lost, and never what wrote it.
 
-    A full disk and a pipe whose reader is gone are no reason to stop serving.
+    A full disk, a pipe whose reader is gone and one whose reader takes nothing are no reason to stop serving.
 
     Attributes:
         lost: lines that were not written, or not whole.
@@ -26,19 +30,43 @@ class Lines:
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self._piece: int | None = None
         self._torn = False
+        self._lock = threading.RLock()  # what is collected amid a line may write one
         self.lost = 0
+
+    def begin(self) -> None:
+        """Take hold of what lies behind the descriptor: it is not to wait, and is not ours alone to be changed."""
+        if stat.S_ISREG(os.fstat(self._number).st_mode):
+            return
+        self._piece = select.PIPE_BUF  # what a pipe with any room has room for
+        with contextlib.suppress(OSError):  # Linux alone opens a pipe or terminal anew, and no socket
+            self._number = os.open(f"/proc/self/fd/{self._number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            self._piece = None
 
     def write(self, text: str) -> None:
         """Write a line in one piece: processes write to one file."""
-        left = ("\n" * self._torn + text).encode(errors="backslashreplace")
-        try:
-            while left:
-                written = os.write(self._number, left)
-                left = left[written:]
-                self._torn = bool(left)
-        except OSError:
-            self.lost += 1
+        with self._lock:
+            left = ("\n" * self._torn + text).encode(errors="backslashreplace")
+            try:
+                while left:
+                    written = os.write(self._ready(), left[: self._piece])
+                    left = left[written:]
+                    self._torn = bool(left)
+            except OSError:
+                self.lost += 1
+
+    def _ready(self) -> int:
+        """The descriptor, if it takes something now.
+
+        Raises:
+            BlockingIOError: it does not.
+        """
+        room = select.poll()
+        room.register(self._number, select.POLLOUT)
+        if not room.poll(0):
+            raise BlockingIOError
+        return self._number
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -54,6 +82,7 @@ def collect() -> Iterator[Metric]:
 
 def configure(level: str, form: str, worker: int | None = None) -> None:
     """Set up logging once, at start: `console` for people, `json` for machines; each line of a `worker` names it."""
+    _lines.begin()
     number = logging.getLevelNamesMapping()[level.upper()]
     render = (
         structlog.processors.JSONRenderer()

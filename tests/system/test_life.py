@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from contextlib import closing
 
 import grpc
@@ -155,6 +156,52 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
         assert float(lost.split()[1]) >= 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+    finally:
+        serving.end(process)
+
+
+@pytest.mark.parametrize("kind", [os.pipe, socket.socketpair])
+def test_a_log_whose_reader_takes_nothing_stops_nothing(kind, tmp_path):
+    """Lines are lost and counted while it is full; what comes once it is read again is whole."""
+    ours, theirs = (end if isinstance(end, int) else end.detach() for end in kind())
+    ports = ("--port", "0", "--http-port", "0", "--metrics-port", "0")
+    command = [serving.COMMAND, "serve", *ports, "--log-format", "json", "--log-level", "debug"]
+    process = subprocess.Popen(
+        [*command, "--models", str(serving.MODELS)], stderr=theirs, text=True, env=serving.environment()
+    )
+    os.close(theirs)
+    try:
+        with open(ours) as log:
+            ready = next(told for told in map(json.loads, log) if told["event"] == "ready")
+
+            def ask(connection, path):
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+
+            def lost():
+                with closing(http.client.HTTPConnection("127.0.0.1", ready["metrics_port"], timeout=30)) as connection:
+                    page = ask(connection, "/metrics")[1]
+                line = next(line for line in page.splitlines() if line.startswith("jobcast_log_lines_lost_total "))
+                return float(line.split()[1])
+
+            with closing(http.client.HTTPConnection("127.0.0.1", ready["http_port"], timeout=30)) as connection:
+                while not lost():
+                    for _ in range(200):  # each has a line
+                        assert ask(connection, "/v2/health/ready")[0] == 200
+            reader = threading.Thread(target=lambda: said.append(log.read()))
+            said = []
+            reader.start()
+            while True:
+                before = lost()
+                with closing(http.client.HTTPConnection("127.0.0.1", ready["http_port"], timeout=30)) as connection:
+                    ask(connection, "/v2/health/live")
+                if lost() == before:
+                    break
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            reader.join(timeout=60)
+            assert json.loads(said[0].splitlines()[-1])["event"] == "stopped"
     finally:
         serving.end(process)
 
