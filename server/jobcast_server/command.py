@@ -1,6 +1,7 @@
 """`jobcast serve`: one flag for every setting, made from the settings themselves."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 def _serve(config: Path | None, **flags: Any) -> None:
     # Until the server itself listens to signals, which takes seconds of imports: process 1 would not hear of any.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    _fill()
     try:
         settings = read(flags, file=config)
         from jobcast_server import logs
@@ -60,6 +62,13 @@ def _serve(config: Path | None, **flags: Any) -> None:
     except StartupError as error:
         click.echo(f"jobcast serve: {error}", err=True)
         sys.exit(REFUSED if isinstance(error, BundleError) else 1)
+
+
+def _fill() -> None:
+    """Let no file or socket of the server become standard input, output or error where one of these is closed."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
 
 
 def _run(main: Any) -> None:

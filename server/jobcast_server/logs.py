@@ -8,7 +8,6 @@ import logging
 import os
 import select
 import stat
-import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO, cast
@@ -85,9 +84,7 @@ def configure(level: str, form: str, worker: int | None = None) -> None:
     _lines.begin()
     number = logging.getLevelNamesMapping()[level.upper()]
     render = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=os.isatty(2))
     )
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,

@@ -206,6 +206,19 @@ def test_a_log_whose_reader_takes_nothing_stops_nothing(kind, tmp_path):
         serving.end(process)
 
 
+def test_it_serves_and_drains_where_standard_error_is_closed():
+    """No file or socket of the server takes that place, to be written to."""
+    command = ["sh", "-c", 'exec "$0" "$@" 2>&-', serving.COMMAND, "serve"]
+    ports = ["--port", "0", "--http-port", "0", "--metrics-port", "0"]
+    with subprocess.Popen(
+        [*command, *ports, "--models", str(serving.MODELS)],
+        stdout=subprocess.PIPE, text=True, env=serving.environment(),
+    ) as process:  # fmt: skip
+        assert "jobcast serves" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
 def test_the_start_goes_on_where_nobody_reads_the_greeting():
     ours, theirs = os.pipe()
     os.close(ours)
