@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shlex
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -144,8 +145,10 @@ def test_a_training_that_fails_says_why_and_what_served_goes_on(start, toy, pipe
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what a process that was killed has started")
-def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes):
-    served = start("--trainer", COMMAND)
+@pytest.mark.parametrize("command", [COMMAND, shlex.join(["sh", "-c", f'{COMMAND} "$@"; exit', "sh"])])
+def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes, command):
+    """Nor does what it has started itself."""
+    served = start("--trainer", command)
     config = {**IDENTITY, "traces": traces(2.0, toy, model_id=f"wait:{pipes}")}
 
     def ask():
@@ -159,6 +162,8 @@ def test_a_trainer_does_not_outlive_a_server_that_is_killed(start, toy, pipes):
         served.process.kill()
         assert select.select([trainer], [], [], 30)[0], "it runs on"
     finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(trainer, signal.SIGKILL)
         os.close(trainer)
         asking.join(30)
 
