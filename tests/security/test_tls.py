@@ -161,20 +161,37 @@ def test_a_broken_certificate_leaves_the_old_one_in_force(start, files, authorit
     assert 'jobcast_stale{file="certificate"} 0.0' in served.metrics().body.decode()
 
 
-def of_kind(authority: trustme.CA, files, key) -> None:
-    """A certificate of a key that trustme does not make, signed by the authority."""
+def of_kind(authority: trustme.CA, files, key, since: int = -1, until: int = 1) -> None:
+    """A certificate of a key that trustme does not make, signed by the authority, good for these days from now."""
     signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
     issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
     now = datetime.now(UTC)
     built = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(issuer.subject)
     built = built.public_key(key.public_key()).serial_number(x509.random_serial_number())
-    built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    built = built.not_valid_before(now + timedelta(days=since)).not_valid_after(now + timedelta(days=until))
     names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     signed = built.add_extension(names, critical=True).sign(signer, hashes.SHA256())
     pem = serialization.Encoding.PEM
     plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files.key.write_bytes(key.private_bytes(pem, *plain))
     files.cert.write_bytes(signed.public_bytes(pem))
+
+
+REFUSED = "CALLERS WILL REFUSE THE CERTIFICATE"
+
+
+def test_a_certificate_out_of_its_time_is_warned_of(start, files, authority):
+    of_kind(authority, files, ec.generate_private_key(ec.SECP256R1()), -2, -1)
+    served = start(*files.flags, "--tls-client-ca", str(files.ca))
+    told = [json.loads(line) for line in served.said if REFUSED in line]
+    assert [(line["file"], line["reason"]) for line in told] == [(str(files.cert), "certificate has expired")]
+    of_kind(authority, files, ec.generate_private_key(ec.SECP256R1()), 1, 2)
+    assert served.wait(REFUSED)["reason"] == "certificate is not yet valid"
+    served.wait("certificates reloaded")  # it is in force all the same
+    files.issue(authority)
+    said = len(served.said)
+    served.wait("certificates reloaded")
+    assert REFUSED not in "".join(served.said[said:])
 
 
 UNUSABLE = {"asyncio": ed448.Ed448PrivateKey.generate, "native": lambda: ec.generate_private_key(ec.SECP256K1())}

@@ -3,6 +3,7 @@
 New connections get the files' present contents; those that are open keep what they began with. TLS 1.2 or later.
 """
 
+import contextlib
 import ssl
 import stat
 from collections.abc import Callable
@@ -76,6 +77,11 @@ class Certificates:
         self.pem = pem
         if readable:
             log.warning("the key of TLS can be read by everybody", file=str(self._key), mend=f"chmod 600 {self._key}")
+        if doubt := _doubt(context, self._cert):
+            log.warning(
+                "CALLERS WILL REFUSE THE CERTIFICATE", file=str(self._cert), reason=doubt,
+                mend="renew it, or set the clock; what lies there is followed",
+            )  # fmt: skip
 
     def follow(self, take: Callable[[Pem], None]) -> None:
         """Have the gRPC listener, which reads them by itself, `take` the contents now and before every change.
@@ -150,6 +156,25 @@ class Certificates:
             except (OSError, ValueError) as error:
                 raise StartupError(f"tls_client_ca: {self._client_ca} must be PEM certificates: {error}") from None
         return context
+
+
+def _doubt(context: ssl.SSLContext, cert: Path) -> str:
+    """Why a caller that trusts the certificate itself would not take it, if so: it has expired, say."""
+    caller = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    caller.check_hostname = False
+    caller.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        caller.load_verify_locations(cert)
+        calling, called = caller.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
+        for end in (calling, called, calling):  # that far it has seen the certificate
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    except OSError:  # it says nothing of the certificate
+        pass
+    return ""
 
 
 def _no_password() -> str:
