@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from jobcast_server.settings import Settings
+from jobcast_server.sockets import address
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ def _say(settings: Settings, ports: Ports) -> None:
     command = Path(sys.argv[0])
     with contextlib.suppress(ValueError):
         command = command.resolve().relative_to(Path.cwd())
-    default = ports.grpc == Settings.model_fields["port"].default
-    elsewhere = "" if default else f" --address {settings.host}:{ports.grpc}"
+    fields = Settings.model_fields
+    default = (settings.host, ports.grpc) == (fields["host"].default, fields["port"].default)
+    grpc, http, metrics = (address(settings.host, number) for number in (ports.grpc, ports.http, ports.metrics))
+    elsewhere = "" if default else f" --address {grpc}"
     click.echo(
-        f"jobcast serves gRPC on {settings.host}:{ports.grpc}, REST on http://{settings.host}:{ports.http} "
-        f"(described at /docs), metrics on http://{settings.host}:{ports.metrics}/metrics"
+        f"jobcast serves gRPC on {grpc}, REST on http://{http} (described at /docs), metrics on http://{metrics}/metrics"
     )
     click.echo("Try it from another terminal:")
     click.echo(

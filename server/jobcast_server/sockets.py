@@ -66,10 +66,16 @@ def _no_host(host: str, error: OSError) -> StartupError:
     return StartupError(f"host: must be an address of this machine, got {host} ({error.strerror})")
 
 
+def address(host: str, number: int) -> str:
+    """Host and port as clients write them: an IPv6 address stands in brackets."""
+    host = host.strip("[]")
+    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+
+
 def taken(settings: Settings, option: str, reason: str) -> StartupError:
     """The port cannot be had."""
     return StartupError(
-        f"{option}: {settings.host}:{getattr(settings, option)} cannot be listened on ({reason}); "
+        f"{option}: {address(settings.host, getattr(settings, option))} cannot be listened on ({reason}); "
         f"choose another --{option.replace('_', '-')}"
     )
 

@@ -289,8 +289,20 @@ def test_no_bundle_is_exit_2(tmp_path):
     assert "no bundle found" in ended.stderr
 
 
-def test_the_console_prints_a_call_that_works(tmp_path):
+def reached(host):
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("host", "listener"), [("127.0.0.1", "auto"), ("::1", "auto"), ("::1", "asyncio")])
+def test_the_console_prints_a_call_that_works(host, listener, tmp_path):
+    if ":" in host and not reached(host):
+        pytest.skip("no IPv6 here")
     command = [serving.COMMAND, "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0"]
+    command += ["--host", host, "--listener", listener]
     with (
         (tmp_path / "log").open("w") as log,
         subprocess.Popen(

@@ -18,7 +18,7 @@ from jobcast_server.security.calls import Calls
 from jobcast_server.security.security import Security
 from jobcast_server.security.tls import Certificates, Pem
 from jobcast_server.settings import Settings
-from jobcast_server.sockets import taken
+from jobcast_server.sockets import address, taken
 from jobcast_server.status import refuse
 
 
@@ -54,14 +54,14 @@ class AsyncioPort:
             ]
         )
         try:
-            self.number = self._bind(f"{settings.host}:{settings.port}", security.certificates)
+            self.number = self._bind(address(settings.host, settings.port), security.certificates)
         except RuntimeError as error:
             raise taken(settings, "port", f"{str(error).split(':')[0]}: is another server running there?") from None
 
-    def _bind(self, address: str, certificates: Certificates | None) -> int:
+    def _bind(self, where: str, certificates: Certificates | None) -> int:
         if certificates is None:
-            return int(self._server.add_insecure_port(address))
-        return int(self._server.add_secure_port(address, certificates.credentials()))
+            return int(self._server.add_insecure_port(where))
+        return int(self._server.add_secure_port(where, certificates.credentials()))
 
     def serve(
         self, handlers: Mapping[str, grpc.RpcMethodHandler], streams: Streams, admission: Admission, metrics: Metrics,

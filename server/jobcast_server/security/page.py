@@ -18,6 +18,7 @@ from jobcast_server.errors import RequestError, StartupError
 from jobcast_server.rest.faults import refusal
 from jobcast_server.security.gate import Gate
 from jobcast_server.security.tls import Certificates
+from jobcast_server.sockets import address
 
 CONNECTIONS = 64
 TIMEOUT_S = 10.0
@@ -100,7 +101,8 @@ def open_page(host: str, port: int, registry: CollectorRegistry, gate: Gate, cer
         return make_server(str(where[0]), port, _guarded(registry, gate), kind, _Answer)
     except OSError as error:
         raise StartupError(
-            f"metrics_port: {host}:{port} cannot be listened on ({error.strerror}); choose another --metrics-port"
+            f"metrics_port: {address(host, port)} cannot be listened on ({error.strerror}); "
+            "choose another --metrics-port"
         ) from None
 
 
