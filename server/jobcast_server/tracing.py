@@ -7,6 +7,7 @@ OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS and further) are read by th
 
 import os
 import random
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +22,7 @@ SAMPLED = "jobcast-sampled"
 """Metadata that a listener adds to a call without `traceparent` that it handed over to be traced."""
 
 EXPORT_S = 5.0
-"""Longest time for one export: a receiver that is away must not hold up the server's end."""
+"""Longest time for one export, and for all that wait at the server's end, which no receiver must hold up."""
 
 SERVER_FAULTS = frozenset(
     (
@@ -71,8 +72,8 @@ class Tracing:
             ) from None
         name = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobcast"}
         self._provider = TracerProvider(sampling.ALWAYS_ON, Resource.create(name), shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint, insecure=parts.scheme == "http", timeout=EXPORT_S)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._exporter = OTLPSpanExporter(endpoint, insecure=parts.scheme == "http", timeout=EXPORT_S)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("jobcast_server")
         self._trace = trace
         self._propagator = TraceContextTextMapPropagator()
@@ -106,8 +107,11 @@ class Tracing:
         call.span.end()
 
     def close(self) -> None:
-        """Send what waits, and end."""
+        """Send what waits, as far as it leaves in time, and end."""
+        late = threading.Timer(EXPORT_S, self._exporter.shutdown)
+        late.start()
         self._provider.shutdown()
+        late.cancel()
 
     def _begin(self, name: str, carrier: Mapping[str, Any], attributes: dict[str, str]) -> Call | None:
         parent = self._propagator.extract(carrier)

@@ -256,6 +256,46 @@ def test_a_receiver_that_is_away_changes_no_answer_and_does_not_hold_up_the_end(
     assert "Failed to export" in served.process.stderr.read()
 
 
+class Silent(collector.TraceServiceServicer):
+    """Takes every batch and answers none.
+
+    Attributes:
+        batches: that have begun.
+    """
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the method's name on the wire
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+        self.batches += 1
+        given_up = threading.Event()
+        if context.add_callback(given_up.set):
+            given_up.wait()
+        return ExportTraceServiceResponse()
+
+
+def test_a_receiver_that_never_answers_holds_up_the_end_for_one_batch_only(start):
+    """Of the twenty that wait."""
+    silent, server = Silent(), grpc.server(ThreadPoolExecutor(4))
+    collector.add_TraceServiceServicer_to_server(silent, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        served = start(
+            "--otlp-endpoint", f"http://127.0.0.1:{port}", "--trace-ratio", "1", "--listener", "asyncio",
+            OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10",
+        )  # fmt: skip
+        for _ in range(200):
+            post(served, "/v2/nothing", {}, {})
+        before = silent.batches
+        assert served.terminate() == 0
+        assert silent.batches <= before + 2  # one may have been in hand
+    finally:
+        server.stop(None).wait()
+
+
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:4317", "ftp://127.0.0.1", "http://", "http://h:99999"])
 def test_an_endpoint_that_is_no_address_is_refused_at_the_start(endpoint):
     ended = subprocess.run(serve_without((), endpoint), capture_output=True, text=True)
