@@ -113,6 +113,26 @@ def test_the_page_shows_a_run_s_table(policies):
     )
 
 
+def test_the_page_s_table_is_of_the_shipped_bundle(shipped, policies):
+    """One cell of it: the others take longer."""
+    from argparse import Namespace
+
+    from jobcast import PredictorClient
+
+    fleet, name = policies["workers_of"](policies["FLEET"]), "shortest queue"
+    stated = next(line for line in TEXT.splitlines() if line.startswith(f"| {name} |")).split(" | ")[1]
+    with PredictorClient(shipped.url) as client:
+        streams = [
+            policies["make_stream"](client, fleet, 0.0, Namespace(tasks=2000, load=0.6), seed) for seed in range(4)
+        ]
+    took = [
+        time
+        for seed, one in enumerate(streams)
+        for time in policies["simulate"](one, fleet, policies["POLICIES"][name], seed)
+    ]
+    assert sum(took) / len(took) / 1000 == pytest.approx(float(stated), rel=0.02)
+
+
 def test_the_same_seed_gives_the_same_figures(tasks, policies):
     from argparse import Namespace
 
