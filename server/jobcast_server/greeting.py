@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,23 +21,32 @@ class Ports:
     metrics: int
 
 
-def greet(settings: Settings, ports: Ports) -> None:
-    """Say it, where somebody listens."""
+def greet(settings: Settings, ports: Ports, models: Iterable[str]) -> None:
+    """Say it, where somebody listens.
+
+    Args:
+        models: what is served, as `NAME/VERSION`.
+    """
     with contextlib.suppress(OSError):
-        _say(settings, ports)
+        _say(settings, ports, models)
 
 
-def _say(settings: Settings, ports: Ports) -> None:
+def _say(settings: Settings, ports: Ports, models: Iterable[str]) -> None:
+    grpc, http, metrics = (address(settings.host, number) for number in (ports.grpc, ports.http, ports.metrics))
+    scheme = "https" if settings.tls_cert else "http"
+    click.echo(
+        f"jobcast serves gRPC on {grpc}, REST on {scheme}://{http} (described at /docs), "
+        f"metrics on {scheme}://{metrics}/metrics"
+    )
+    # A caller who needs a token or certificates must name them, and the call is one of this model.
+    if settings.keys or settings.tls_cert or not any(name.startswith("hpc-runtime/") for name in models):
+        return
     command = Path(sys.argv[0])
     with contextlib.suppress(ValueError):
         command = command.resolve().relative_to(Path.cwd())
     fields = Settings.model_fields
     default = (settings.host, ports.grpc) == (fields["host"].default, fields["port"].default)
-    grpc, http, metrics = (address(settings.host, number) for number in (ports.grpc, ports.http, ports.metrics))
     elsewhere = "" if default else f" --address {grpc}"
-    click.echo(
-        f"jobcast serves gRPC on {grpc}, REST on http://{http} (described at /docs), metrics on http://{metrics}/metrics"
-    )
     click.echo("Try it from another terminal:")
     click.echo(
         f"  {command} predict{elsewhere} --processors 32 --nodes 4 --mem 128000 --wallclock 3600 "

@@ -301,4 +301,4 @@ class Life:
             return
         log.info("ready", **line)
         if settings.log_format == "console":
-            greet(settings, ports)
+            greet(settings, ports, bundles)

@@ -96,4 +96,4 @@ def _say_ready(settings: Settings, line: dict[str, Any], seconds: float) -> None
     told = line | {"workers": settings.workers, "seconds": round(seconds, 3)}
     log.info("ready", **{name: value for name, value in told.items() if name != "serving"})
     if settings.log_format == "console":
-        greet(settings, Ports(told["port"], told["http_port"], told["metrics_port"]))
+        greet(settings, Ports(told["port"], told["http_port"], told["metrics_port"]), told["models"])
