@@ -1,5 +1,7 @@
 """A whole training run on a small log: what it promises, what it refuses."""
 
+import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,14 +130,35 @@ def test_too_few_jobs_are_refused(log: Records, small: Path, trainer: Trainer) -
         ("[split]\nfit = 0.9", "split must leave a share for the test period"),
         ("[quantiles]\nlevels = [0.5, 0.1]", "quantiles.levels must be ascending"),
         ("[catboost]\nrounds = 0", "catboost.rounds must be >= 1, got 0"),
+        ("[quantiles]\ntrained = ['0.1', '0.9']", "quantiles.trained must be a list of numbers, got ['0.1', '0.9']"),
+        ("[statistics]\nprior_jobs = inf", "statistics.prior_jobs must be finite, got inf"),
+        ("split = 0.9", "wrong.toml: split must be a table [split], got 0.9"),
+        ("# Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich", "wrong.toml: 'utf-8' codec can't decode"),
     ],
 )
 def test_a_wrong_hyperparameter_is_named(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(hyperparameters.HyperparameterError) as caught:
         hyperparameters.load(path)
     assert message in str(caught.value)
+
+
+def test_the_page_lists_every_hyperparameter_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    stated: dict[str, list[float]] = {}
+    for names, defaults in re.findall(r"^\| (`[a-z]+\.[^|]+) \| ([^|]+) \|", page, re.MULTILINE):
+        keys = re.findall(r"`([^`]+)`", names)
+        keys = [key if not key.startswith(".") else keys[0].partition(".")[0] + key for key in keys]
+        values = [float(value) for value in defaults.split(", ")]
+        each = [values] if len(keys) == 1 else [[value] for value in values]
+        stated |= dict(zip(keys, each, strict=True))
+    tree = tomllib.loads(Path(hyperparameters.__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    assert stated == {
+        f"{table}.{key}": value if isinstance(value, list) else [value]
+        for table, values in tree.items()
+        for key, value in values.items()
+    }
 
 
 def test_places_that_cannot_be_written_to_are_told_before_anything_is_trained(small: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Hyper-parameters: read once from a TOML file over the defaults beside this module; an unknown key is an error."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def load(path: Path | None = None, *, walk: bool = False) -> Hyperparameters:
     if path is not None:
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise HyperparameterError(f"{path}: {error}") from error
         _merge(tree, given, str(path))
     return _checked(tree, str(path or "hyperparameters.toml"))
@@ -79,17 +80,27 @@ def _own(name: str) -> dict[str, Any]:
 
 def _merge(tree: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
     for table, values in given.items():
-        if table not in tree or not isinstance(values, dict):
+        if table not in tree:
             raise HyperparameterError(f"{where}: unknown table [{table}]{_hint(table, tree)}")
+        if not isinstance(values, dict):
+            raise HyperparameterError(f"{where}: {table} must be a table [{table}], got {values!r}")
         for key, value in values.items():
             if key not in tree[table]:
                 raise HyperparameterError(f"{where}: unknown key {table}.{key}{_hint(key, tree[table])}")
             default = tree[table][key]
-            fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
-            if not fits or isinstance(value, bool):
-                kind = type(default).__name__
-                raise HyperparameterError(f"{where}: {table}.{key} must be of type {kind}, got {value!r}")
+            if not _fits(value, default):
+                kind = "a list of numbers" if isinstance(default, list) else f"of type {type(default).__name__}"
+                raise HyperparameterError(f"{where}: {table}.{key} must be {kind}, got {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise HyperparameterError(f"{where}: {table}.{key} must be finite, got {value!r}")
             tree[table][key] = value
+
+
+def _fits(value: object, default: object) -> bool:
+    if isinstance(default, list):
+        return isinstance(value, list) and all(_fits(item, 0.5) for item in value)
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:
