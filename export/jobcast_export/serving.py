@@ -127,5 +127,10 @@ def write_serving(home: Path) -> list[int]:
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("give the folder of a model, such as: python -m jobcast_export.serving models/hpc-runtime")
     for name in sys.argv[1:]:
-        write_serving(Path(name))
+        try:
+            write_serving(Path(name))
+        except (OSError, ValueError) as error:
+            sys.exit(f"{name}: {error}")

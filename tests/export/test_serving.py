@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnxruntime
@@ -117,3 +120,24 @@ def test_the_files_describe_the_version_that_is_served(
 def test_a_folder_without_versions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no version, that is, no folder such as 1/"):
         write_serving(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [(None, "give the folder of a model, such as: "), ("none", "No such file"), ("empty", "holds no version")],
+)
+def test_the_command_says_what_it_could_not_write(tmp_path: Path, folder: str | None, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    told = [] if folder is None else [str(tmp_path / folder)]
+    done = subprocess.run([sys.executable, "-m", "jobcast_export.serving", *told], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_writes_both_files(tmp_path: Path) -> None:
+    home = shutil.copytree(HOME, tmp_path / "hpc-runtime", ignore=shutil.ignore_patterns("config.pbtxt", "*.json"))
+    shutil.copy(SHIPPED / "manifest.json", home / SHIPPED.name)
+    subprocess.run([sys.executable, "-m", "jobcast_export.serving", home], check=True)
+    for name in ("config.pbtxt", "model-settings.json"):
+        assert (home / name).read_bytes() == (HOME / name).read_bytes()

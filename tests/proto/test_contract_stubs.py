@@ -1,5 +1,6 @@
 """The wire contract is what clients already speak, and everything generated from it is current."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,13 @@ def test_checked_in_stubs_are_what_the_proto_gives(generated: Path, name: str) -
 def test_an_absent_number_of_gpus_differs_from_none() -> None:
     assert not pb.JobFeatures.FromString(pb.JobFeatures().SerializeToString()).HasField("gpus_req")
     assert pb.JobFeatures.FromString(pb.JobFeatures(gpus_req=0).SerializeToString()).HasField("gpus_req")
+
+
+def test_the_page_names_every_field_of_the_manifest() -> None:
+    page = (PROTO.parent / "docs" / "bundle.md").read_text(encoding="utf-8").partition("## The manifest\n")[2]
+    schema = json.loads(manifest_schema())
+    parts = [schema, *schema["$defs"].values()]
+    assert [name for part in parts for name in part["properties"] if f"`{name}`" not in page] == []
 
 
 def test_the_manifest_schema_is_current() -> None:
