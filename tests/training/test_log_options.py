@@ -89,3 +89,21 @@ def test_hours_are_told_in_the_zone_the_times_were_read_in(tmp_path: Path) -> No
     denver = datetime.fromtimestamp(first, ZoneInfo("America/Denver"))
     assert denver.month == 1, "no daylight saving"
     assert told == pytest.approx(denver.hour + denver.minute / 60 + denver.second / 3600)
+
+
+def test_features_of_a_mapped_table_take_the_place_of_those_of_a_longer_log(tmp_path: Path) -> None:
+    (tmp_path / "features-00007.parquet").touch()
+    (tmp_path / "jobs.csv").write_text("at,took\n" + "".join(f"{10**9 + 100 * n},60\n" for n in range(40)))
+    (tmp_path / "m.toml").write_text('[columns]\nsubmit_time = { column = "at", unit = "s" }\nrun_time = "took"\n')
+    arguments = ["hpc-runtime", "--data", str(tmp_path / "jobs.csv"), "--mapping", str(tmp_path / "m.toml")]
+    outcome = CliRunner().invoke(features, [*arguments, "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    assert [path.name for path in tmp_path.glob("*.parquet")] == ["features-00000.parquet"]
+
+
+def test_a_folder_of_features_that_cannot_be_made_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    arguments = ["hpc-runtime", "--data", str(DATA / "table.csv"), "--out", str(tmp_path / "taken" / "x")]
+    outcome = CliRunner().invoke(features, arguments)
+    assert outcome.exit_code == 1
+    assert "cannot be written to" in outcome.stderr

@@ -11,8 +11,9 @@ import polars as pl
 from jobcast_export.graph import Block
 from rich.console import Console
 
-from jobcast_training.command.log_options import Log, data_option, format_option, timezone_option
+from jobcast_training.command.log_options import Log, data_option, format_option, mapping_option, timezone_option
 from jobcast_training.command.train import progress, report_records
+from jobcast_training.writable import refuse_unwritable
 
 
 def _print_page(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -51,13 +52,16 @@ def features_page(blocks: Sequence[Block]) -> str:
 @click.argument("predictor", type=click.Choice(["hpc-runtime"]))
 @data_option
 @format_option
+@mapping_option
 @timezone_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the features, one Parquet file for every 65,536 jobs; without it they are computed only.",
 )
-def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str | None, out: Path | None) -> None:
+def features(
+    predictor: str, paths: tuple[Path, ...], source: str, mapping: Path | None, timezone: str | None, out: Path | None
+) -> None:
     """Compute the features of job records as PREDICTOR's graph does, and say how long it took.
 
     Category statistics come from the oldest jobs, as in training.
@@ -67,9 +71,11 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     from jobcast_training.history import History
     from jobcast_training.pipeline import features_of
 
-    console, log = Console(stderr=True), Log(paths, source, timezone=timezone)
+    console, log = Console(stderr=True), Log(paths, source, mapping, timezone)
     task, hyper, start = predictors.load(predictor), hyperparameters.load(), time.perf_counter()
     try:
+        if out:
+            refuse_unwritable("--out", out)
         records = log.read()
         report_records(console, records)
         graph, described, _ = features_of(task, records, hyper)
@@ -78,6 +84,8 @@ def features(predictor: str, paths: tuple[Path, ...], source: str, timezone: str
     read_s = time.perf_counter() - start
     if out:
         out.mkdir(parents=True, exist_ok=True)
+        for old in out.glob("features-*.parquet"):  # of a longer log
+            old.unlink()
     names = [one.name for one in described]
     with progress(console) as bars:
         bar = bars.add_task("computing features", total=records.frame.height)

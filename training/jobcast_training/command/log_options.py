@@ -22,6 +22,9 @@ data_option = click.option(
     help="File of job records; repeat it for the parts of one log.",
 )
 format_option = click.option("--format", "source", default="auto", show_default=True, help="Format of the files.")
+mapping_option = click.option(
+    "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table."
+)
 timezone_option = click.option(
     "--timezone",
     help="The machine's local time, such as Europe/Berlin.  [default: that of the format or mapping, else UTC]",
@@ -67,9 +70,7 @@ def log_options(name_help: str) -> Callable[[Command], Command]:
         data_option,
         click.option("--name", help=f"{name_help}  [default: the file names]"),
         format_option,
-        click.option(
-            "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns of a plain table."
-        ),
+        mapping_option,
         timezone_option,
         click.option(
             "--config",
