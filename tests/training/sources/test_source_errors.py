@@ -25,7 +25,7 @@ BROKEN = [
     ("any.csv", b"a,b\n1,2\n", "eagle", "any.csv: no column 'job_id'; Eagle records have"),
     ("any.csv", b"a,b\n1,2\n", "archive", "any.csv: expected a Parquet file, got text that begins 'a,b'"),
     ("any.csv", b"a,b\n1,2\n", "sacct", "any.csv line 1: expected the columns of 'sacct -P' between bars, got 'a,b'"),
-    ("any.csv", b"a,b\n1,2\n", "table", "any.csv: a plain table needs a mapping of its columns a, b"),
+    ("any.csv", b"a,b\n1,2\n", "table", r"any.csv: a plain table needs a mapping \(--mapping\) of its columns a, b"),
     ("any.csv", b"a,b\n1,2\n", "eagel", "format: unknown source 'eagel'; did you mean 'eagle'"),
     ("more.csv", EAGLE.replace("\n", ",extra\n").replace(",extra", "", 1).encode(), "auto",
      "more.csv line 2: expected 18 cells as in the header, got 19"),

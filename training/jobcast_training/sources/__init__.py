@@ -86,7 +86,7 @@ def _choose(path: Path, name: str, seen: Probe, options: Options) -> Format:
             if candidate.recognises(seen):
                 return candidate
         columns = ", ".join(seen.columns[:20])[:400]
-        raise SourceError(f"{path.name}: no known format of job records; map its columns ({columns}) with a mapping")
+        raise SourceError(f"{path.name}: no known format of job records; map its columns ({columns}) with --mapping")
     if name not in FORMATS:
         raise SourceError(f"format: unknown source {name!r}; {suggestion(name, ('auto', *FORMATS))}")
     return FORMATS[name]

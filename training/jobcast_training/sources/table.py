@@ -32,7 +32,9 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
     """
     mapping = options.mapping
     if mapping is None:
-        raise SourceError(f"{path.name}: a plain table needs a mapping of its columns {', '.join(probe.columns)}")
+        raise SourceError(
+            f"{path.name}: a plain table needs a mapping (--mapping) of its columns {', '.join(probe.columns)}"
+        )
     for name, cell in mapping.cells.items():
         if cell.column not in probe.columns:
             hint = suggestion(cell.column, probe.columns)
