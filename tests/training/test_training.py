@@ -20,6 +20,7 @@ from jobcast_export.parity import ParityError
 from jobcast_proto.manifest import Manifest
 from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
+from jobcast_training.command.evaluate import evaluate
 from jobcast_training.command.train import train
 from jobcast_training.history import History
 from jobcast_training.periods import TrainingError
@@ -171,6 +172,20 @@ def test_places_that_cannot_be_written_to_are_told_before_anything_is_trained(sm
         assert f"{words[-2]} {tmp_path}" in outcome.stderr
         assert f"cannot be written to: {taken} is no folder" in outcome.stderr
         assert "2,000 jobs" not in outcome.stderr
+
+
+@pytest.mark.parametrize("words", [["train"], ["evaluate"], ["evaluate", "--rolling"]], ids=" ".join)
+def test_what_a_library_refuses_is_told_before_anything_is_read(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("no log")
+    (tmp_path / "wrong.toml").write_text("[lightgbm]\nnum_leaves = 1\n")
+    command = train if words[0] == "train" else evaluate
+    given = ["hpc-runtime", *words[1:], "--data", str(tmp_path / "log.txt"), "--config", str(tmp_path / "wrong.toml")]
+    outcome = CliRunner().invoke(command, given)
+    assert outcome.exit_code == 1, outcome.output
+    assert outcome.stderr.splitlines()[-1] == (
+        f"Error: {tmp_path}/wrong.toml [lightgbm]: LightGBM refuses these hyper-parameters: "
+        "Check failed: (num_leaves) > (1)"
+    )
 
 
 def test_a_walk_fits_quick_trees_unless_told_otherwise(tmp_path: Path) -> None:

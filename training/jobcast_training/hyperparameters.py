@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jobcast_training import families
 from jobcast_training.calibration import jobs_needed
 
 _TABLES = ("split", "statistics", "history", "fitting", "quantiles", "calibration", "censoring")
@@ -72,6 +73,18 @@ def load(path: Path | None = None, *, walk: bool = False) -> Hyperparameters:
             raise HyperparameterError(f"{path}: {error}") from error
         _merge(tree, given, str(path))
     return _checked(tree, str(path or "hyperparameters.toml"))
+
+
+def refuse_unfit(path: Path, hyper: Hyperparameters) -> None:
+    """Refuse what the libraries refuse of the hyper-parameters that a file told.
+
+    Raises:
+        FamilyError: a library does; the message names file and table.
+    """
+    packaged = load().families
+    for name, parameters in hyper.families.items():
+        if parameters != packaged[name]:
+            families.refuse_parameters(f"{path} [{name}]", name, "regression", parameters)
 
 
 def _own(name: str) -> dict[str, Any]:

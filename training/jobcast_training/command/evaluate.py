@@ -112,6 +112,8 @@ def evaluate(
             if folder:
                 refuse_unwritable(option, folder)
         hyper = hyperparameters.load(config, walk=rolling)
+        if config:
+            hyperparameters.refuse_unfit(config, hyper)
         records = log.read()
         report_records(console, records)
         if not rolling:

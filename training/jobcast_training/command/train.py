@@ -84,6 +84,8 @@ def train(
         if search and search.out:
             refuse_unwritable("--search-out", search.out.absolute().parent)
         hyper = hyperparameters.load(config)
+        if config:
+            hyperparameters.refuse_unfit(config, hyper)
         records = log.read()
         report_records(console, records)
         if search:

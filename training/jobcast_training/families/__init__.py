@@ -26,6 +26,7 @@ from jobcast_training.families.interface import (
     Task,
     normalised,
 )
+from jobcast_training.families.trial import refuse_parameters
 
 __all__ = [
     "TASK_TYPES",
@@ -46,5 +47,6 @@ __all__ = [
     "load",
     "names",
     "normalised",
+    "refuse_parameters",
     "regression",
 ]

@@ -63,6 +63,24 @@ def test_a_runs_folder_that_cannot_be_written_is_told_before_anything_is_trained
     assert "rows read" not in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("member", "told", "message"),
+    [
+        ("lightgbm_regression", "num_leaves = 1", "LightGBM refuses these hyper-parameters: Check failed: (num_leaves"),
+        ("catboost_regression", "depth = 20", "CatBoost refuses these hyper-parameters: Maximum tree depth is 16"),
+        ("xgboost_classification", "subsample = 2.0", "XGBoost refuses these hyper-parameters: value 2 for Parameter"),
+    ],
+)
+def test_what_a_library_refuses_is_told_before_anything_is_read(
+    member: str, told: str, message: str, workplace
+) -> None:
+    (workplace.folder / "wrong.toml").write_text(f"[{member}]\n{told}\n")
+    outcome = workplace.train("--data", "builds.csv", "--config", "wrong.toml", "--model-families", member)
+    assert outcome.exit_code == 1, outcome.output
+    assert f"Error: wrong.toml [{member}]: {message}" in outcome.stderr.splitlines()[-1]
+    assert "rows read" not in outcome.stderr
+
+
 def test_lines_that_end_in_cr_alone(workplace, builds) -> None:
     text = builds().write_csv()
     (workplace.folder / "cr.csv").write_bytes(text.replace("\n", "\r").encode())

@@ -15,7 +15,7 @@ from jobcast_training.allocation.costs import Costs
 from jobcast_training.allocation.deciding import BUSINESS, Objective
 from jobcast_training.allocation.pipeline import DEFAULT_MEMBERS, Plan
 from jobcast_training.allocation.retries import Rules
-from jobcast_training.allocation.search.parameters import Parameters, read_parameters
+from jobcast_training.allocation.search.parameters import Parameters, read_parameters, refuse_unfit
 from jobcast_training.allocation.settings import Bins, Settings
 from jobcast_training.families import FamilyError
 
@@ -53,10 +53,14 @@ def plan_of(asked: Asked, members: Sequence[str]) -> Plan:
 
     Raises:
         ParameterError: the file of hyper-parameters is not what it should be.
+        FamilyError: the library of a model refuses them.
         UsageError: options and file say different things.
     """
     parameters = read_parameters(asked.config) if asked.config else {}
     _refuse_contradictions(asked, parameters, members)
+    for member in members:
+        if member in parameters:
+            refuse_unfit(f"{asked.config} [{member}]", member, parameters[member])
     plain = Bins()
     settings = Settings(
         bins=Bins(asked.bins or plain.count, asked.strategy or plain.strategy),

@@ -52,6 +52,20 @@ def read_parameters(path: Path) -> Parameters:
     return tables
 
 
+def refuse_unfit(place: str, member: str, told: Mapping[str, Any]) -> None:
+    """Refuse what the library of a member refuses; raises FamilyError, which begins with the place."""
+    name, task = _parted(member)
+    own = families.regression(name) if task == "regression" else families.classification(name)
+    known = {key: value for key, value in told.items() if key not in _BINS}
+    families.refuse_parameters(place, name, task, {**own.defaults, **known})
+
+
+def _parted(member: str) -> tuple[str, families.TaskType]:
+    """Family and task of a member that there is."""
+    name, task = member.rsplit("_", 1)
+    return name, "regression" if task == "regression" else "classification"
+
+
 def _defaults(path: Path, member: str) -> Mapping[str, Any]:
     """The parameters of a member with their defaults."""
     members = [f"{name}_{task}" for name in families.names() for task in families.TASK_TYPES]
@@ -59,7 +73,7 @@ def _defaults(path: Path, member: str) -> Mapping[str, Any]:
         raise ParameterError(
             f"{path}: unknown table [{member}], {suggestion(member, members)} A table is a family and its task"
         )
-    name, task = member.rsplit("_", 1)
+    name, task = _parted(member)
     if task == "regression":
         return families.regression(name).defaults
     return {**families.classification(name).defaults, **_BINS}
