@@ -87,7 +87,7 @@ def _train(predictor: Predictor, asked: Asked) -> None:
     plan = plan_of(asked, members)
     search = Search.of(asked) if asked.searching else None
     run = asked.run_folder or Path("runs") / f"{predictor.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    refuse_used(run)
+    refuse_used(run, searching=asked.searching)
     if asked.save_models or asked.report or search:
         refuse_unwritable("--run", run)
     if asked.save_models:

@@ -16,9 +16,9 @@ class RunError(ValueError):
     """The folder of a run cannot be used."""
 
 
-def refuse_used(folder: Path) -> None:
+def refuse_used(folder: Path, *, searching: bool) -> None:
     """Refuse a folder that holds what another run wrote; raises RunError."""
-    for name in (MODELS, REPORT):
+    for name in (MODELS, REPORT, *([PARAMETERS] if searching else ())):
         if (folder / name).exists():
             raise RunError(f"--run {folder}: holds the {name} of another run; name another folder")
 
