@@ -108,8 +108,9 @@ class Tried:
             too few jobs, or a safety factor below 1 or the request as the most leaves too many of them short.
         rule: as it is served.
         allocated: to the jobs, shape [n].
-        score: of the allocations.
-        loss: by the objective: business score, or cost a job.
+        plain: the same before the user's safety factor, which comes on top of what is chosen and moves no choice.
+        score: of the plain allocations.
+        loss: of them by the objective: business score, or cost a job.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Tried:
     most_under: float | None
     rule: Rule
     allocated: NDArray[np.float64]
+    plain: NDArray[np.float64]
     score: Score
     loss: float
 
@@ -195,22 +197,22 @@ def _tried(
     choice: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Tried:
     chosen, levels = choice
-    factor, promised = objective.safety_factor * ROUNDED_UP, None
+    factor, promised = ROUNDED_UP, None
     if bound is not None:
         share = float(np.mean(1 - levels)) if plain.confidence is None else bound
         factor *= float(np.exp(_shift(np.log(outcomes.used / chosen), share, bound, objective.confidence)))
-    rule = replace(plain, factor=factor)
-    allocated = np.minimum(chosen * factor, _cap(rule, outcomes))
+    rule, cap = replace(plain, factor=objective.safety_factor * factor), _cap(plain, outcomes)
+    unsafe, allocated = np.minimum(chosen * factor, cap), np.minimum(chosen * rule.factor, cap)
     short = int((outcomes.used > allocated).sum())
     if bound is not None:
         promised = _promised(short, len(chosen), (bound, objective.most_under), objective.confidence)
-    own = score(outcomes.used, allocated, objective.weight)
+    own = score(outcomes.used, unsafe, objective.weight)
     name = f"failures x {weight:g}"
     name += f", at most {100 * bound:g} % under" if bound is not None else ""
     name += ", at most the request" if plain.capped else ""
     if promised != bound:
         name += " (not promised)" if short else " (too few jobs to promise it)"
-    return Tried(name, weight, bound, promised, rule, allocated, own, lost(objective, outcomes, allocated))
+    return Tried(name, weight, bound, promised, rule, allocated, unsafe, own, lost(objective, outcomes, unsafe))
 
 
 def _costs(objective: Objective, outcomes: Outcomes, weight: float) -> Constants:

@@ -12,6 +12,8 @@ BALANCED, LOW_WASTE, LOW_UNDER = "balanced", "low-waste", "low-under-allocation"
 UNDER_BOUND, LOW_UNDER_BOUND = 5.0, 1.0
 """Shares of under-allocated jobs, in %, that low-waste and low-under-allocation stay within on validation jobs."""
 
+BOUNDS = {LOW_WASTE: UNDER_BOUND, LOW_UNDER: LOW_UNDER_BOUND}
+
 
 @dataclass(frozen=True)
 class Setting:

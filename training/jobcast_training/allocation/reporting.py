@@ -1,5 +1,6 @@
 """What a training run hands to the report: its models, the baselines, and the presets of its whole sweep."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,19 +40,20 @@ def report_of(result: "Result") -> Report:
 
 
 def _sweep(result: "Result") -> tuple[list[Setting], list[Allocator]]:
-    """Every rule of every model as a setting, and the presets among them with their allocations."""
+    """Every rule of every model as a setting, before a safety factor, and the presets among them."""
     settings, rules = [], {}
-    weight = result.plan.objective.weight
+    objective = result.plan.objective
+    weight = objective.weight
     for model in result.models:
         outcomes = result.test_outcomes(model)
         for tried in model.tried:
-            allocated = allocate(tried.rule, outcomes)
+            allocated = allocate(replace(tried.rule, factor=tried.rule.factor / objective.safety_factor), outcomes)
             name = f"{model.name}, {tried.name}"
-            rules[name] = (model, tried.allocated, allocated)
+            rules[name] = (model, tried.plain, allocated)
             parameters: dict[str, float | str] = {
                 "model": model.name,
                 "failures count": tried.failure_weight,
-                "factor": tried.rule.factor,
+                "factor": tried.rule.factor / objective.safety_factor,
             }
             settings.append(Setting(name, parameters, tried.score, score(outcomes.used, allocated, weight)))
     chosen = []
@@ -66,15 +68,20 @@ def _jobs(outcomes: Outcomes, rows: pl.DataFrame) -> Jobs:
 
 
 def _facts(result: "Result") -> dict[str, str]:
-    best = result.best
+    best, safety = result.best, result.plan.objective.safety_factor
     outcomes = result.test_outcomes(best)
     failed = censored_note(outcomes, result.predictor.unit)
     exact = outcomes.at(outcomes.exact_rows())
     held = {level: np.mean(exact.used <= exact.quantiles[:, SERVED.index(level)]) for level in (0.5, 0.9, 0.96)}
     shares = ", ".join(f"{level:g}: {share:.3f}" for level, share in held.items())
-    return {
+    facts = {
         "Objective": result.plan.objective.name,
         "Model taken": f"{best.name}: {best.decided.name}",
         "Loss on validation": ", ".join(f"{one.name} {one.decided.loss:.4g}" for one in result.models),
         "Test jobs at or below the quantile": shares,
-    } | ({"Failed for want of it": " ".join(failed)} if failed else {})
+    }
+    if safety != 1:
+        facts["Safety factor"] = f"{safety:g}, on top of the models' allocations; sweep and presets are before it"
+    if failed:
+        facts["Failed for want of it"] = " ".join(failed)
+    return facts

@@ -180,6 +180,38 @@ def test_a_run_does_not_write_over_another(ran) -> None:
     assert "--run run: holds the models of another run; name another folder" in outcome.stderr
 
 
+def test_a_search_does_not_write_over_the_parameters_of_another_run(workplace) -> None:
+    found = workplace.folder / "run" / "parameters.toml"
+    found.parent.mkdir()
+    found.write_text("[xgboost_regression]\nmax_depth = 5\n")
+    words = ("--data", "builds.csv", "--run", "run", "--no-save-models", "--no-report", "--run-search")
+    outcome = workplace.train(*words, "--config", "run/parameters.toml", "--trials", "1")
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "Error: --run run: holds the parameters.toml of another run; name another folder\n"
+    assert found.read_text() == "[xgboost_regression]\nmax_depth = 5\n"
+
+
+@pytest.mark.parametrize("objective", ["business-score", "gib-hours"])
+def test_a_simple_way_that_is_better_by_rounding_alone_is_no_warning(objective: str, workplace, builds) -> None:
+    """All builds need the same: nothing allocates better than the model, but for how far the graph rounds up."""
+    builds().with_columns(max_rss_gib=pl.lit(4.0)).write_csv(workplace.folder / "alike.csv")
+    small = ("--config", "small.toml", "--model-families", "lightgbm_regression", "--no-save-models", "--no-report")
+    outcome = workplace.train("--data", "alike.csv", "--objective", objective, *small, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads(outcome.stdout)["notes"] == []
+
+
+def test_a_preset_whose_bound_is_not_kept_is_told(workplace) -> None:
+    words = ("--data", "builds.csv", "--config", "small.toml", "--model-families", "lightgbm_regression")
+    preset = ("--preset", "low-under-allocation", "--safety-factor", "0.5", "--no-save-models", "--no-report")
+    outcome = workplace.train(*words, *preset, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    (note,) = json.loads(outcome.stdout)["notes"]
+    assert note.startswith("warning: --preset low-under-allocation asks for at most 1 % under-allocated jobs; what is ")
+    assert note.endswith(" % of the 160 later jobs before the test period short")
+    assert note in outcome.stderr
+
+
 def test_nothing_is_saved_and_nothing_reported_where_that_is_asked_for(workplace) -> None:
     words = ["--data", "builds.csv", "--config", "small.toml", "--model-families", "lightgbm"]
     outcome = workplace.train(*words, "--no-save-models", "--no-report", "--preset", "low-waste")

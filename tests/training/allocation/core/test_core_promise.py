@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from jobcast_training.allocation import catalogue, pipeline
 from jobcast_training.allocation.assembly import Answer
-from jobcast_training.allocation.deciding import BUSINESS, WASTAGE, Objective, Outcomes, sweep
+from jobcast_training.allocation.deciding import BUSINESS, WASTAGE, Objective, Outcomes, decide, sweep
 from jobcast_training.allocation.declaration import AMOUNT
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import SERVED
@@ -140,3 +140,20 @@ def test_what_a_safety_factor_or_the_request_takes_back_is_not_promised(*, cappe
     assert {one.rule.capped for one in tried} == {capped}
     assert {one.most_under for one in tried} == {None}
     assert all("not promised" in one.name for one in tried)
+
+
+@pytest.mark.parametrize("preset", [None, "balanced", "low-waste", "low-under-allocation"])
+def test_a_safety_factor_comes_on_top_of_the_rule_that_is_taken_without_it(preset: str | None) -> None:
+    """It would be no safety if a rule that allocates less were taken to make up for it."""
+    random = np.random.default_rng(5)
+    used = random.lognormal(0.0, 0.7, 500)
+    quantiles = np.tile(np.quantile(used, SERVED), (500, 1)) * random.lognormal(0.0, 0.2, (500, 1))
+    none = np.full(500, np.nan)
+    outcomes = Outcomes(quantiles, used, none, none)
+    plain = Objective(most_under=None)
+    safe = replace(plain, safety_factor=1.5)
+    without, with_it = (decide(sweep(outcomes, one, ""), one, preset) for one in (plain, safe))
+    assert with_it.failure_weight == without.failure_weight
+    assert with_it.bound == without.bound
+    assert with_it.rule.factor == pytest.approx(1.5 * without.rule.factor)
+    np.testing.assert_allclose(with_it.allocated, 1.5 * without.allocated)

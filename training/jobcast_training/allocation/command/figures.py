@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from rich.table import Table
 
-from jobcast_training.allocation.deciding import lost
+from jobcast_training.allocation.deciding import ROUNDED_UP, lost
 from jobcast_training.allocation.objective import under_percent
+from jobcast_training.allocation.pareto import BOUNDS
 from jobcast_training.allocation.pipeline import Result, Trained
 from jobcast_training.allocation.scores import REQUEST, allocation_scores, censored_note, request_scores
 from jobcast_training.allocation.search import loss
@@ -15,6 +16,9 @@ from jobcast_training.allocation.settings import ENSEMBLE_GAIN
 from jobcast_training.card import number
 
 LOSS, ROW = "loss", "row_us"
+
+_ROUNDING = 2 * ROUNDED_UP - 1
+"""What a simple way has to lose less by than a model: served amounts are rounded up by half of it."""
 
 Row = Mapping[str, float]
 
@@ -79,9 +83,9 @@ def choice(result: Result) -> str:
 
 
 def remarks(result: Result) -> list[str]:
-    """Return what a reader of the figures has to know: jobs that failed, and simple ways that lose less.
+    """Return what a reader has to know: jobs that failed, a preset that is not kept, and simple ways that lose less.
 
-    The latter are found on the jobs before the test period, among those that keep the bound of under-allocated jobs.
+    The last are found on the jobs before the test period, among those that keep the bound of under-allocated jobs.
     """
     outcomes, objective, best = result.outcomes(result.best), result.plan.objective, result.best
     simple = {own.name: own.validation for own in result.baselines}
@@ -89,16 +93,22 @@ def remarks(result: Result) -> list[str]:
         simple[REQUEST] = outcomes.request
     most = 100 * (1.0 if objective.most_under is None else objective.most_under)
     found = {
-        name: lost(objective, outcomes, given)
+        name: lost(objective, outcomes, given * _ROUNDING)
         for name, given in simple.items()
         if under_percent(outcomes.used, given) <= most
     }
     said = censored_note(result.test_outcomes(), result.predictor.unit)
-    name = min(found, key=lambda one: found[one], default="")
-    if name and found[name] < best.decided.loss and result.plan.preset is None:
+    bound, under = BOUNDS.get(result.plan.preset or ""), under_percent(outcomes.used, best.decided.allocated)
+    if bound is not None and under > bound:
+        said.append(
+            f"warning: --preset {result.plan.preset} asks for at most {bound:g} % under-allocated jobs; what is taken "
+            f"leaves {under:.3g} % of the {_rows(result)} short"
+        )
+    name, own = min(found, key=lambda one: found[one], default=""), lost(objective, outcomes, best.decided.allocated)
+    if name and found[name] < own and result.plan.preset is None:
         said.append(
             f"warning: {name} loses less than {best.name} on the {_rows(result)}: {loss.title(objective)} "
-            f"{found[name]:.5g} against {best.decided.loss:.5g}. Look at the records, of which one far-off amount can "
+            f"{found[name]:.5g} against {own:.5g}. Look at the records, of which one far-off amount can "
             "move a promise, before the model is used."
         )
     return said
