@@ -190,6 +190,23 @@ def test_cells_come_back_as_they_came(ask, tmp_path):
         assert [row["note"] for row in csv.DictReader(file)] == notes
 
 
+def test_columns_that_the_answers_have_too_are_told_apart(ask, tmp_path):
+    """Answers of an earlier day, asked about anew: no name stands twice, and what was given is kept."""
+    source = tmp_path / "builds.csv"
+    source.write_text(f"{HEADER},model,error,error_given\n{GOOD},mine,,kept\n")
+    done = ask("toy-memory", "--file", source, "--out", tmp_path / "first.csv")
+    assert done.returncode == 0, done.stderr
+    assert b"model as model_given, error as error_given_given\n" in done.stderr
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "first.csv").read_text()))
+    assert (row["model_given"], row["error_given_given"], row["error_given"]) == ("mine", "", "kept")
+    assert (row["model"], row["error"]) == ("toy-memory", "")
+    again = ask("toy-memory", "--file", tmp_path / "first.csv", "--out", tmp_path / "second.csv")
+    assert again.returncode == 0, again.stderr
+    header = (tmp_path / "second.csv").read_text().splitlines()[0].split(",")
+    assert len(header) == len(set(header))
+    assert {"quantile_0.5", "quantile_0.5_given", "model_given_given"} <= set(header)
+
+
 def test_lines_of_json_that_lack_a_field_fail_alone(ask, tmp_path):
     good = {"build_profile": "x", "time": 5, "jobs": 3}
     lines = [json.dumps(good), '{"time": 5}', "[1]", "nonsense", json.dumps(good | {"jobs": "3"})]

@@ -252,7 +252,14 @@ def _writer(target: IO[str], schema: Schema, file: RecordFile, as_json: bool) ->
     writer = csv.writer(target, lineterminator="\n")
     keys = [key for key in _failed(schema, "") if key != "quantiles"]
     levels = [f"{level:g}" for level in schema.quantile_levels]
-    writer.writerow([*(file.header or ("row",)), *keys, *(f"quantile_{level}" for level in levels)])
+    answered = [*keys, *(f"quantile_{level}" for level in levels)]
+    given = _apart(file.header, answered)
+    if renamed := [f"{name} as {own}" for name, own in zip(file.header, given, strict=True) if name != own]:
+        click.echo(
+            f"columns of the file that the answers have too are written under other names: {', '.join(renamed)}",
+            err=True,
+        )
+    writer.writerow([*(given or ("row",)), *answered])
 
     def write(rows: Rows, place: int, answer: Answer) -> None:
         own = rows.cells[place] if rows.cells else [rows.numbers[place]]
@@ -260,6 +267,17 @@ def _writer(target: IO[str], schema: Schema, file: RecordFile, as_json: bool) ->
         writer.writerow([*own, *(answer[key] for key in keys), *(quantiles.get(level) for level in levels)])
 
     return write
+
+
+def _apart(header: Sequence[str], answered: Sequence[str]) -> list[str]:
+    """Names for the columns of a file, none of which is that of an answer."""
+    given: list[str] = []
+    for name in header:
+        own = name
+        while own in answered or (own != name and (own in header or own in given)):
+            own += "_given"
+        given.append(own)
+    return given
 
 
 def _print(schema: Schema, answer: Answer) -> None:
