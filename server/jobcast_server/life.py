@@ -27,7 +27,7 @@ from jobcast_server.listener.aio import AsyncioPort
 from jobcast_server.listener.native import NativePort
 from jobcast_server.listener.port import Port
 from jobcast_server.metrics import Metrics
-from jobcast_server.model import Model
+from jobcast_server.model import Model, made
 from jobcast_server.modelmetrics import ModelMetrics
 from jobcast_server.observed import observed
 from jobcast_server.openinference.plane import Plane
@@ -240,15 +240,10 @@ class Life:
 
     def _load(self, folder: Path) -> Model:
         started = time.perf_counter()
-        try:
-            model = Model(
-                folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe,
-                self._metrics.kinds,
-            )  # fmt: skip
-        except BundleError:
-            raise
-        except Exception as error:  # a bundle that verifies and cannot answer is refused, and the server goes on
-            raise BundleError(f"bundle {folder}: cannot be warmed up: {error}") from error
+        model = made(
+            folder, self._settings, self._provider, self._admission, self._metrics.prediction.observe,
+            self._metrics.kinds,
+        )  # fmt: skip
         self._metrics.load.observe(time.perf_counter() - started)
         for text in model.bundle.forests:
             log.info("forest", model=model.name, version=model.version, kernel=text)

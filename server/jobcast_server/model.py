@@ -8,6 +8,7 @@ from jobcast_proto.manifest import Manifest
 
 from jobcast_server.admission import Admission
 from jobcast_server.counting import PYTHON, Kinds
+from jobcast_server.errors import BundleError
 from jobcast_server.gathering import Gathering
 from jobcast_server.native import Builder
 from jobcast_server.openinference.engine import Engine as TensorEngine
@@ -72,6 +73,23 @@ class Model:
             _jobs(self.bundle, settings, Statistics()).warm_up()
             self.jobs = _jobs(self.bundle, settings, self.statistics)
             self.predictions = gathering(self.jobs.predict, self.jobs.predict_many, admission, queue, together=together)
+
+
+def made(
+    folder: Path, settings: Settings, provider: str, admission: Admission, observe: Callable[[float], None],
+    kinds: Kinds = PYTHON,
+) -> Model:  # fmt: skip
+    """A version that would answer.
+
+    Raises:
+        BundleError: it is refused, also where it verifies and cannot answer.
+    """
+    try:
+        return Model(folder, settings, provider, admission, observe, kinds)
+    except BundleError:
+        raise
+    except Exception as error:  # whatever a bundle makes an engine raise
+        raise BundleError(f"bundle {folder}: cannot be warmed up: {error}") from error
 
 
 def _tensors(bundle: Bundle, statistics: Statistics, settings: Settings) -> TensorEngine:

@@ -35,6 +35,18 @@ def test_one_bad_version_is_exit_code_2(toys, bundles, run, run_json, damage):
     assert reason in found[1]["reason"]
 
 
+def test_a_version_that_cannot_answer_a_job_is_refused_as_a_server_refuses_it(bundles, repository, run):
+    """Its golden rows come out, and no job keeps its rules: there is no whole number of processors among them."""
+    bundles.copy(repository)
+    rule = {"minimum": 1.2, "maximum": 1.5}
+    folder = repository / "hpc-runtime" / "1"
+    bundles.edit(folder, lambda m: next(i for i in m["inputs"] if i["name"] == "processors_req").update(rule))
+    said = run("verify", code=2).stdout
+    assert said.startswith("hpc-runtime/1: refused: cannot be warmed up: ")
+    assert "processors_req" in said
+    assert "hpc-runtime  1        refused" in run("list").stdout
+
+
 def test_versions_that_no_policy_serves_are_verified_too(toys, bundles, run):
     bundles.flip(toys / "toy-latency" / "1")
     assert "toy-latency/1: refused: " in run("verify", code=2).stdout

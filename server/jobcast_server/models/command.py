@@ -66,7 +66,7 @@ def _repository(**options: Any) -> Iterator[Any]:
         settings = read(options)
         from jobcast_server.models.versions import Repository  # onnxruntime loads only when it is needed
 
-        yield Repository(settings.models, Policy.parse(settings.version_policy), settings.golden_ulps)
+        yield Repository(settings.models, Policy.parse(settings.version_policy), settings)
 
 
 @click.group(epilog=CODES)

@@ -1,17 +1,19 @@
 """What lies in a repository, and what a server would make of it: accepted and refused by the very code that serves."""
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from jobcast_proto.manifest import Manifest
 
+from jobcast_server.admission import Admission
 from jobcast_server.errors import BundleError, StartupError
-from jobcast_server.model import check_of
+from jobcast_server.model import made
 from jobcast_server.policy import Policy
-from jobcast_server.repository.bundle import Bundle, load, read_manifest
+from jobcast_server.repository.bundle import Bundle, read_manifest
 from jobcast_server.repository.folder import Home, scan
+from jobcast_server.settings import Settings
 
 
 class NotThereError(StartupError):
@@ -53,12 +55,12 @@ class Repository:
 
     Attributes:
         policy: holds for models whose configuration has none.
-        allowed_ulps: largest difference to golden rows, in float32 steps.
+        settings: of the server.
     """
 
     root: Path
-    policy: Policy = field(default_factory=Policy)
-    allowed_ulps: int = 4
+    policy: Policy
+    settings: Settings
 
     def homes(self) -> dict[str, Home]:
         """Every model folder by name.
@@ -102,13 +104,14 @@ class Repository:
         return home.path / str(version)
 
     def verify(self, folder: Path) -> Bundle:
-        """Read and check a version as the server does before it serves it.
+        """Read and check a version as the server does before it serves it, and let it answer once.
 
         Raises:
             BundleError: why it is refused.
         """
         try:
-            return load(folder, "cpu", self.allowed_ulps, check_of(folder.parent.name))
+            own = self.settings.model_copy(update={"engine": "python", "forest": "stock", "otlp_endpoint": ""})
+            return made(folder, own, "cpu", Admission(own), lambda seconds: None).bundle
         except BundleError as error:
             raise BundleError(str(error).removeprefix(f"bundle {folder}: ")) from None
         except (OSError, MemoryError) as error:
@@ -136,7 +139,7 @@ class Repository:
 
     def good(self, home: Home) -> list[int]:
         """Every version that passes, newest first, whatever the policy."""
-        return Repository(self.root, Policy(latest=0), self.allowed_ulps).served(Home(home.path, home.versions))
+        return Repository(self.root, Policy(latest=0), self.settings).served(Home(home.path, home.versions))
 
     def versions(self, home: Home) -> list[Version]:
         """Every version of a model, oldest first, and then what is no version."""
