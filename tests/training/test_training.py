@@ -17,6 +17,7 @@ from jobcast_export.command import export
 from jobcast_export.forest import merge
 from jobcast_export.model import served_model
 from jobcast_export.parity import ParityError
+from jobcast_proto import bundle
 from jobcast_proto.manifest import Manifest
 from jobcast_training import hyperparameters, predictors
 from jobcast_training.columns import input_columns
@@ -217,3 +218,32 @@ def test_the_command_tells_hours_in_the_zone_of_the_format_or_the_one_said(
     assert outcome.exit_code == 0, outcome.output
     cards = [path.read_text() for path in tmp_path.rglob("*.md")]
     assert any(f"Hours are local standard time ({zone})." in card for card in cards)
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "TIMEOUT"])
+def test_jobs_that_all_run_alike_or_to_their_limit_are_trained_on(small: Path, tmp_path: Path, state: str) -> None:
+    """What is not defined for them, such as R2, is left out of the bundle."""
+    generate(1_500, 6, tmp_path / "some.parquet", jobs_per_day=100)
+    end = pl.col("start_time") + pl.duration(seconds=600)
+    alike = pl.read_parquet(tmp_path / "some.parquet").with_columns(
+        end_time=end, run_time=pl.lit(600.0), wallclock_req=pl.lit(600.0), state=pl.lit(state)
+    )
+    alike.write_parquet(tmp_path / "jobs.parquet")
+    arguments = ["hpc-runtime", "--data", str(tmp_path / "jobs.parquet"), "--config", str(small)]
+    places = ["--out", str(tmp_path / "models"), "--candidate", str(tmp_path / "candidate")]
+    outcome = CliRunner().invoke(train, [*arguments, *places])
+    assert outcome.exit_code == 0, outcome.output
+    manifest = bundle.read_manifest(tmp_path / "models" / "hpc-runtime" / "1")
+    assert "r2_log" not in manifest.test
+    assert manifest.test["mae"] >= 0
+    assert "| R2 of log1p | - |" in (tmp_path / "models" / "hpc-runtime" / "README.md").read_text()
+
+
+def test_what_a_log_says_is_no_markup(tmp_path: Path) -> None:
+    text = (Path(__file__).parent / "data" / "sacct.txt").read_text()
+    (tmp_path / "jobs[old].txt").write_text(text.replace("COMPLETED", "[/red]odd", 1))
+    outcome = CliRunner().invoke(train, ["hpc-runtime", "--data", str(tmp_path / "jobs[old].txt")])
+    assert outcome.exit_code == 1
+    assert "jobs[old].txt: " in outcome.stderr
+    assert "[/red]odd" in outcome.stderr
+    assert "usable jobs" in outcome.stderr.splitlines()[-1]

@@ -55,8 +55,8 @@ def about_candidate(
             "sha256": fingerprint(frame),
             "rejected": dict(records.rejected),
         },
-        "validation": dict(validation),
-        "test": dict(test),
+        "validation": defined(validation),
+        "test": defined(test),
         "calibration": {
             "method": _method(ensemble, hyper),
             "interval_coverage_target": levels.interval[1] - levels.interval[0],
@@ -69,6 +69,11 @@ def about_candidate(
         "libraries": installed,
         "seed": seed,
     }
+
+
+def defined(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures that are defined, which the R2 of values that are all the same is not."""
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
 def described_input(spec: InputSpec, rows: pl.DataFrame) -> dict[str, Any]:

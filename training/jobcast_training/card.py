@@ -1,5 +1,6 @@
 """Model cards: what a bundle was trained on, how well it did, whom to thank, where it does not apply."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def model_card(
         "|---|" + "---:|" * (len(baselines) + 1),
     ]
     for key, title in ROWS:
-        cells = [about["test"][key], *(baseline[key] for baseline in baselines.values())]
+        cells = [about["test"].get(key, math.nan), *(baseline[key] for baseline in baselines.values())]
         lines.append(f"| {title} | " + " | ".join(number(cell) for cell in cells) + " |")
     lines += ["", "| calibration | validation | test |", "|---|---:|---:|"]
     lines += [f"| {title} | {number(about['validation'][k])} | {number(about['test'][k])} |" for k, title in SPREAD]
@@ -97,5 +98,7 @@ def model_card(
 
 
 def number(value: float) -> str:
-    """Return a figure with three or four significant digits and thousands separators."""
+    """Return a figure with three or four significant digits and thousands separators, - for one that is not defined."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"

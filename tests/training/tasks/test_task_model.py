@@ -237,6 +237,16 @@ def test_the_command_trains_a_key_on_few_traces_and_a_program_can_follow(
     assert all(step["event"] == "progress" for step in steps)
 
 
+def test_tasks_that_all_take_as_long_have_no_r2(traces: Callable[..., Path], tmp_path: Path) -> None:
+    arguments = ["--data", str(traces(24, duration_ms=1000.0)), "--out", str(tmp_path / "models")]
+    result = CliRunner().invoke(train, ["llm-latency", *arguments, "--log-format", "json"])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.splitlines()[-1])
+    assert "r2_log" not in answer["metrics"]
+    written = Manifest.model_validate_json((Path(answer["bundle"]) / "manifest.json").read_bytes())
+    assert set(written.test) == set(answer["metrics"])
+
+
 @pytest.mark.parametrize(
     ("rows", "more", "message"),
     [

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobcast_training.about import fingerprint, installed_version, iso
+from jobcast_training.about import defined, fingerprint, installed_version, iso
 from jobcast_training.allocation.declaration import TIME, Predictor
 from jobcast_training.allocation.history import Past
 from jobcast_training.allocation.settings import INTERVAL, LIMIT, SERVED
@@ -26,11 +26,7 @@ def about_allocation(result: "Result", trained: "Trained", name: str) -> dict[st
     """
     frame, plan, rule = result.records.frame, result.plan, trained.decided.rule
     described = [feature.name for feature in result.fit.encoder.described]
-    # A figure that is not defined, such as the R2 of amounts that are all the same, is left out.
-    test, validation = (
-        {key: value for key, value in own.items() if np.isfinite(value)}
-        for own in (trained.test_scores, trained.validation_scores)
-    )
+    test, validation = defined(trained.test_scores), defined(trained.validation_scores)
     return {
         "predictor": name,
         "model_type": model_type(trained),

@@ -10,7 +10,7 @@ import polars as pl
 import xgboost
 from jobcast_proto.manifest import TaskKey
 
-from jobcast_training.about import fingerprint
+from jobcast_training.about import defined, fingerprint
 from jobcast_training.families import normalised
 from jobcast_training.predictors import llm_latency
 from jobcast_training.predictors.llm_latency import NAME, UNIT
@@ -27,7 +27,7 @@ def about_tasks(
     records: TaskRecords, model: "Model", *, seed: int, key: TaskKey | None, name: str | None
 ) -> dict[str, Any]:
     """Return the manifest's fields that training knows, as plain data."""
-    frame, scores, weights = records.frame, dict(model.scores), model.weights
+    frame, scores, weights = records.frame, defined(model.scores), model.weights
     names = [feature.name for feature in model.fit.described]
     gain = np.sum([weights[family].mean() * own.gain for family, own in model.fit.fitted.items()], axis=0)
     return {

@@ -99,6 +99,7 @@ def train_tasks(
     """
     from jobcast_export.scaled import export_scaled
 
+    from jobcast_training.about import defined
     from jobcast_training.tasks import pipeline
     from jobcast_training.tasks.settings import Settings
     from jobcast_training.tasks.sources import read_tasks
@@ -125,7 +126,7 @@ def train_tasks(
         "rows": records.frame.height,
         "rejected": dict(records.rejected),
         "notes": list(records.notes),
-        "metrics": {name: round(value, 6) for name, value in model.scores.items()},
+        "metrics": {name: round(value, 6) for name, value in defined(model.scores).items()},
         "duration_seconds": round(time.perf_counter() - start, 3),
     }
 
