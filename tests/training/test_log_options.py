@@ -72,6 +72,14 @@ def test_a_zone_that_was_said_is_not_said_to_be_missing() -> None:
     assert "No timezone was given" not in CliRunner().invoke(told, [*sacct, "--timezone", "UTC"]).output
 
 
+def test_a_local_time_that_no_clock_shows_is_said_to_be_one_of_the_zone(tmp_path: Path) -> None:
+    """02:30 is skipped in Berlin on that day: the log is of another zone, and the note names the one that was said."""
+    text = (DATA / "sacct.txt").read_text().replace("2024-03-01T10:0", "2024-03-31T02:3")
+    (tmp_path / "sacct.txt").write_text(text)
+    notes = Log((tmp_path / "sacct.txt",), timezone="Europe/Berlin").read().notes
+    assert any("that clocks of Europe/Berlin show, or Unix seconds, got '2024-03-31T02:3" in note for note in notes)
+
+
 def test_features_of_too_few_jobs_say_how_many_there_are(tmp_path: Path) -> None:
     few = (DATA / "eagle-sample.csv").read_text().splitlines(keepends=True)[:5]
     (tmp_path / "few.csv").write_text("".join(few))

@@ -16,6 +16,7 @@ from jobcast_training.sources.sheet import Reading
 DURATION = "[D-]HH:MM:SS or MM:SS"
 _DURATION_PATTERN = r"^(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+(?:\.\d+)?)$"
 _EXPECTED = "a time such as 2024-03-01T12:00:00, or Unix seconds"
+_SHOWN = "a time such as 2024-03-01T12:00:00 that clocks of {} show, or Unix seconds"
 _MICROSECONDS = 1e6
 
 
@@ -62,9 +63,10 @@ def moment(field: str, column: str, schema: pl.Schema, timezone: str, *, late: b
         zoned = plain
         if dtype.time_zone is None:
             zoned = plain.dt.replace_time_zone(timezone, ambiguous=pl.lit(ambiguous), non_existent="null")
-        return Reading(field, column, _epoch(zoned), plain.is_not_null() & zoned.is_null(), _EXPECTED)
+        return Reading(field, column, _epoch(zoned), plain.is_not_null() & zoned.is_null(), _SHOWN.format(timezone))
     value = _from_text(column, timezone, ambiguous)
-    return Reading(field, column, value, stripped(column).is_not_null() & value.is_null(), _EXPECTED)
+    missed = stripped(column).is_not_null() & value.is_null()
+    return Reading(field, column, value, missed, _SHOWN.format(timezone))
 
 
 def duration_seconds(text: pl.Expr) -> pl.Expr:
