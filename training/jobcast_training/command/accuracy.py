@@ -96,7 +96,7 @@ def accuracy(
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(out.parent)!r}; make it first", param_hint="--out")
     timezones = {**TIMEZONES, **_zones(zones)}
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     unscored: dict[str, str] = {}
     try:
         found = find_logs(folder, only)

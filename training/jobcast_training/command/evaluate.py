@@ -99,7 +99,7 @@ def evaluate(
     from jobcast_training import hyperparameters, pipeline, predictors
     from jobcast_training.rolling import Settings
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     idle = [f"--{name}" for name in _OF_A_WALK if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if idle and not rolling:
         are = f"{', '.join(idle)} belong{'s' * (len(idle) == 1)} to --rolling"
@@ -125,7 +125,7 @@ def evaluate(
                     seed=seed,
                     step=stepper(bars),
                 )
-            print_metrics(Console(), result)
+            print_metrics(Console(markup=False), result)
             return
         settings = Settings(cadence, window, rows, _families(families), seed, online)
         start = time.perf_counter()
@@ -184,7 +184,7 @@ def _walk(
     task = predictors.load(predictor)
     kept = WalkState(state, identity(records, hyper, settings)) if state else None
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -238,4 +238,4 @@ def _print(figures: "Figures", seconds: float) -> None:
     worst = figures.worst_month
     if worst:
         table.add_row(f"0.9 quantile in the worst month ({worst.name})", f"{worst.below_90:.3f}")
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -71,7 +71,7 @@ def features(
     from jobcast_training.history import History
     from jobcast_training.pipeline import features_of
 
-    console, log = Console(stderr=True), Log(paths, source, mapping, timezone)
+    console, log = Console(stderr=True, markup=False), Log(paths, source, mapping, timezone)
     task, hyper, start = predictors.load(predictor), hyperparameters.load(), time.perf_counter()
     try:
         if out:

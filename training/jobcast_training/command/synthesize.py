@@ -28,7 +28,7 @@ def synthesize(rows: int, seed: int, out: Path, jobs_per_day: float) -> None:
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(out.parent)!r}; make it first", param_hint="--out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=Console(stderr=True, markup=False)) as bars:
         task = bars.add_task("making jobs", total=rows)
         generate(rows, seed, out, jobs_per_day=jobs_per_day, progress=lambda made: bars.update(task, completed=made))
     click.echo(f"{rows:,} jobs of seed {seed} in {out}")

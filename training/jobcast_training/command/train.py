@@ -75,7 +75,7 @@ def train(
     from jobcast_training import hyperparameters, pipeline, predictors
     from jobcast_training.frontier_page import write_frontier
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = candidate or Path("runs") / f"{predictor}-{moment}"
     try:

@@ -8,7 +8,7 @@ _WIDE = 180
 
 def wide_console(*, stderr: bool = True) -> Console:
     """Return a console whose tables are not squeezed where nobody looks at a terminal."""
-    console = Console(stderr=stderr)
+    console = Console(stderr=stderr, markup=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDE)
     return console
