@@ -1,10 +1,12 @@
 """Everything the client raises: a closed set, each saying what failed and how to mend it.
 
-The names say the state, as gRPC's statuses do, without the suffix Error.
+All go through pickle, so that a pool of processes hands them on. The names say the state, as gRPC's statuses do,
+without the suffix Error.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 SHOWN_PROBLEMS = 20
 """Problems of records that one message tells."""
@@ -83,6 +85,9 @@ class InputError(InvalidInput):
             by_reason.setdefault(one.reason, set()).update(range(rows) if one.row is None else (one.row,))
         self.counts = dict(sorted(((k, len(v)) for k, v in by_reason.items()), key=lambda item: -item[1]))
 
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[Problem, ...], int]]:
+        return type(self), (self.problems, self.rows)
+
     def __str__(self) -> str:
         every = any(one.row is None for one in self.problems)
         bad = self.rows if every else len({one.row for one in self.problems})
@@ -131,3 +136,6 @@ class ServerFault(JobcastError):  # noqa: N818
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (str(self), self.code)
