@@ -14,7 +14,12 @@ from jobcast.errors import (
 )
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_NOT_CONNECTED = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
+_NOT_CONNECTED = (
+    "failed to connect",
+    "connections to all backends failing",
+    "DNS resolution failed",
+    "errors resolving",
+)
 
 
 def as_jobcast_error(error: grpc.RpcError, address: str, timeout: float | None) -> JobcastError:

@@ -273,6 +273,12 @@ def test_no_server_says_how_to_start_one(job):
                 call()
 
 
+def test_a_name_that_stands_for_no_server_is_told_as_none():
+    """No resolver takes a blank, so that nobody has to be asked."""
+    with Client("no host") as nobody, pytest.raises(Unavailable, match=r"^no server at no host:50051: start one"):
+        nobody.health()
+
+
 def test_a_stream_without_server_fails_while_its_source_waits(job):
     """The source never gives its second job; the failure must reach the reader all the same."""
     release = threading.Event()
