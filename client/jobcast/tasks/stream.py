@@ -64,7 +64,7 @@ class PredictionStream:
         self._order: deque[TaskPrediction | None] = deque()
         self._finished = False
         self._ended = False
-        self._broken: JobcastError | None = None
+        self._broken: JobcastError | None = _not_open()
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -88,7 +88,7 @@ class PredictionStream:
 
         Raises:
             InvalidInput: it cannot be written as JSON, or the stream was finished.
-            Unavailable, DeadlineExceeded: the stream has broken.
+            Unavailable, DeadlineExceeded: the stream has broken, or is not open.
         """
         text = encoded(request).decode()
         if self._finished:
@@ -109,6 +109,8 @@ class PredictionStream:
         return self
 
     async def __anext__(self) -> TaskPrediction:
+        if self._broken is not None and self._answers.empty() and not self._ended:
+            raise self._broken
         found = None if self._ended else await self._answers.get()
         if isinstance(found, TaskPrediction):
             self._window.release()
@@ -120,14 +122,14 @@ class PredictionStream:
 
     async def __aenter__(self) -> Self:
         self._socket = await self._connect()
+        self._broken = None
         self._reading = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._break(_not_open())
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         await self._socket.close()
@@ -229,6 +231,10 @@ class PredictionStream:
                     await self._enter(TaskPrediction("error", message=str(error), id=identity, code=MALFORMED))
         finally:
             self.finish()
+
+
+def _not_open() -> Unavailable:
+    return Unavailable("this stream is not open: use a new one, within `async with`")
 
 
 async def _in_turn(requests: Requests) -> AsyncIterator[Mapping[str, Any]]:
