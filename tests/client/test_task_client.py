@@ -226,6 +226,11 @@ def test_health_says_whether_predictions_can_be_answered(client, start_tasks, op
         empty.predict("x", METADATA)
 
 
+def test_reports_that_are_none_are_told_by_their_place(client):
+    with pytest.raises(InvalidInput, match=r"outcomes\[0\]"):
+        client.report_outcomes({"prediction_id": "a", "duration_ms": 1.0})
+
+
 def test_errors_carry_the_server_s_field_rule_and_value(client):
     with pytest.raises(InvalidInput) as error:
         client.predict("x", {"input_tokens": -3})
@@ -266,6 +271,11 @@ def test_numbers_of_other_libraries_are_numbers(client):
         ({"base_url": "ftp://x"}, "base_url"),
         ({"base_url": "http://"}, "base_url"),
         ({"base_url": "http://x:port"}, "base_url"),
+        ({"base_url": "http://x:0"}, "base_url"),
+        ({"base_url": "http://x:73736"}, "base_url"),
+        ({"base_url": "http://x..y"}, "base_url"),
+        ({"base_url": "http://x/?a=b"}, "base_url"),
+        ({"base_url": "http://x/#a"}, "base_url"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
         ({"retries": -1}, "retries"),

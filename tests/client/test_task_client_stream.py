@@ -215,6 +215,49 @@ def test_a_sender_that_waits_for_room_learns_of_the_end():
     asyncio.run(ask())
 
 
+def test_a_stream_that_is_not_open_says_so(tasks):
+    async def ask():
+        stream = PredictionStream(tasks.url)
+        for call in (lambda: stream.send(request(0)), lambda: anext(stream)):
+            with pytest.raises(Unavailable, match="not open"):
+                await call()
+        async with stream:
+            await stream.send(request(0))
+            assert (await anext(stream)).ok
+        for call in (lambda: stream.send(request(0)), lambda: anext(stream)):
+            with pytest.raises(Unavailable, match="not open"):
+                await call()
+
+    asyncio.run(ask())
+
+
+def test_who_waits_for_an_answer_or_for_room_learns_that_the_stream_was_left():
+    async def handler(socket):
+        await socket.wait_closed()
+
+    async def ask():
+        async with peer(handler) as url:
+            async with PredictionStream(url, in_flight=1) as stream:
+                reading = asyncio.create_task(collected(stream))
+                await stream.send(request(0))
+                sending = asyncio.create_task(stream.send(request(1)))
+            for waiting in (reading, sending):
+                with pytest.raises(Unavailable, match="not open"):
+                    await waiting
+
+    asyncio.run(ask())
+
+
+def test_a_closed_client_opens_no_stream(tasks):
+    async def ask():
+        async with AsyncPredictorClient(tasks.url.replace("http", "HTTP")) as client:
+            assert len(await collected(client.predict_stream([request(0)]))) == 1
+        with pytest.raises(Unavailable, match="this client is closed"):
+            await collected(client.predict_stream([request(0)]))
+
+    asyncio.run(ask())
+
+
 def test_no_answer_in_time():
     async def handler(socket):
         await socket.recv()

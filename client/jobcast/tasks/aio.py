@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -102,7 +103,7 @@ class AsyncPredictorClient:
         key = TaskKey(model_type, model_name, hardware, software_name, software_version)
         return await self._send(call.table(key, traces, confidence_level, table_name))
 
-    def predict_stream(
+    async def predict_stream(
         self, requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]], *, in_flight: int = IN_FLIGHT
     ) -> AsyncGenerator[TaskPrediction, None]:
         """Predict tasks as they come, over one socket; see `PredictionStream` for what a request holds.
@@ -110,7 +111,12 @@ class AsyncPredictorClient:
         Yields:
             One prediction for every request, in the same order. Leaving the loop early ends the stream.
         """
-        return PredictionStream.over(requests, self.base_url, self.timeout, self.retries, in_flight, **self._access)
+        if self._http.is_closed:
+            raise closed()
+        stream = PredictionStream.over(requests, self.base_url, self.timeout, self.retries, in_flight, **self._access)
+        async with aclosing(stream):
+            async for prediction in stream:
+                yield prediction
 
     async def get_available_models(self) -> tuple[TaskModel, ...]:
         """Models by type and name."""

@@ -90,7 +90,7 @@ def training(job: str) -> Call[answers.Training]:
 def outcomes(told: Iterable[Mapping[str, Any]]) -> Call[answers.Acknowledgements]:
     """POST /outcomes; repeatable when each names its prediction, which counts once."""
     listed = list(told)
-    once = all(one.get("prediction_id") is not None for one in listed)
+    once = all(isinstance(one, Mapping) and one.get("prediction_id") is not None for one in listed)
     return Call("POST", "/outcomes", answers.acknowledgements, encoded({"outcomes": listed}), repeatable=once)
 
 

@@ -39,18 +39,20 @@ BROKEN = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemotePro
 
 
 def address(base_url: str) -> str:
-    """The address without a slash at its end.
+    """The address, its scheme in small letters, without a slash at its end.
 
     Raises:
-        InvalidInput: it is none of the web.
+        InvalidInput: it is none of the web, no name can be its host, its port is none, or more follows its path.
     """
     try:
         url = httpx.URL(base_url)
-    except (httpx.InvalidURL, TypeError):
+        url.host.encode("idna")  # as the system's resolver gets it
+    except (httpx.InvalidURL, TypeError, UnicodeError):
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
+    good = url.scheme in ("http", "https") and url.host and (url.port is None or 0 < url.port < 65536)
+    if not good or url.query or url.fragment:
         raise InvalidInput(Violation("base_url", f"must be like {DEFAULT_URL}, got {base_url!r}"))
-    return base_url.rstrip("/")
+    return url.scheme + base_url[len(url.scheme) :].rstrip("/")
 
 
 def access(base_url: str, fields: AccessFields) -> dict[str, Any]:
