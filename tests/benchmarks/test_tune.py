@@ -6,7 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from jobcast_bench.measures import Summary
+from jobcast_bench.tuning import command
 from jobcast_bench.tuning.candidates import steps
 from jobcast_bench.tuning.profile import render
 from jobcast_bench.tuning.search import Figures, Plan, Trial, better, score
@@ -67,22 +69,42 @@ def test_the_shipped_profile_is_read_and_gives_a_reason_for_each_value():
 def test_the_command_measures_and_writes(bundles, tmp_path):
     bundles.toy(tmp_path / "models")
     out = tmp_path / "profile.toml"
-    command = [
+    asked = [
         JOBCAST, "tune", "toy-latency", "--models", str(tmp_path / "models"), "--duration", "0.3", "--repeats", "2",
         "--option", "dynamic_batching", "--out", str(out),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert f"wrote {out}" in done.stdout
     trials = tomllib.loads(out.read_text())["evidence"]["trials"]
     assert [(trial["option"], trial["value"], "failure" in trial) for trial in trials] == [
         ("dynamic_batching", False, False)
     ]
-    assert read(environment={}, file=out).provider == "cpu"
+    assert set(tomllib.loads(out.read_text())) == {"dynamic_batching", "evidence"}, "what was not tried is not told"
+    read(environment={}, file=out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--duration", "nan"), "expected a finite number, got nan"),
+        (("--option", "threads", "--option", "provider"), "--option threads, provider: there is but one value to take"),
+    ],
+)
+def test_what_cannot_be_tried_is_told_at_once(arguments, message, bundles, tmp_path, monkeypatch):
+    bundles.toy(tmp_path)
+    monkeypatch.setattr(command, "performance_cores", lambda: 1)
+    monkeypatch.setattr(command, "providers", lambda: ("cpu",))
+    out = tmp_path / "profile.toml"
+    refused = CliRunner().invoke(
+        command.tune, ["toy-latency", "--models", str(tmp_path), "--out", str(out), *arguments]
+    )
+    assert (refused.exit_code, message in " ".join(refused.output.split())) == (2, True), refused.output
+    assert not out.exists()
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(bundles, tmp_path):
     bundles.toy(tmp_path)
-    command = [JOBCAST, "tune", "toy-latenzy", "--models", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    asked = [JOBCAST, "tune", "toy-latenzy", "--models", str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "'toy-latenzy' is not in" in done.stderr, "toy-latency" in done.stderr) == (2, True, True)

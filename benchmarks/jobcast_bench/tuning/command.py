@@ -7,7 +7,7 @@ from rich.console import Console
 
 from jobcast_bench import generator
 from jobcast_bench.fleet import Cores
-from jobcast_bench.guard import prepare
+from jobcast_bench.guard import Finite, prepare
 from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.machine import machine
 from jobcast_bench.process import ServerError
@@ -22,12 +22,12 @@ from jobcast_bench.tuning.search import OBJECTIVES, Plan, Trial, search
               show_default=True, help="Repository of bundles.")  # fmt: skip
 @click.option("--objective", type=click.Choice(sorted(OBJECTIVES)), default="balanced", show_default=True,
               help="What counts: p99 of a lone request, calls/s at saturation, rows/s of large requests.")  # fmt: skip
-@click.option("--duration", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="Seconds per window.")
+@click.option("--duration", type=Finite(0.1, 60), default=1.0, show_default=True, help="Seconds per window.")
 @click.option("--repeats", type=click.IntRange(2, 20), default=5, show_default=True, help="Repeats of each trial.")
 @click.option("--generator", "wanted", type=click.Choice(["jobcast-load", "python"]),
               help="Default: jobcast-load where it is built.")  # fmt: skip
 @click.option("--option", "options", multiple=True, type=click.Choice(sorted(START)),
-              help="Only this one; repeatable.")  # fmt: skip
+              help="Only this one; repeatable. The others are not in the profile.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("profile.toml"), show_default=True,
               help="Profile to write.")  # fmt: skip
 @click.pass_context
@@ -44,20 +44,24 @@ def tune(
     if bundle is None:
         have = ", ".join(sorted(path.parent.parent.name for path in models.glob("*/*/manifest.json"))) or "none"
         raise click.UsageError(f"model: {model!r} is not in {models}; there are: {have}")
+    every = steps(providers(), performance_cores())
+    tried = [step for step in every if not options or step.option in options]
+    if not tried:
+        raise click.UsageError(f"--option {', '.join(options)}: there is but one value to take on this machine")
+    start = {name: value for name, value in START.items() if not options or name in options}
     prepare(out.parent, None)
     console = Console(stderr=True)
     trials: list[Trial] = []
     try:
         plan = Plan(models, bundle, objective, duration, repeats, generator.choose(wanted))
         everywhere = Cores(None, None, performance_cores())  # server and load share the machine, as they will
-        tried = [step for step in steps(providers(), performance_cores()) if not options or step.option in options]
-        for trial in search(plan, everywhere, START, tried, console.print):
+        for trial in search(plan, everywhere, start, tried, console.print):
             trials.append(trial)
             console.print(_line(trial))
     except (ServerError, generator.GeneratorError) as error:
         console.print(f"jobcast tune: {error}")
         ctx.exit(1)
-    best = {**START, **{trial.option: trial.value for trial in trials if trial.taken}}
+    best = {**start, **{trial.option: trial.value for trial in trials if trial.taken}}
     out.write_text(render(best, trials, plan, machine()), encoding="utf-8")
     click.echo(f"wrote {out}: {', '.join(f'{name} = {value}' for name, value in best.items())}")
 
