@@ -104,10 +104,10 @@ def test_one_row_a_line_when_piped(toys, bundles, run):
     assert lines[2].endswith("-")
 
 
-def test_lines_on_a_terminal(toys):
+def on_a_terminal(toys, columns):
     ours, theirs = pty.openpty()
     command = [serving.COMMAND, "models", "list", "--models", str(toys)]
-    environment = serving.environment(TERM="xterm", COLUMNS="160")
+    environment = serving.environment(TERM="xterm", COLUMNS=str(columns))
     with subprocess.Popen(command, stdout=theirs, env=environment) as process:
         os.close(theirs)
         said = b""
@@ -118,7 +118,15 @@ def test_lines_on_a_terminal(toys):
             pass
     os.close(ours)
     assert process.returncode == 0
-    assert "│ toy-latency │ 3       │ serve │" in said.decode()
+    return said.decode()
+
+
+def test_lines_on_a_terminal(toys):
+    assert "│ toy-latency │ 3       │ serve │" in on_a_terminal(toys, 160)
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(toys, run):
+    assert on_a_terminal(toys, 40).splitlines() == run("list").stdout.splitlines()
 
 
 def test_empty_and_missing_repositories(repository, run, run_json):

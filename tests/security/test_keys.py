@@ -59,6 +59,23 @@ def test_keys_are_added_and_revoked_one_by_one(tmp_path):
     assert [key.id for key in keyfile.read(path)] == ["a", "c"]
 
 
+def test_the_list_cuts_nothing_off(tmp_path):
+    path, name = tmp_path / "keys.json", "k" * 64
+    new(path, name, "--scope", "report", "--scope", "admin", "--rate", 500, "--days", 1e-9)
+    header, line = run("list", "--file", path).output.splitlines()
+    (key,) = keyfile.read(path)
+    assert header.split() == ["id", "scopes", "rate", "burst", "expires", "sha256"]
+    assert line.split() == [
+        name, "predict,report,admin", "500/s", "500", key.expires.isoformat(), "(expired)", key.sha256[:12],
+    ]  # fmt: skip
+
+
+def test_calls_at_once_go_with_a_rate(tmp_path):
+    refused = new(tmp_path / "keys.json", "a", "--burst", 5)
+    assert (refused.exit_code, "--burst: is of a key with a --rate" in refused.output) == (2, True)
+    assert new(tmp_path / "keys.json", "a", "--burst", 5, "--rate", 1).exit_code == 0
+
+
 def entry(**change):
     return {"id": "a", "sha256": "0" * 64, "scopes": ["predict"]} | change
 

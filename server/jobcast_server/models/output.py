@@ -1,4 +1,7 @@
-"""Tables and numbers for people: lines and colours on a terminal; elsewhere aligned columns, one row a line."""
+"""Tables and numbers for people: lines and colours on a terminal; elsewhere aligned columns, one row a line.
+
+So too on a terminal that is too narrow for the words: a name that was cut off is none.
+"""
 
 import math
 import re
@@ -19,7 +22,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
 
     console = Console(markup=False, highlight=False, emoji=False)
     cells = [[printable(cell) or "-" for cell in row] for row in rows]
-    if console.is_terminal:
+    columns = list(zip(header, *cells, strict=True))
+    words = sum(max(len(word) for cell in column for word in (cell.split() or [""])) for column in columns)
+    if console.is_terminal and words + 3 * len(columns) + 1 <= console.width:
         table = Table(*header, title=title or None, title_justify="left", title_style="bold")
         for row in cells:
             table.add_row(*row)
@@ -27,7 +32,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
         return
     if title:
         click.echo(f"\n{title}")
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
     for row in (list(header), *cells):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

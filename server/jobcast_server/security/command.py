@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from jobcast_server.errors import StartupError
+from jobcast_server.models.output import print_table
 from jobcast_server.security import keys as keyfile
 from jobcast_server.security.keys import Key
 from jobcast_server.security.scopes import Scope
@@ -37,12 +36,16 @@ def keys() -> None:
     "admin: load, unload, train, write tables.",
 )  # fmt: skip
 @click.option("--rate", type=float, default=0.0, show_default=True, help="Calls per second; 0 = no limit.")
-@click.option("--burst", type=float, default=0.0, show_default=True, help="Calls at once; 0 = those of a second.")
+@click.option(
+    "--burst", type=float, default=0.0, show_default=True, help="Calls at once, with a rate; 0 = those of a second."
+)
 @click.option("--days", type=click.FloatRange(0, 36_500, min_open=True), help="Days until it expires; never without.")
 def new(path: Path, name: str, scopes: tuple[str, ...], rate: float, burst: float, days: float | None) -> None:
     """Add a key, and print its token, which is written nowhere."""
     if days is not None and math.isnan(days):  # which lies in every range
         raise click.UsageError("--days: must be a number, got nan")
+    if burst and not rate:
+        raise click.UsageError("--burst: is of a key with a --rate; without one nothing bounds its calls")
     token = keyfile.secret()
     expires = None if days is None else datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     try:
@@ -78,16 +81,16 @@ def revoke(path: Path, name: str) -> None:
 @FILE
 def listed(path: Path) -> None:
     """Show the keys; there are no secrets to show."""
-    table = Table("id", "scopes", "rate", "burst", "expires", "sha256")
+    rows = []
     for key in _read(path):
         rate, burst = key.bounds or (None, None)
         ended = " (expired)" if key.over(datetime.now(UTC)) else ""
-        table.add_row(
-            key.id, " ".join(scope for scope in Scope if scope in key.scopes), "" if rate is None else f"{rate:g}/s",
+        rows.append((
+            key.id, ",".join(scope for scope in Scope if scope in key.scopes), "" if rate is None else f"{rate:g}/s",
             "" if burst is None else f"{burst:g}", f"{key.expires.isoformat()}{ended}" if key.expires else "",
             key.sha256[:12],
-        )  # fmt: skip
-    Console().print(table)
+        ))  # fmt: skip
+    print_table(("id", "scopes", "rate", "burst", "expires", "sha256"), rows)
 
 
 @contextmanager
