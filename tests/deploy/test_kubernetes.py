@@ -134,6 +134,24 @@ def test_a_pod_has_time_to_drain_before_it_is_killed(base: dict[str, dict[str, A
     assert pod["terminationGracePeriodSeconds"] > float(variables["JOBCAST_DRAIN_DELAY"]) + 30
 
 
+def test_under_kserve_too_and_its_pods_are_reached_where_the_base_lets_nothing_in(
+    base: dict[str, dict[str, Any]],
+) -> None:
+    found = {one["kind"]: one for one in build("kserve")}
+    (server,) = found["ServingRuntime"]["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in server["env"]}
+    readiness, predictor = server["readinessProbe"], found["InferenceService"]["spec"]["predictor"]
+    assert float(variables["JOBCAST_DRAIN_DELAY"]) > readiness["periodSeconds"] * readiness["failureThreshold"]
+    assert predictor["terminationGracePeriodSeconds"] > float(variables["JOBCAST_DRAIN_DELAY"]) + 30
+    assert base["NetworkPolicy/nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    policy, ours = found["NetworkPolicy"]["spec"], base["NetworkPolicy/jobcast"]["spec"]
+    name = found["InferenceService"]["metadata"]["name"]
+    assert policy["podSelector"]["matchLabels"] == {"serving.kserve.io/inferenceservice": name}
+    assert [rule["from"] for rule in policy["ingress"]] == [rule["from"] for rule in ours["ingress"]]
+    opened = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    assert opened == {50051, int(variables["JOBCAST_HTTP_PORT"]), 8181}
+
+
 def test_servers_read_what_training_writes() -> None:
     objects = build("overlays/training")
     (serving,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
