@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from jobcast_bench.inprocess import newest_bundle
 from jobcast_bench.measures import Result, Summary
 
 FOLDER = Path(__file__).resolve().parents[1] / "micro"
@@ -43,6 +44,8 @@ def run_micro(models: Path) -> Result:
     """Run `benchmarks/micro` in a pytest of its own; raises MicroError when it fails."""
     if not FOLDER.is_dir():
         raise MicroError("benchmarks/micro is not here: the micro-benchmarks run from a checkout of the repository")
+    if newest_bundle(models) is None:
+        raise MicroError(f"--models: no bundle of hpc-runtime in {models}, which the engine's stages are measured with")
     with tempfile.TemporaryDirectory() as scratch:
         told = Path(scratch) / "micro.json"
         command = [

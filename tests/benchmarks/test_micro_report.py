@@ -1,7 +1,9 @@
 """What the micro-benchmarks' report becomes: medians, ratios between stages, and a word on what was not measured."""
 
+from pathlib import Path
+
 import pytest
-from jobcast_bench.micro import MICRO_MEASURES, read_micro
+from jobcast_bench.micro import MICRO_MEASURES, MicroError, read_micro, run_micro
 
 
 def stage(name: str, rows: int, median_us: float) -> dict[str, object]:
@@ -24,3 +26,8 @@ def test_what_was_not_measured_is_told() -> None:
     assert any("jobcast_core is not built" in note for note in notes)
     whole = read_micro({"benchmarks": [stage("forest_stock", 1, 80), stage("native", 1, 20)]})
     assert whole.notes == []
+
+
+def test_a_repository_without_the_bundle_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(MicroError, match=f"^--models: no bundle of hpc-runtime in {tmp_path}"):
+        run_micro(tmp_path)
