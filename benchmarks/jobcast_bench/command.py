@@ -148,7 +148,7 @@ def bench(
         "--compare-batching": Mode(run_batching) if compare_batching else None,
         "--compare-engines": Mode(run_engines) if compare_engines else None,
         "--compare-listeners": Mode(run_listeners, SHIPPED_LISTENER_SLO) if compare_listeners else None,
-        "--check-load": Mode(run_generators, SHIPPED_LOAD_SLO, (*UNREAD, "generator")) if check_load else None,
+        "--check-load": Mode(run_generators, SHIPPED_LOAD_SLO, (*UNREAD, "generator", "count")) if check_load else None,
     }
     modes = _chosen(wanted)
     if page is not None and not modes:

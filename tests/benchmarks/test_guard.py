@@ -45,6 +45,7 @@ SERVING = """
         (("--compare-listeners", "--processes", "2"), "--compare-listeners does not read --processes: "),
         (("--compare-listeners", "--scenario", "predict"), "--compare-listeners does not read --scenario: "),
         (("--check-load", "--generator", "python"), "--check-load does not read --generator: "),
+        (("--check-load", "--count", "10"), "--check-load does not read --count: "),
         (
             ("--peer", "kserve", "--models", "m", "--address", "a:1"),
             "--peer does not read --address, --models: leave out what has no effect",
