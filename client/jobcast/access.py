@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from jobcast.address import channel_options
-from jobcast.errors import InvalidInput, Violation
+from jobcast.errors import InvalidInput, Unavailable, Violation
 
 TOKEN_FROM = "JOBCAST_TOKEN"  # noqa: S105 - a variable's name
 """Variable of the environment that holds the token when none is given."""
@@ -70,7 +70,7 @@ class Access:
         """A channel of `grpc` or `grpc.aio`, over TLS where that is asked for.
 
         Raises:
-            InvalidInput: a file cannot be read.
+            InvalidInput: a file cannot be read, or is no PEM.
         """
         options = channel_options(address)
         if not self.tls_ca and not self.tls_cert:
@@ -79,6 +79,7 @@ class Access:
 
         ca = None if self.tls_ca in (None, SYSTEM) else _read("tls_ca", self.tls_ca)
         own = (_read("tls_key", self.tls_key), _read("tls_cert", self.tls_cert)) if self.tls_cert else (None, None)
+        self.context()  # gRPC says of a file that is none only that it reaches nobody
         return grpc.secure_channel(address, ssl_channel_credentials(ca, *own), options=options)
 
     def context(self) -> ssl.SSLContext:
@@ -90,11 +91,23 @@ class Access:
         ca = None if self.tls_ca in (None, SYSTEM) else os.fspath(self.tls_ca or "")
         try:
             context = ssl.create_default_context(cafile=ca)
-            if self.tls_cert and self.tls_key:
-                context.load_cert_chain(self.tls_cert, self.tls_key)
         except OSError as error:  # which ssl's own are
-            raise InvalidInput(Violation("tls_ca", f"must be PEM files that can be read: {error}")) from None
+            raise InvalidInput(Violation("tls_ca", f"must be a PEM file that can be read: {error}")) from None
+        try:
+            if self.tls_cert and self.tls_key:
+                context.load_cert_chain(self.tls_cert, self.tls_key, password="")  # else a terminal is asked for one
+        except OSError as error:
+            rule = f"must be, with tls_key, PEM files of a certificate and its key, without a password: {error}"
+            raise InvalidInput(Violation("tls_cert", rule)) from None
         return context
+
+
+def mistrusted(where: str, why: object) -> Unavailable:
+    """What to raise when somebody is at `where`, and TLS with him does not come about."""
+    return Unavailable(
+        f"no TLS with the server at {where}: tls_ca must be who signed its certificate, which must be of that name, "
+        f"and the server must speak TLS ({why})"
+    )
 
 
 def _read(name: str, path: str | PathLike[str] | None) -> bytes:

@@ -2,6 +2,7 @@
 
 import grpc
 
+from jobcast.access import mistrusted
 from jobcast.errors import (
     DeadlineExceeded,
     Denied,
@@ -39,6 +40,8 @@ def as_jobcast_error(error: grpc.RpcError, address: str, timeout: float | None) 
                 f"the server at {address} refused for lack of room: {details}; "
                 "wait and retry with growing pauses, or send fewer rows in one request"
             )
+        case grpc.StatusCode.UNAVAILABLE if "handshake failed" in details:
+            return mistrusted(address, details)
         case grpc.StatusCode.UNAVAILABLE if details.startswith(_NOT_CONNECTED):
             return Unavailable(
                 f"no server at {address}: start one with `make serve`, or give the address of a running one; a client "

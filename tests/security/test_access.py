@@ -6,7 +6,18 @@ import httpx
 import pytest
 import trustme
 from click.testing import CliRunner
-from jobcast import AsyncClient, AsyncPredictorClient, Client, Denied, InvalidInput, Overloaded, PredictorClient
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from jobcast import (
+    AsyncClient,
+    AsyncPredictorClient,
+    Client,
+    Denied,
+    InvalidInput,
+    Overloaded,
+    PredictorClient,
+    Unavailable,
+)
 from jobcast.access import Access
 from jobcast.command import main
 from jobcast.inference import InferenceClient
@@ -69,9 +80,19 @@ def test_every_client_gets_in_with_its_key_and_no_other(secured, keys, files, mo
     for ca in (other, "system"):  # a server of another authority is not believed, and told no token
         with PredictorClient(url, retries=0, **access | {"tls_ca": ca}) as rest:
             assert not rest.is_available()
-        with Client(address, **access | {"tls_ca": ca}) as client, pytest.raises(ConnectionError):
+            with pytest.raises(Unavailable, match=f"^no TLS with the server at {url}"):
+                rest.health()
+        refused = pytest.raises(Unavailable, match=f"^no TLS with the server at {address}")
+        with Client(address, **access | {"tls_ca": ca}) as client, refused:
             client.health(timeout=5)
+        with pytest.raises(Unavailable, match=f"^no TLS with the server at {url}"):
+            asyncio.run(_entered(PredictionStream(url, retries=0, **access | {"tls_ca": ca})))
     assert token not in repr(Access(token))
+
+
+async def _entered(stream) -> None:
+    async with stream:
+        pass
 
 
 async def _from_asyncio(address, url, access, token) -> None:
@@ -99,6 +120,24 @@ def test_wrong_access_is_told_at_once(fields, message):
     with pytest.raises(InvalidInput, match=message) as caught:
         Client("localhost:1", **fields)
     assert "a b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Client, InferenceClient, PredictorClient])
+def test_files_that_are_no_certificates_are_told_at_once(kind, authority, tmp_path):
+    where = "https://localhost:1" if kind is PredictorClient else "localhost:1"
+    text, cert, key, locked = (tmp_path / name for name in ("text", "cert", "key", "locked"))
+    text.write_text("no certificate")
+    own, other = authority.issue_cert("a@example.org"), authority.issue_cert("b@example.org")
+    own.cert_chain_pems[0].write_to_path(str(cert))
+    other.private_key_pem.write_to_path(str(key))
+    private = serialization.load_pem_private_key(own.private_key_pem.bytes(), None)
+    password = serialization.BestAvailableEncryption(b"secret")
+    locked.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
+    with pytest.raises(InvalidInput, match=r"^tls_ca: must be a PEM file"):
+        kind(where, tls_ca=text)
+    for pair in ((text, key), (cert, text), (cert, key), (cert, locked)):
+        with pytest.raises(InvalidInput, match=r"^tls_cert: must be, with tls_key, PEM files"):
+            kind(where, tls_cert=pair[0], tls_key=pair[1])
 
 
 def test_without_access_nothing_is_sent():

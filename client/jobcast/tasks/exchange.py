@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from jobcast.access import Access, AccessFields
+from jobcast.access import Access, AccessFields, mistrusted
 from jobcast.errors import (
     Conflict,
     DeadlineExceeded,
@@ -104,6 +104,8 @@ def failed(error: httpx.RequestError, where: str, timeout: float | None) -> Jobc
     if isinstance(error, httpx.TimeoutException):
         limit = "the limit" if timeout is None else f"{timeout:g} s"
         return DeadlineExceeded(f"no answer from {where} within {limit}: give a longer timeout, or send less at once")
+    if isinstance(error, httpx.ConnectError) and str(error).startswith("[SSL"):
+        return mistrusted(where, error)
     if isinstance(error, httpx.ConnectError):
         return Unavailable(
             f"no server at {where}: start one with `make serve`, or give the address of a running one ({error})"

@@ -6,6 +6,7 @@ slow reader, and no more is ever held here. A request that is wrong is told so i
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, Self, Unpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from jobcast.access import Access, AccessFields
+from jobcast.access import Access, AccessFields, mistrusted
 from jobcast.errors import DeadlineExceeded, Denied, InvalidInput, JobcastError, Unavailable, Violation
 from jobcast.tasks import answers, exchange
 from jobcast.tasks.answers import TaskPrediction
@@ -152,6 +153,8 @@ class PredictionStream:
                 raise answers.strange(self.base_url, error) from error
             except TimeoutError as error:
                 raise self._late() from error
+            except ssl.SSLError as error:
+                raise mistrusted(self.base_url, error) from error
             except OSError as error:
                 pause = next(pauses, None)
                 if pause is None:
