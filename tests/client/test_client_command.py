@@ -159,6 +159,12 @@ def test_out_is_never_the_input(run, address, tmp_path):
     assert source.read_text() == f"{HEADER}\n{good_lines(1)}"
 
 
+def test_a_narrow_terminal_cuts_nothing_off(run, address, client):
+    told = run("info", "--address", address, env=os.environ | {"COLUMNS": "40"}).stdout.decode()
+    assert "…" not in told
+    assert all(name in "".join(told.split()) for name in ("xgboost", "onnxruntime"))
+
+
 def test_info_and_health(run, address, client):
     info = json.loads(run("info", "--json", "--address", address).stdout)
     assert info["model_version"] == client.model_info().model_version

@@ -83,6 +83,7 @@ def print_table(rows: Sequence[tuple[str, str, str]], title: str | None = None) 
     table = Table.grid("", "", "", padding=(0, 3, 0, 0))
     for column, style in zip(table.columns, ("bold", "", "dim"), strict=True):
         column.style = style
+        column.overflow = "fold"  # a narrow terminal cuts nothing off
     for row in rows:
         table.add_row(*row)
     if title:
