@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from jobcast_bench.peers.environment import PeerError, python_of
 
-LONGEST_RUN_S = 120
+LONGEST_RUN_S = 600
 EXAMPLES = 25
 SEED = 20
 PHASES = "examples,coverage,fuzzing"
