@@ -54,7 +54,8 @@ pub fn frames(content: impl Into<Bytes>) -> Result<Vec<Bytes>, FrameError> {
     let mut rest = content.into();
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let length = PREFIX + message_length(&rest)?.ok_or_else(|| FrameError::Short { missing: PREFIX - rest.len() })?;
+        let length =
+            PREFIX + message_length(&rest)?.ok_or_else(|| FrameError::Short { missing: PREFIX - rest.len() })?;
         if rest.len() < length {
             return Err(FrameError::Short { missing: length - rest.len() });
         }
