@@ -220,6 +220,15 @@ def test_the_peak_of_a_requeued_job_is_that_of_its_run(
     assert "max_rss" not in " ".join(read([tmp_path / "bare.txt"]).notes), "nothing is said of what is not there"
 
 
+def test_sacct_outputs_put_together_hold_every_job_once(tmp_path: Path) -> None:
+    once = read([DATA / "sacct.txt"], options=COLORADO)
+    header, *lines = (DATA / "sacct.txt").read_text().splitlines(keepends=True)
+    (tmp_path / "both.txt").write_text("".join([header, *lines, *lines]))
+    both = read([tmp_path / "both.txt"], options=COLORADO)
+    assert both.frame.equals(once.frame)
+    assert both.rejected - once.rejected == {"line that stands there before": len(lines)}
+
+
 def test_sacct_without_requests_says_that_allocations_stand_for_them(tmp_path: Path) -> None:
     (tmp_path / "alloc.txt").write_text(
         "JobIDRaw|AllocCPUS|NNodes|AllocTRES|TimelimitRaw|Submit|ElapsedRaw|State|MaxRSS|\n"

@@ -17,6 +17,7 @@ from jobcast_training.sources.probe import Probe
 from jobcast_training.sources.sheet import LINE, Format, Options, Reading, Rule, Sheet
 from jobcast_training.sources.states import UNFINISHED, slurm_state, unknown_states, word
 
+_AGAIN = "line that stands there before"
 _JOB = "#job"
 _RUN = "#run"
 _STEPS_RSS = "#steps_rss"
@@ -50,10 +51,12 @@ def open_sheet(path: Path, probe: Probe, options: Options) -> Sheet:
         for index, name in enumerate(columns)
         if name
     ]
+    body, again = _once(body)
     table = body.select(LINE, TEXT, "#cells", *given)
     job_id = "JobID" if "JobID" in columns else "JobIDRaw"
     table = table.with_columns(pl.col(job_id).str.split(".").list.first().alias(_JOB))
     rows, rejected, notes = _folded(table, job_id, len(columns), has_rss="MaxRSS" in columns)
+    rejected += again
     complete = Rule(
         f"line without {len(columns)} cells", pl.col("#cells") != len(columns), TEXT, f"{len(columns)} cells"
     )
@@ -78,6 +81,13 @@ def _columns(name: str, probe: Probe) -> list[str]:
         if not set(choices) & set(columns):
             raise SourceError(f"{name} line 1: no column {' or '.join(choices)}; add it to sacct's --format")
     return columns
+
+
+def _once(body: pl.LazyFrame) -> tuple[pl.LazyFrame, Counter[str]]:
+    """Every line once, and how many stood there before: outputs of neighbouring periods put together overlap."""
+    again = ~pl.col(TEXT).is_first_distinct()
+    count = body.select(again.sum()).collect().item()
+    return (body.filter(~again), Counter({_AGAIN: count})) if count else (body, Counter())
 
 
 def _folded(
