@@ -236,6 +236,16 @@ def test_a_killed_command_goes_on_where_it_was(tiny: Path, data: Path, tmp_path:
     assert hyperparameters.load(out).families["catboost"]["l2_leaf_reg"] == best["catboost"]["l2_leaf_reg"]
 
 
+def test_nothing_is_looked_for_in_a_log_that_is_too_short_to_train_on(tmp_path: Path) -> None:
+    data, storage = tmp_path / "jobs.parquet", tmp_path / "search.db"
+    generate(450, 3, data)
+    given = ["hpc-runtime", "--data", str(data), "--search", "--trials", "1", "--search-storage", str(storage)]
+    refused = CliRunner().invoke(train, given)
+    assert refused.exit_code == 1
+    assert "needs at least 500 usable jobs" in refused.output
+    assert not storage.exists()
+
+
 def states(storage: Path) -> list[str]:
     connection = sqlite3.connect(storage)
     try:

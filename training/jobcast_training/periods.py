@@ -1,5 +1,6 @@
 """The periods of a log: jobs in order of submission, each period later than the one before it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,11 @@ class Periods:
     calibrate: int
     test: int
     end: int
+
+    @property
+    def learned(self) -> Sequence[tuple[int, int]]:
+        """[start, stop) of what is fitted to, tuned on and calibrated by."""
+        return (self.fit, self.tune), (self.tune, self.calibrate), (self.calibrate, self.test)
 
 
 def split_rows(rows: int, split: Split) -> Periods:

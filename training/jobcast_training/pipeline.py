@@ -25,7 +25,7 @@ from jobcast_training.frontier import Frontier, LatencyBudget
 from jobcast_training.frontier_page import summary
 from jobcast_training.golden import golden_inputs
 from jobcast_training.history import History
-from jobcast_training.hyperparameters import Hyperparameters
+from jobcast_training.hyperparameters import Hyperparameters, Split
 from jobcast_training.latency import Row
 from jobcast_training.localtime import standard_offset
 from jobcast_training.metrics import pinball_loss, point_metrics
@@ -80,17 +80,13 @@ def train(
         TrainingError: there are too few jobs, or nothing keeps the latency budget.
     """
     frame = records.frame
-    if frame.height < MINIMUM_JOBS:
-        raise TrainingError(f"{records.source}: needs at least {MINIMUM_JOBS} usable jobs, got {frame.height}")
-    periods = split_rows(frame.height, hyper.split)
+    periods, log = parted(predictor, records, hyper.split)
     on_rows = step("computing features", frame.height)
     history = History.of(records)
     graph, described, tables = features_of(predictor, records, hyper)
     x = feature_matrix(predictor, graph, frame, history, on_rows)
-    log = targets_of(predictor, records, periods)
     limited = [column for column, feature in enumerate(described) if predictor.limit in feature.formula]
-    bounds = ((periods.fit, periods.tune), (periods.tune, periods.calibrate), (periods.calibrate, periods.test))
-    fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in bounds)
+    fit, tune, calibrate = (log.period(x, start, stop, hyper.half_life_days) for start, stop in periods.learned)
     fit = joined(fit, _sparse_copies(predictor, graph, frame, history, log, periods, hyper, seed))
     capped, run = log.capped, log.run
     mixing, point = mixing_matrix(hyper.quantiles.trained, hyper.quantiles.levels), hyper.quantiles.levels.index(0.5)
@@ -131,6 +127,22 @@ def train(
         card=model_card(about, ensemble.weights, baselines, records.timezone, [*records.notes, *notes]),
     )
     return Result(candidate, test, sparse, validation, baselines, frontier)
+
+
+def parted(predictor: Predictor, records: Records, split: Split) -> tuple[Periods, Targets]:
+    """Return the periods of a log and its outcomes.
+
+    Raises:
+        TrainingError: there are too few jobs, or too few of a period had ended when the test period began.
+    """
+    rows = records.frame.height
+    if rows < MINIMUM_JOBS:
+        raise TrainingError(f"{records.source}: needs at least {MINIMUM_JOBS} usable jobs, got {rows}")
+    periods = split_rows(rows, split)
+    outcomes = targets_of(predictor, records, periods)
+    for start, stop in periods.learned:
+        outcomes.ended(start, stop)
+    return periods, outcomes
 
 
 def features_of(

@@ -50,13 +50,22 @@ class Targets:
         Raises:
             TrainingError: they are too few.
         """
+        rows = self.ended(start, stop)
+        return self.jobs(rows, x[rows], half_life)
+
+    def ended(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Rows of the jobs [start, stop) of which the outcome was known before the test period began.
+
+        Raises:
+            TrainingError: they are too few.
+        """
         rows = np.arange(start, stop)[self.known[start:stop]]
         if len(rows) < PERIOD_JOBS:
             raise TrainingError(
                 f"{self.source}: {len(rows)} of the jobs {start:,} to {stop:,} had ended when the test period "
                 f"began, needs at least {PERIOD_JOBS}; the log is too short for its jobs"
             )
-        return self.jobs(rows, x[rows], half_life)
+        return rows
 
     def jobs(self, rows: NDArray[np.int64], x: NDArray[np.float32], half_life: float) -> Period:
         """Jobs `rows`, shape [M], with their features, float32 [M, features]."""

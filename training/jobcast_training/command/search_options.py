@@ -52,6 +52,7 @@ class Search:
             ValueError: the storage cannot be used, the log is too short, or the search came to nothing.
         """
         from jobcast_training import hyperparameters, predictors
+        from jobcast_training.pipeline import parted
         from jobcast_training.search import search
         from jobcast_training.search_ground import Settings, prepare
         from jobcast_training.search_objectives import objective_named
@@ -60,8 +61,9 @@ class Search:
         from jobcast_training.searching.loop import Budget
         from jobcast_training.searching.workplace import workplace
 
-        settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         space, task = Space.around(config), predictors.load(predictor)
+        parted(task, records, space.load({}).split)  # what is found is trained with, or nothing is looked for
+        settings = Settings(self.trials, self.objective, self.timeout_s, self.jobs, self.folds, seed)
         about = identity(records, space, settings)
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         with (
