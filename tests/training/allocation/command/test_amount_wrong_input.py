@@ -69,6 +69,7 @@ def test_a_runs_folder_that_cannot_be_written_is_told_before_anything_is_trained
         ("lightgbm_regression", "num_leaves = 1", "LightGBM refuses these hyper-parameters: Check failed: (num_leaves"),
         ("catboost_regression", "depth = 20", "CatBoost refuses these hyper-parameters: Maximum tree depth is 16"),
         ("xgboost_classification", "subsample = 2.0", "XGBoost refuses these hyper-parameters: value 2 for Parameter"),
+        ("catboost_regression", "early_stopping_rounds = 9", "early_stopping_rounds has no effect"),
     ],
 )
 def test_what_a_library_refuses_is_told_before_anything_is_read(

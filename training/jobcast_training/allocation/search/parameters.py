@@ -81,6 +81,8 @@ def _defaults(path: Path, member: str) -> Mapping[str, Any]:
 
 def _checked(place: str, key: str, value: Any, known: Mapping[str, Any]) -> Any:
     """The value as the library takes it: whole numbers as such, also where they are written 20.0."""
+    if key == "early_stopping_rounds":
+        raise ParameterError(f"{place}: {key} has no effect, as no rows are held back to stop on; rounds are all grown")
     if key not in known:
         raise ParameterError(f"{place}: unknown parameter {key!r}; {suggestion(key, known)}")
     default = known[key]
