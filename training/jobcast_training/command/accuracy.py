@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from jobcast_training.command.console import wide_console
 from jobcast_training.command.train import progress, report_records
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def accuracy(
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(out.parent)!r}; make it first", param_hint="--out")
     timezones = {**TIMEZONES, **_zones(zones)}
-    console = Console(stderr=True, markup=False)
+    console = wide_console()
     unscored: dict[str, str] = {}
     try:
         found = find_logs(folder, only)

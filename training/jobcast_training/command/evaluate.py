@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobcast_training.adaptive import ONLINE
+from jobcast_training.command.console import wide_console
 from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
@@ -99,7 +100,7 @@ def evaluate(
     from jobcast_training import hyperparameters, pipeline, predictors
     from jobcast_training.rolling import Settings
 
-    console = Console(stderr=True, markup=False)
+    console = wide_console()
     idle = [f"--{name}" for name in _OF_A_WALK if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if idle and not rolling:
         are = f"{', '.join(idle)} belong{'s' * (len(idle) == 1)} to --rolling"
@@ -125,7 +126,7 @@ def evaluate(
                     seed=seed,
                     step=stepper(bars),
                 )
-            print_metrics(Console(markup=False), result)
+            print_metrics(wide_console(stderr=False), result)
             return
         settings = Settings(cadence, window, rows, _families(families), seed, online)
         start = time.perf_counter()
@@ -238,4 +239,4 @@ def _print(figures: "Figures", seconds: float) -> None:
     worst = figures.worst_month
     if worst:
         table.add_row(f"0.9 quantile in the worst month ({worst.name})", f"{worst.below_90:.3f}")
-    Console(markup=False).print(table)
+    wide_console(stderr=False).print(table)

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import polars as pl
 from jobcast_export.graph import Block
-from rich.console import Console
 
+from jobcast_training.command.console import wide_console
 from jobcast_training.command.log_options import Log, data_option, format_option, mapping_option, timezone_option
 from jobcast_training.command.train import progress, report_records
 from jobcast_training.writable import refuse_unwritable
@@ -71,7 +71,7 @@ def features(
     from jobcast_training.history import History
     from jobcast_training.pipeline import features_of
 
-    console, log = Console(stderr=True, markup=False), Log(paths, source, mapping, timezone)
+    console, log = wide_console(), Log(paths, source, mapping, timezone)
     task, hyper, start = predictors.load(predictor), hyperparameters.load(), time.perf_counter()
     try:
         if out:
@@ -84,7 +84,7 @@ def features(
     read_s = time.perf_counter() - start
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        for old in out.glob("features-*.parquet"):  # of a longer log
+        for old in out.glob(f"features-{5 * '[0-9]'}.parquet"):  # of a longer log
             old.unlink()
     names = [one.name for one in described]
     with progress(console) as bars:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from jobcast_training.command.console import wide_console
 from jobcast_training.command.finite import Finite
 from jobcast_training.command.log_options import Log, log_options
 from jobcast_training.command.routed import Loader, PredictorName, Routed
@@ -75,7 +76,7 @@ def train(
     from jobcast_training import hyperparameters, pipeline, predictors
     from jobcast_training.frontier_page import write_frontier
 
-    console = Console(stderr=True, markup=False)
+    console = wide_console()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = candidate or Path("runs") / f"{predictor}-{moment}"
     try:

@@ -1,5 +1,6 @@
 """The model card of `llm-latency`: what it was trained on, how well it does, whom to thank, where it does not apply."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -89,5 +90,7 @@ def about_weights(model: "Model") -> Mapping[str, float]:
 
 
 def figure(value: float) -> str:
-    """Return a figure with three significant digits or thousands separators."""
+    """Return a figure with three significant digits or thousands separators, - for one that is not defined."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

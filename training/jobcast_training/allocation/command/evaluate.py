@@ -8,7 +8,6 @@ import click
 from jobcast_training.allocation import catalogue
 from jobcast_training.allocation.command.asked import Judging
 from jobcast_training.allocation.command.bundles import version_folder
-from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.effects import refuse_idle_prices
 from jobcast_training.allocation.command.options import (
     Grouped,
@@ -19,6 +18,7 @@ from jobcast_training.allocation.command.options import (
 )
 from jobcast_training.allocation.command.planning import judged_by
 from jobcast_training.allocation.command.reading import tell_records
+from jobcast_training.command.console import wide_console
 
 
 def evaluate_command(name: str) -> click.Command:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.figures import plain, table
 from jobcast_training.allocation.deciding import Objective
 from jobcast_training.allocation.declaration import Predictor
 from jobcast_training.allocation.judging import judge
 from jobcast_training.allocation.records import AllocationRecords
+from jobcast_training.command.console import wide_console
 
 
 def tell_judgement(

@@ -14,7 +14,6 @@ from jobcast_training.allocation import catalogue
 from jobcast_training.allocation.command import figures
 from jobcast_training.allocation.command.asked import Asked
 from jobcast_training.allocation.command.bundles import version_folder
-from jobcast_training.allocation.command.console import wide_console
 from jobcast_training.allocation.command.effects import refuse_idle, refuse_idle_for
 from jobcast_training.allocation.command.options import (
     GroupedCommand,
@@ -40,6 +39,7 @@ from jobcast_training.allocation.pipeline import Plan, Result, Trained, preferre
 from jobcast_training.allocation.pipeline import train as trained
 from jobcast_training.allocation.records import AllocationRecords
 from jobcast_training.allocation.search import loss
+from jobcast_training.command.console import wide_console
 from jobcast_training.writable import refuse_unwritable
 
 
