@@ -7,8 +7,8 @@ import click
 
 from jobcast_server.errors import BundleError
 from jobcast_server.models.index import Index
-from jobcast_server.models.output import number, percent, print_table, printable, size
 from jobcast_server.models.versions import Repository, Version
+from jobcast_server.output import number, percent, print_table, printable, size
 
 ABSENT = "absent"
 """State of a version that a server lists and the folder does not hold."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from jobcast_server.models.output import number, percent, print_table
 from jobcast_server.models.predictions import Comparison, Spread
+from jobcast_server.output import number, percent, print_table
 
 SECTIONS = {
     "model_type": "Kind",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jobcast_proto.manifest import InputSpec, Manifest
 
-from jobcast_server.models.output import number, percent, print_facts, print_table, size
+from jobcast_server.output import number, percent, print_facts, print_table, size
 from jobcast_server.repository.bundle import LARGEST
 
 

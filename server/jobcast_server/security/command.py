@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 
 from jobcast_server.errors import StartupError
-from jobcast_server.models.output import print_table
+from jobcast_server.output import print_table
 from jobcast_server.security import keys as keyfile
 from jobcast_server.security.keys import Key
 from jobcast_server.security.scopes import Scope
