@@ -282,9 +282,11 @@ def test_groups_too_small_for_a_level_are_refused(value: str, message: str, tmp_
         hyperparameters.load(path)
 
 
-@pytest.mark.parametrize("value", ["1.5", "-0.1", "nan"])
-def test_no_more_than_an_offset_is_applied(value: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "rule"), [("1.5", "lie between 0 and 1"), ("-0.1", "lie between 0 and 1"), ("nan", "be finite")]
+)
+def test_no_more_than_an_offset_is_applied(value: str, rule: str, tmp_path: Path) -> None:
     path = tmp_path / "applied.toml"
     path.write_text(f"[calibration]\napplied = {value}\n")
-    with pytest.raises(hyperparameters.HyperparameterError, match=r"calibration\.applied must lie between 0 and 1"):
+    with pytest.raises(hyperparameters.HyperparameterError, match=rf"calibration\.applied must {rule}"):
         hyperparameters.load(path)
