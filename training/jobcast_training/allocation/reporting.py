@@ -47,13 +47,14 @@ def _sweep(result: "Result") -> tuple[list[Setting], list[Allocator]]:
     for model in result.models:
         outcomes = result.test_outcomes(model)
         for tried in model.tried:
-            allocated = allocate(replace(tried.rule, factor=tried.rule.factor / objective.safety_factor), outcomes)
+            rule = replace(tried.rule, factor=tried.rule.factor / objective.safety_factor)
+            allocated = allocate(rule, outcomes)
             name = f"{model.name}, {tried.name}"
             rules[name] = (model, tried.plain, allocated)
             parameters: dict[str, float | str] = {
                 "model": model.name,
                 "failures count": tried.failure_weight,
-                "factor": tried.rule.factor / objective.safety_factor,
+                "factor": rule.factor,
             }
             settings.append(Setting(name, parameters, tried.score, score(outcomes.used, allocated, weight)))
     chosen = []

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jobcast_training.command.console import wide_console
 from jobcast_training.command.finite import Finite
 from jobcast_training.sources.synthetic import JOBS_PER_DAY, generate
 
@@ -28,7 +28,7 @@ def synthesize(rows: int, seed: int, out: Path, jobs_per_day: float) -> None:
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(out.parent)!r}; make it first", param_hint="--out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True, markup=False)) as bars:
+    with Progress(*columns, console=wide_console()) as bars:
         task = bars.add_task("making jobs", total=rows)
         generate(rows, seed, out, jobs_per_day=jobs_per_day, progress=lambda made: bars.update(task, completed=made))
     click.echo(f"{rows:,} jobs of seed {seed} in {out}")
