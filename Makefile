@@ -118,7 +118,7 @@ test-others:
 	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(PYTEST) --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 
 test-patient:
-	@nice -n 19 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
+	@nice -n 5 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
 
 test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --locked --lib --bins --tests --benches)

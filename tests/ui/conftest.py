@@ -13,6 +13,8 @@ import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images" / "ui"
+PATIENCE_S = 240
+"""Longest wait for what is to come: long, as the machine may be busy with other tests."""
 SHOTS = "SHOTS"
 """Variable that has the pictures of the documentation made anew."""
 
@@ -91,7 +93,8 @@ def start_ui() -> Iterator[Callable[..., App]]:
 @pytest.fixture(scope="session")
 def app(server: Served) -> Iterator[App]:
     """One app of that server."""
-    running = start_app("--address", server.address, "--rest", server.rest, "--metrics", server.metrics)
+    named = ("--address", server.address, "--rest", server.rest, "--metrics", server.metrics)
+    running = start_app(*named, "--timeout", "120")
     yield running
     assert running.stop() == (0, "")
 
@@ -124,7 +127,7 @@ def page(context: Any) -> Iterator[Any]:
     strangers: list[str] = []
     opened = context.new_page()
     opened.on("request", lambda request: None if _own(request.url) else strangers.append(request.url))
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(PATIENCE_S * 1000)
     yield opened
     opened.close()
     assert strangers == []
@@ -164,7 +167,7 @@ def opened(server: Served) -> Iterator[Callable[..., Any]]:
 
     def open_page(name: str, at: place.Place | None = None) -> Any:
         place.use(at or place.Place(server.address, server.rest, server.metrics))
-        return AppTest.from_function(_show, kwargs={"name": name}, default_timeout=60).run()
+        return AppTest.from_function(_show, kwargs={"name": name}, default_timeout=PATIENCE_S).run()
 
     yield open_page
     place.use(place.Place())

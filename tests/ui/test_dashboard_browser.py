@@ -7,7 +7,7 @@ from jobcast import Client
 from jobcast.metrics import MetricsClient
 
 JOB = {"processors_req": 32, "nodes_req": 4, "wallclock_req": 3600.0, "partition": "normal", "qos": "normal"}
-PATIENCE_MS = 40_000
+PATIENCE_MS = 240_000
 BOUNDS = "rt_predictor_batch_size_bucket"
 
 

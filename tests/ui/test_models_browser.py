@@ -9,7 +9,7 @@ import numpy as np
 from jobcast import InferenceClient, Records
 from jobcast_ui.amounts import figure
 
-PATIENCE_MS = 40_000
+PATIENCE_MS = 240_000
 
 
 def chosen(page: Any, label: str, value: str) -> None:

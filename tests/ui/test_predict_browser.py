@@ -21,6 +21,7 @@ def choose(page, model):
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name=model).click()
     page.get_by_text(f"{model} version").wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # the whole form is there
 
 
 def fill(page, record):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_MS = 40_000
+PATIENCE_MS = 240_000
 
 
 def metric(page: Any, label: str) -> Any:

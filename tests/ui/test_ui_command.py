@@ -19,7 +19,7 @@ def test_it_says_where_to_look_and_ends_quietly(start_ui):
     with urllib.request.urlopen(app.url) as answer:  # noqa: S310 - the app's own address
         assert b"<title>" in answer.read()
     app.process.send_signal(signal.SIGINT)
-    said, _ = app.process.communicate(timeout=30)
+    said, _ = app.process.communicate()
     assert (app.process.returncode, said) == (0, "")
 
 
@@ -46,10 +46,16 @@ def test_a_taken_port_is_named_with_what_to_do():
     ],
 )
 def test_what_no_client_could_use_is_refused_at_the_start(option, value, problem):
-    ended = subprocess.run([COMMAND, "ui", "--port", "0", option, value], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([COMMAND, "ui", "--port", "0", option, value], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert f"{option}: " in ended.stderr
     assert problem in " ".join(ended.stderr.split())
+
+
+def test_a_page_that_is_closed_while_it_is_answered_is_no_error():
+    leaving = Path(__file__).with_name("leaving_page.py")
+    ended = subprocess.run([sys.executable, leaving], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (0, ["left"]), ended.stderr
 
 
 def test_no_token_can_be_seen_in_a_list_of_processes():

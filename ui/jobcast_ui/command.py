@@ -39,6 +39,9 @@ texts are as dark or light as they can be, because Streamlit pales captions."""
 LAST_SECONDS = 2
 """How long open pages may take to close when the app ends."""
 
+SILENT_SECONDS = 120
+"""How long the browser of an open page may be too busy to answer at all."""
+
 
 @click.command(epilog="The token of a key comes from the variable JOBCAST_TOKEN, or is typed into the page.")
 @click.option("--address", default=place.ADDRESS, show_default=True, metavar="HOST:PORT", help="Server, gRPC.")
@@ -92,6 +95,8 @@ def _serve(listener: socket.socket, greeting: str) -> None:
     from streamlit.logger import set_log_level
     from streamlit.starlette import App
 
+    from jobcast_ui.leaving import leavable
+
     @asynccontextmanager
     async def told(app: App) -> AsyncIterator[None]:
         click.echo(greeting)
@@ -101,10 +106,11 @@ def _serve(listener: socket.socket, greeting: str) -> None:
     set_log_level(OPTIONS["logger.level"])  # also of uvicorn, which Streamlit gives its own handlers
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raised again by uvicorn once all is closed
     settings = uvicorn.Config(
-        App(APP, lifespan=told),
+        leavable(App(APP, lifespan=told)),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=LAST_SECONDS,
+        ws_ping_timeout=SILENT_SECONDS,
         ws_max_size=2**26,
     )
     try:
