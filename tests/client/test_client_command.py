@@ -1,6 +1,7 @@
 """The command as a process of its own: what it prints, where, and its exit code."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -107,6 +108,17 @@ def test_a_file_keeps_rows_and_order(run, address, client, tmp_path):
     for row, prediction in zip(answered, sample, strict=True):
         assert float(row["predicted_runtime_seconds"]) == pytest.approx(prediction.runtime_seconds, abs=0.001)
         assert float(row["interval_lower_seconds"]) == pytest.approx(prediction.interval.lower_seconds, abs=0.001)
+
+
+@pytest.mark.parametrize("model", [(), ("hpc-runtime",)])
+def test_a_file_that_is_no_text_is_named_with_what_to_do(run, address, tmp_path, model):
+    packed = gzip.compress((HEADER + "\n" + good_lines(1)).encode())
+    path = tmp_path / "jobs.csv"
+    for content, what in ((packed, b"a gzip file: unpack it"), (HEADER.encode("utf-16"), b"UTF-16: save it as UTF-8")):
+        path.write_bytes(content)
+        done = run("predict", *model, "--file", path, "--address", address)
+        assert done.returncode == 2
+        assert b"jobs.csv: must be text in UTF-8, got " + what in b" ".join(done.stderr.split())
 
 
 def test_rows_that_fail_carry_their_error_and_exit_with_3(run, address):

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import IO, BinaryIO
@@ -16,6 +16,7 @@ from jobcast.client import Client
 from jobcast.command.output import COLUMNS, as_data, as_row
 from jobcast.command.table import Row, Table
 from jobcast.errors import JobcastError
+from jobcast.packed import packed
 from jobcast.prediction import Prediction
 
 _ROWS_PER_REQUEST = 1000
@@ -103,9 +104,21 @@ def _json_lines(target: IO[str]) -> _Write:
     return lambda row, prediction: target.write(json.dumps({"line": row.line, **as_data(prediction)}) + "\n")
 
 
-def opened(source: str) -> BinaryIO:
-    """The file that is read; `-` = standard input."""
-    return open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else open(source, "rb")
+@contextmanager
+def opened(source: str) -> Iterator[BinaryIO]:
+    """The file that is read; `-` = standard input.
+
+    Raises:
+        click.UsageError: it begins as a file that is no text.
+    """
+    with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else open(source, "rb") as raw:
+        kind = None
+        with suppress(OSError):  # of a pipe, whose beginning cannot be read twice
+            kind = packed(os.pread(raw.fileno(), 4, 0))
+        if kind is not None:
+            name = "standard input" if source == "-" else source
+            raise click.UsageError(f"--file: {name}: must be text in UTF-8, got {kind}")
+        yield raw
 
 
 def as_text(raw: BinaryIO) -> IO[str]:

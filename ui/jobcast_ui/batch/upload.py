@@ -9,20 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+from jobcast.packed import packed
 
 ENDINGS = ("csv", "txt", "tsv", "parquet")
 SEPARATORS = "|,;\t"
 QUOTING: dict[bool, dict[str, Any]] = {True: {"newlines_in_values": True}, False: {"quote_char": False}}
 """How quotes are read: what sacct prints has none, so that one in the name of a job is a letter like any other."""
-
-PACKED = {
-    b"\x1f\x8b": "a gzip file: unpack it",
-    b"PK\x03\x04": "a workbook or an archive: save it as CSV",
-    b"PAR1": "Parquet: name it .parquet",
-    b"\xff\xfe": "UTF-16: save it as UTF-8",
-    b"\xfe\xff": "UTF-16: save it as UTF-8",
-}
-"""What other files begin with that people take for text."""
 
 NONE = "{}: must hold at least one record, got none"
 
@@ -89,7 +81,7 @@ def _refuse_others(name: str, content: bytes) -> None:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        kind = next((kind for start, kind in PACKED.items() if content.startswith(start)), None)
+        kind = packed(content[:4])
         line = content.count(b"\n", 0, error.start) + 1
         got = kind or f"the byte 0x{content[error.start]:02x} in line {line}: save it as UTF-8"
         raise UploadError(f"{name}: must be text in UTF-8, got {got}") from None
