@@ -7,7 +7,6 @@ from jobcast import Client
 from jobcast.metrics import MetricsClient
 
 JOB = {"processors_req": 32, "nodes_req": 4, "wallclock_req": 3600.0, "partition": "normal", "qos": "normal"}
-PATIENCE_MS = 240_000
 BOUNDS = "rt_predictor_batch_size_bucket"
 
 
@@ -19,7 +18,6 @@ def metric(page: Any, label: str) -> Any:
 def test_it_moves_with_what_the_server_does(server: Any, app: Any, page: Any, shot: Callable[..., None]) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     page.set_viewport_size({"width": 1280, "height": 1750})
     page.goto(f"{app.url}/dashboard")
     expect(metric(page, "Requests/s")).not_to_have_text("no data yet")
@@ -50,7 +48,6 @@ def test_a_server_that_goes_is_told_and_seen_again_when_it_is_back(
 ) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     served = start()
     app = start_ui("--address", served.address, "--metrics", served.metrics)
     page.goto(f"{app.url}/dashboard")

@@ -9,8 +9,6 @@ import numpy as np
 from jobcast import InferenceClient, Records
 from jobcast_ui.amounts import figure
 
-PATIENCE_MS = 240_000
-
 
 def chosen(page: Any, label: str, value: str) -> None:
     box = page.get_by_role("combobox", name=label, exact=True)
@@ -35,7 +33,6 @@ def builds(rows: int) -> tuple[bytes, list[dict[str, Any]]]:
 def test_a_version_is_told_with_its_pictures(server: Any, app: Any, page: Any, shot: Callable[..., None]) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     page.set_viewport_size({"width": 1280, "height": 1750})
     page.goto(f"{app.url}/models")
     chosen(page, "Model", "hpc-runtime")
@@ -54,7 +51,6 @@ def test_a_version_is_told_with_its_pictures(server: Any, app: Any, page: Any, s
 def test_two_are_compared_on_a_file(server: Any, app: Any, page: Any, shot: Callable[..., None]) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     page.set_viewport_size({"width": 390, "height": 1500})
     page.emulate_media(color_scheme="dark")
     content, records = builds(120)

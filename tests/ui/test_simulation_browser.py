@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_MS = 240_000
-
 
 def metric(page: Any, label: str) -> Any:
     named = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
@@ -20,7 +18,6 @@ def loaded(page: Any, app: Any, expect: Any) -> None:
 def test_a_log_is_played_paused_and_sought(app: Any, page: Any, shot: Callable[..., None]) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     page.set_viewport_size({"width": 1280, "height": 1900})
     loaded(page, app, expect)
     page.get_by_role("button", name="Play").click()
@@ -48,7 +45,6 @@ def test_a_log_is_played_paused_and_sought(app: Any, page: Any, shot: Callable[.
 def test_it_is_readable_on_a_phone(app: Any, page: Any, shot: Callable[..., None]) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE_MS)
     page.set_viewport_size({"width": 390, "height": 1500})
     page.emulate_media(color_scheme="dark")
     loaded(page, app, expect)

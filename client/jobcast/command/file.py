@@ -47,7 +47,7 @@ def predict_file(client: Client, source: str, out: str | None, as_json: bool) ->
     with ExitStack() as stack:
         raw = stack.enter_context(opened(source))
         text = stack.enter_context(as_text(raw))
-        table = Table(text, "standard input" if source == "-" else source)
+        table = Table(text, name_of(source))
         target = stack.enter_context(created(out))
         write = _json_lines(target) if as_json else _csv(target, table)
         advance = stack.enter_context(_progress(raw))
@@ -104,6 +104,11 @@ def _json_lines(target: IO[str]) -> _Write:
     return lambda row, prediction: target.write(json.dumps({"line": row.line, **as_data(prediction)}) + "\n")
 
 
+def name_of(source: str) -> str:
+    """What messages call the file that is read."""
+    return "standard input" if source == "-" else source
+
+
 @contextmanager
 def opened(source: str) -> Iterator[BinaryIO]:
     """The file that is read; `-` = standard input.
@@ -116,8 +121,7 @@ def opened(source: str) -> Iterator[BinaryIO]:
         with suppress(OSError):  # of a pipe, whose beginning cannot be read twice
             kind = packed(os.pread(raw.fileno(), 4, 0))
         if kind is not None:
-            name = "standard input" if source == "-" else source
-            raise click.UsageError(f"--file: {name}: must be text in UTF-8, got {kind}")
+            raise click.UsageError(f"--file: {name_of(source)}: must be text in UTF-8, got {kind}")
         yield raw
 
 

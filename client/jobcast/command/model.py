@@ -16,7 +16,7 @@ import click
 from jobcast_proto.manifest import Schema
 
 from jobcast.access import AccessFields
-from jobcast.command.file import as_text, check_apart, created, opened
+from jobcast.command.file import as_text, check_apart, created, name_of, opened
 from jobcast.command.output import print_table
 from jobcast.command.recordfile import SHAPE, FileError, RecordFile, Rows, kind_of, parquet, records_of
 from jobcast.command.server import SOME_ROWS_FAILED, told
@@ -124,7 +124,7 @@ def _predict_file(
         first = next(file.chunks, None)
         if first is None:
             raise FileError(f"{source}: is empty: it holds no records")
-        records, name = Records(schema.inputs, written=file.written), "standard input" if source == "-" else source
+        records, name = Records(schema.inputs, written=file.written), name_of(source)
         model = Following(client, schema)
         done, reasons, example = 0, Counter[str](), ""
         write: Write | None = None

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from jobcast.command.file import name_of
 from jobcast.frames import Columns, columns_of
 
 SUFFIXES = {".csv": "csv", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "parquet"}
@@ -77,7 +78,7 @@ def records_of(file: IO[str], source: str, rows: int) -> RecordFile:
     Raises:
         FileError: it is empty, has no usable header, or a quote never closes.
     """
-    name = "standard input" if source == "-" else source
+    name = name_of(source)
     if kind_of(source) == "lines":
         return RecordFile((), False, _lines(file, name, rows))
     reader = csv.reader(file, strict=True)

@@ -81,7 +81,7 @@ def _refuse_others(name: str, content: bytes) -> None:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        kind = packed(content[:4])
+        kind = packed(content)
         line = content.count(b"\n", 0, error.start) + 1
         got = kind or f"the byte 0x{content[error.start]:02x} in line {line}: save it as UTF-8"
         raise UploadError(f"{name}: must be text in UTF-8, got {got}") from None
