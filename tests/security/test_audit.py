@@ -1,7 +1,9 @@
 """What was refused and what was changed is written down: who, what, how it ended; no secret, and not without bound."""
 
 import json
+import os
 
+import pytest
 from jobcast_server.security import audit as audits
 from jobcast_server.security.audit import Audit
 
@@ -56,6 +58,22 @@ def test_a_full_disk_ends_no_call_and_the_line_goes_to_the_log(capsys):
     said = capsys.readouterr()
     assert "cannot be written" in said.out + said.err
     assert "ops" in said.out + said.err
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up(tmp_path, capsys):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    audit = Audit(path)
+    with pytest.raises(OSError, match="No such device"):
+        audit.check()
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    audit.check()
+    for _ in range(2000):
+        audit.acted("load", "peer", "success", "ops")
+    said = capsys.readouterr()
+    assert "cannot be written" in said.out + said.err
+    assert os.read(reader, 10) == b'{"time": "'
+    os.close(reader)
 
 
 def test_what_a_caller_writes_is_one_short_line(tmp_path):

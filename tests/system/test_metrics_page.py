@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import socket
 import urllib.request
 
 import grpc
@@ -117,3 +118,16 @@ def test_models_and_protocols_are_counted(start, job, infer_request):
     never = {"protocol": "grpc", "method": "ModelInfer", "outcome": "error"}
     assert value(samples, "jobcast_requests_total", **never) == 0
     assert value(samples, "jobcast_request_duration_seconds_count", protocol="grpc", method="ModelInfer") == 5
+
+
+def test_a_caller_that_sends_a_body_keeps_its_answer(server):
+    """Closing while some of it is unread would reset the connection, and take away what was on its way."""
+    body = b"x" * 30_000
+    with socket.socket() as caller:
+        caller.settimeout(60)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # most of the answer waits on the server's side
+        caller.connect(("127.0.0.1", server.metrics_port))
+        caller.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        answer = b"".join(iter(lambda: caller.recv(1024), b""))
+    assert answer.split(b"\r\n")[0].endswith(b"200 OK")
+    assert b"rt_predictor_requests_total" in answer

@@ -7,6 +7,7 @@ idle one can keep a scraper out.
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -23,6 +24,10 @@ from jobcast_server.sockets import address
 CONNECTIONS = 64
 TIMEOUT_S = 10.0
 BACKLOG = 128
+
+LINGER_S = 2.0
+LINGER_READS = 64
+"""How long, and how often, a caller that was answered may go on sending; closing at once would take the answer away."""
 
 
 class Page(ThreadingWSGIServer):
@@ -62,6 +67,7 @@ class Page(ThreadingWSGIServer):
         request.settimeout(TIMEOUT_S)
         if self.certificates is None:
             super().finish_request(request, client_address)
+            _linger(request)
             return
         begin = self.certificates.context.wrap_socket
         with begin(request, server_side=True, do_handshake_on_connect=False) as wrapped:
@@ -70,6 +76,7 @@ class Page(ThreadingWSGIServer):
                     self._open[id(request)] = wrapped
             wrapped.do_handshake()
             super().finish_request(wrapped, client_address)
+            _linger(wrapped)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
@@ -79,6 +86,16 @@ class Page(ThreadingWSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a caller that went, or was too slow, or spoke no HTTP or TLS."""
+
+
+def _linger(connection: socket.socket) -> None:
+    """Read what nobody asked for, such as a body, until the caller has its answer and ends the connection."""
+    connection.shutdown(socket.SHUT_WR)
+    until = time.monotonic() + LINGER_S
+    for _ in range(LINGER_READS):
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        if not connection.recv(65536):
+            return
 
 
 class _Answer(WSGIRequestHandler):
