@@ -99,6 +99,15 @@ def test_an_offer_of_http_2_is_passed_over(server, good):
         caller.socket.sendall(post(json.dumps(good).encode(), *fields))
 
 
+def test_a_websocket_asked_for_by_another_method_than_get_is_refused(server, good):
+    fields = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: AAAA")
+    caller = server.send(post(json.dumps(good).encode(), *fields))
+    answer = caller.read()
+    assert answer.status == 405
+    assert "method: must be GET for a WebSocket, got POST" in answer.body.decode()
+    assert caller.at_end()
+
+
 @pytest.mark.parametrize(("version", "fields"), [(b"1.0", b""), (b"1.1", b"Connection: close\r\n")])
 def test_connections_end_when_the_caller_says_so(server, version, fields):
     caller = server.send(b"GET /v2/health/live HTTP/" + version + b"\r\nHost: x\r\n" + fields + b"\r\n")

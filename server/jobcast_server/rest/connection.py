@@ -101,6 +101,13 @@ class Connection(HttpToolsProtocol):
         self._bytes = 0
         self._in_head = True
 
+    def handle_websocket_upgrade(self) -> None:
+        """A WebSocket is asked for."""
+        if self.scope["method"] == "GET":
+            super().handle_websocket_upgrade()
+        else:
+            self.refuse(405, f"method: must be GET for a WebSocket, got {self.scope['method']}")
+
     def timeout_keep_alive_handler(self) -> None:
         """Nothing came for a while."""
         self._begun = self.loop.time()
