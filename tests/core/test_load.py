@@ -165,6 +165,7 @@ def test_silence_ends_at_the_deadline(messages: str) -> None:
     ("arguments", "code", "told"),
     [
         (("--streams", "0"), 2, "invalid value '0' for '--streams <COUNT>': 0 is not in 1..=4096"),
+        (("--rate", "5", "--streams", "3"), 2, "'--rate <PER_SECOND>' cannot be used with '--streams <COUNT>'"),
         (("--address", "192.0.2.1:50051"), 2, 'without --allow-remote, got "192.0.2.1:50051"'),
         (("--method", "Predict"), 2, '--method: must be written as /package.Service/Method, got "Predict"'),
         (("--messages", "absent"), 2, "--messages absent: No such file"),

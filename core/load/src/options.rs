@@ -40,7 +40,8 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub connections: u32,
     /// Calls in flight on each connection of a closed loop; with --stream, streams on each connection
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, conflicts_with = "rate",
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub streams: u32,
     /// The method is a stream both ways, each message answered by one
     #[arg(long, conflicts_with = "rate")]
