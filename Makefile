@@ -18,6 +18,8 @@ HANDED_TESTS := bad_input contract infer metrics_page
 PATIENT := $(foreach one,client docs export fuzz models proto training ui,tests/$(one))
 # One thread to a library, as two runs keep two cores busy.
 PYTEST := env $(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider
+AGAIN := JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(PYTEST) --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py) \
+	$(if $(CARGO),&& JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(PYTEST) --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 FAULTS := core/target/faults/jobcast_core
 DENY := $(VENV)/cargo/bin/cargo-deny
 DENY_VERSION := 0.20.2
@@ -47,7 +49,7 @@ KSERVE_DEFINITIONS := $(foreach one,inferenceservices servingruntimes,config/crd
 DEPLOY_TESTS := $(foreach one,balancing compose kubernetes recipe,tests/deploy/test_$(one).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ui test test-core test-others test-patient test-arm train bench bench-ui load tonic-echo compare chaos soak peers lint lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
+.PHONY: help serve ui test test-core test-others test-patient test-again test-arm train bench bench-ui load tonic-echo compare chaos soak peers lint lint-python lint-core licences sanitize fuzz docs docs-serve proto accuracy install install-server clean check-deploy check-arm64
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -110,15 +112,16 @@ bench-ui: install ## measure the web app in Chromium: click to picture, and 100,
 	@$(BIN)/python benchmarks/ui/measure.py
 
 test: install peers load test-core $(VENV)/.prometheus $(VENV)/.debian $(if $(GO),$(VENV)/.go) ## install, then run every test
-	@$(MAKE) --no-print-directory --jobs 2 test-others test-patient
+	@$(MAKE) --no-print-directory --jobs 2 test-others test-patient test-again
 
 test-others:
 	@$(PYTEST) $(PATIENT:%=--ignore %) tests
-	@JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(PYTEST) --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py)
-	@$(if $(CARGO),JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(PYTEST) --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 
 test-patient:
 	@nice -n 5 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
+
+test-again:
+	@($(AGAIN)) > $(VENV)/again.txt 2>&1; code=$$?; cat $(VENV)/again.txt; exit $$code
 
 test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --locked --lib --bins --tests --benches)
@@ -174,7 +177,9 @@ peers: $(VENV)/.all ## environments and the model of the peers that tests and be
 	@$(BIN)/python -m jobcast_bench.peers.environment >/dev/null
 	@$(BIN)/python -m jobcast_bench.peers.bundle >/dev/null
 
-lint: install lint-core ## every linter
+lint: lint-python lint-core ## every linter
+
+lint-python: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy proto/jobcast_proto export training server client benchmarks ui docs/hooks
