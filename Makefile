@@ -18,6 +18,8 @@ HANDED_TESTS := bad_input contract infer metrics_page
 PATIENT := $(foreach one,client docs export fuzz models proto training ui,tests/$(one))
 # One thread to a library, as two runs keep two cores busy.
 PYTEST := env $(if $(wildcard $(LOGS)),LOGS=$(abspath $(LOGS))) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider
+# What a run said that goes on beside another is shown when it has ended.
+AT_ITS_END = > $(VENV)/$(1).txt 2>&1; code=$$?; cat $(VENV)/$(1).txt; exit $$code
 AGAIN := JOBCAST_LISTENER=asyncio JOBCAST_ENGINE=python $(PYTEST) --quiet $(ASYNCIO_TESTS:%=tests/system/test_%.py) \
 	$(if $(CARGO),&& JOBCAST_LISTENER=native JOBCAST_ENGINE=python $(PYTEST) --quiet $(HANDED_TESTS:%=tests/system/test_%.py))
 FAULTS := core/target/faults/jobcast_core
@@ -118,10 +120,10 @@ test-others:
 	@$(PYTEST) $(PATIENT:%=--ignore %) tests
 
 test-patient:
-	@nice -n 5 $(PYTEST) --timeout 1200 $(PATIENT) > $(VENV)/patient.txt 2>&1; code=$$?; cat $(VENV)/patient.txt; exit $$code
+	@nice -n 5 $(PYTEST) --timeout 1200 $(PATIENT) $(call AT_ITS_END,patient)
 
 test-again:
-	@($(AGAIN)) > $(VENV)/again.txt 2>&1; code=$$?; cat $(VENV)/again.txt; exit $$code
+	@($(AGAIN)) $(call AT_ITS_END,again)
 
 test-core: ## tests of the native core in Rust, its benchmarks run once, and a core that tests can make panic
 	@$(if $(CARGO),cd core && cargo test --quiet --locked --lib --bins --tests --benches)

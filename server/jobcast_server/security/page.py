@@ -67,7 +67,6 @@ class Page(ThreadingWSGIServer):
         request.settimeout(TIMEOUT_S)
         if self.certificates is None:
             super().finish_request(request, client_address)
-            _linger(request)
             return
         begin = self.certificates.context.wrap_socket
         with begin(request, server_side=True, do_handshake_on_connect=False) as wrapped:
@@ -76,7 +75,6 @@ class Page(ThreadingWSGIServer):
                     self._open[id(request)] = wrapped
             wrapped.do_handshake()
             super().finish_request(wrapped, client_address)
-            _linger(wrapped)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
@@ -88,18 +86,18 @@ class Page(ThreadingWSGIServer):
         """Nothing: a caller that went, or was too slow, or spoke no HTTP or TLS."""
 
 
-def _linger(connection: socket.socket) -> None:
-    """Read what nobody asked for, such as a body, until the caller has its answer and ends the connection."""
-    connection.shutdown(socket.SHUT_WR)
-    until = time.monotonic() + LINGER_S
-    for _ in range(LINGER_READS):
-        connection.settimeout(max(until - time.monotonic(), 0.001))
-        if not connection.recv(65536):
-            return
-
-
 class _Answer(WSGIRequestHandler):
     """One connection; says nothing of it."""
+
+    def handle(self) -> None:
+        """Answer, then read what nobody asked for, such as a body, until the caller has its answer and ends."""
+        super().handle()
+        self.connection.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + LINGER_S
+        for _ in range(LINGER_READS):
+            self.connection.settimeout(max(until - time.monotonic(), 0.001))
+            if not self.connection.recv(65536):
+                return
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
